@@ -1,0 +1,109 @@
+//! Policies: which node the next session goes to.
+//!
+//! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
+//! components behind a fence; nothing else in the program names wasmtime.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+pub mod builtin;
+pub mod columns;
+pub mod wasm;
+
+pub use columns::Columns;
+
+/// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
+pub trait Balancer: Send + Sync + Debug {
+    /// The name it was selected by.
+    fn name(&self) -> &str;
+
+    /// The SHA-256 of its module, hexadecimal; none where it is not a module.
+    fn digest(&self) -> Option<&str>;
+
+    /// Orders the nodes of the question. The answer has been checked: indexes in range, none twice, scores finite and
+    /// one a node.
+    fn rank(&self, question: &Question) -> Result<Answer, Refusal>;
+}
+
+/// What a balancer is asked: one session to be placed on one of some nodes.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The nodes that may take it, at least one.
+    pub nodes: Arc<Columns>,
+    /// Of each node's sessions, those of the requesting user.
+    pub user_sessions: Arc<[u32]>,
+    /// The session.
+    pub request: Request,
+}
+
+/// The session to be placed, as `wit/` describes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// The canonical name of its user.
+    pub username: String,
+    /// The user's groups, the primary one first.
+    pub groups: Vec<String>,
+    /// Its kind.
+    pub kind: String,
+    /// Processors asked for; 0 where none were named.
+    pub cpus: f64,
+    /// Memory asked for, bytes; 0 where none was named.
+    pub memory: u64,
+    /// The node labels it asks for.
+    pub labels: BTreeMap<String, String>,
+    /// The name of the node where it ran before.
+    pub previous_node: Option<String>,
+    /// The store's time, milliseconds since the Unix epoch.
+    pub now: u64,
+    /// Drawn for this decision.
+    pub seed: u64,
+    /// Counts the cluster's decisions.
+    pub sequence: u64,
+}
+
+/// A balancer's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The nodes to try, best first, as indexes into the question's columns; at least one.
+    pub order: Vec<u32>,
+    /// How good each node is, the higher the better, one a node.
+    pub scores: Option<Vec<f64>>,
+    /// The decision in a sentence.
+    pub reason: Option<String>,
+    /// What it wrote to the log.
+    pub log: Vec<LogLine>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// A line that a balancer wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What it says.
+    pub message: String,
+}
+
+/// How much a line of a balancer's log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Least.
+    Debug,
+    /// A little.
+    Info,
+    /// Something to change.
+    Warn,
+    /// Something wrong.
+    Error,
+}
+
+/// Why a balancer chose no node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy does not want the session to start. Final, and shown to the user.
+    #[error("{0}")]
+    Declined(String),
+    /// The balancer could not decide; its fallback is asked.
+    #[error("{0}")]
+    Failed(String),
+}

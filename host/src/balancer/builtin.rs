@@ -1,0 +1,1 @@
+//! The balancers that ship with the program.

@@ -1,0 +1,1 @@
+//! The store's time between two readings of it.

@@ -1,0 +1,15 @@
+//! Nodes, sessions, placements, their states and ids: plain data and pure rules, with no input and no output.
+
+pub mod clock;
+pub mod entropy;
+pub mod id;
+pub mod node;
+pub mod placement;
+pub mod session;
+
+pub use clock::Clock;
+pub use entropy::Entropy;
+pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
+pub use node::{Node, NodeStatus, Reading};
+pub use placement::{Attempt, Decision, Placement};
+pub use session::{Session, State, Wanted};

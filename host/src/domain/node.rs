@@ -1,0 +1,67 @@
+//! A machine of the cluster.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// A node as the store knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The store's number for it.
+    pub id: NodeId,
+    /// Unique and stable: `node-name`, else the host name. Hashing and plugins go by it.
+    pub name: String,
+    /// Where peers and legacy scripts find it, `host:port`.
+    pub address: String,
+    /// The address that its host name stands for, where it is known.
+    pub ip: Option<IpAddr>,
+    /// The version of the program it runs.
+    pub version: String,
+    /// The SHA-256 of the balancer it places with, hexadecimal; none where that is not a module.
+    pub balancer_digest: Option<String>,
+    /// Logical processors, at least 1.
+    pub cores: u32,
+    /// Physical memory, bytes.
+    pub memory_total: u64,
+    /// The share of sessions it should take relative to the others; 100 is normal, at least 1.
+    pub weight: u32,
+    /// The most sessions it takes; none where there is no limit.
+    pub capacity: Option<u32>,
+    /// What an administrator says of it, by key.
+    pub labels: BTreeMap<String, String>,
+    /// The kinds of session it offers.
+    pub kinds: BTreeSet<String>,
+    /// Takes no new sessions.
+    pub cordoned: bool,
+    /// What it measured at its last heartbeat.
+    pub reading: Reading,
+    /// Whether its heartbeats arrive, by the store's clock.
+    pub status: NodeStatus,
+    /// Its last heartbeat, by the store's clock.
+    pub last_seen: Timestamp,
+}
+
+/// What a node measures of itself at each heartbeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Load averages over 1, 5 and 15 minutes, not divided by cores; finite and not negative.
+    pub load: [f64; 3],
+    /// Memory that a new program could have without swapping, bytes.
+    pub memory_available: u64,
+}
+
+/// Whether a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeStatus {
+    /// Its heartbeats arrive.
+    Online,
+    /// It stopped, or its heartbeats stopped arriving.
+    Offline,
+}

@@ -1,0 +1,174 @@
+//! Starting and supervising the programs of sessions.
+//!
+//! A [`Launcher`] starts programs and finds them again; the local one keeps each under a supervisor process of its own
+//! that outlives the daemon. A [`kind`] describes a program as data.
+
+use std::{fmt::Debug, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+use nix::sys::signal::Signal;
+
+use crate::domain::{Epoch, SessionId};
+
+pub mod kind;
+pub mod local;
+pub mod supervisor;
+
+pub use kind::{BasePath, Kind, Kinds};
+
+/// What starts programs.
+#[async_trait]
+pub trait Launcher: Send + Sync + Debug {
+    /// Starts a session's program and returns once it runs as a process. It may not answer yet.
+    async fn start(&self, launch: &Launch) -> Result<Running, LaunchError>;
+
+    /// Waits until the program answers its kind's readiness probe, or says why it will not: it ended, or its start-up
+    /// time is over.
+    async fn ready(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError>;
+
+    /// Stops the program and everything under it: its kind's signal first, force after its grace period. Returns when
+    /// nothing of it is left; also where there is nothing to stop.
+    async fn stop(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError>;
+
+    /// Sends a signal to the program.
+    async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError>;
+
+    /// Waits for the program to end and says how it did. Returns at once where it has ended or is not known.
+    async fn watch(&self, id: SessionId, epoch: Epoch) -> Exit;
+
+    /// The programs that run, found again after a restart of the daemon too.
+    async fn running(&self) -> Vec<Running>;
+
+    /// Where the proxy finds the program; no input or output, so that the proxy may ask for each request.
+    fn upstream(&self, id: SessionId) -> Option<Arc<Upstream>>;
+
+    /// The last lines of the session's log, at most `lines` of them and 64 KiB; lossy where it is not UTF-8.
+    async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError>;
+
+    /// Forgets a session that is over: its log and its directories go.
+    async fn forget(&self, id: SessionId);
+}
+
+/// A program to be started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The session.
+    pub id: SessionId,
+    /// The epoch that was claimed.
+    pub epoch: Epoch,
+    /// The Unix user it belongs to.
+    pub user: String,
+    /// What to run.
+    pub kind: Arc<Kind>,
+}
+
+/// A program that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The session.
+    pub id: SessionId,
+    /// The epoch it was started under.
+    pub epoch: Epoch,
+    /// The user it belongs to.
+    pub user: String,
+    /// The name of its kind.
+    pub kind: String,
+    /// The program's own process id.
+    pub pid: u32,
+}
+
+/// Where the proxy finds a program and what its kind wants of a request.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The epoch it was started under.
+    pub epoch: Epoch,
+    /// The socket it listens on.
+    pub address: Address,
+    /// Whether it expects the prefix `/s/<id>/` in the request target.
+    pub base_path: BasePath,
+    /// Headers to be set on each request, the per-session secret among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The user id that the listener must belong to.
+    pub uid: u32,
+}
+
+/// Where a program listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// On a Unix socket.
+    Unix(PathBuf),
+    /// On a port of 127.0.0.1.
+    Loopback(u16),
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Nobody saw it: the machine restarted, or its supervisor was killed.
+    Unknown,
+}
+
+/// Why a program could not be started or managed.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The program could not be executed.
+    #[error("{program}: {problem}")]
+    Program {
+        /// What was to be run.
+        program: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// It ended before it answered.
+    #[error("the program ended before it was ready: {exit}{}", log_lines(.log))]
+    EndedEarly {
+        /// How.
+        exit: Exit,
+        /// The log's last lines.
+        log: String,
+    },
+    /// It did not answer in time.
+    #[error("the program did not answer within {seconds} s{}", log_lines(.log))]
+    NotReady {
+        /// The kind's start-up time.
+        seconds: u64,
+        /// The log's last lines.
+        log: String,
+    },
+    /// The user cannot have sessions here.
+    #[error("{0}")]
+    User(String),
+    /// There is no such session here.
+    #[error("no program of session {0} runs here")]
+    Unknown(SessionId),
+    /// The supervisor or its files failed.
+    #[error("{context}: {problem}")]
+    Supervisor {
+        /// What was being done.
+        context: String,
+        /// What went wrong.
+        problem: String,
+    },
+}
+
+fn log_lines(log: &str) -> String {
+    if log.is_empty() { "; its log is empty".to_owned() } else { format!("; the last lines of its log:\n{log}") }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "exit status {status}"),
+            Self::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+            Self::Unknown => f.write_str("nobody saw how"),
+        }
+    }
+}

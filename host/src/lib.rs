@@ -1,0 +1,16 @@
+//! Evenkeel: one address behind which a cluster's machines run people's sessions.
+//!
+//! The rooms, each using only those below it: [`cli`]; [`web`] and [`proxy`]; [`sessions`]; [`cluster`], [`launcher`] and
+//! [`balancer`]; [`wire`]; [`store`] and [`config`]; [`domain`]. ARCHITECTURE.md has the map.
+
+pub mod balancer;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod domain;
+pub mod launcher;
+pub mod proxy;
+pub mod sessions;
+pub mod store;
+pub mod web;
+pub mod wire;

@@ -1,0 +1,290 @@
+//! The registry of nodes, sessions and placements: one trait, a module for each database behind it.
+//!
+//! Absence is `Ok(None)` or `Ok(false)`; an error means that the database did not answer or holds what it should not.
+//! Every time is the store's own clock's, so that nodes need not agree on theirs. Each call is one statement or one
+//! transaction.
+
+use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::{
+    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, State, Wanted,
+};
+
+pub mod sqlite;
+
+/// The registry.
+#[async_trait]
+pub trait Store: Send + Sync + Debug {
+    /// The present moment by the store's clock.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Writes a node that starts: takes up its row where `registration.id` or its name is known, else makes one, and
+    /// marks it seen now. Raises the revision.
+    async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError>;
+
+    /// Writes what a node measured and marks it seen now. `None` where the node's row is gone: it must register again.
+    /// Does not raise the revision, but where the node was offline.
+    async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError>;
+
+    /// Marks a node as stopped on purpose: it is offline at once. Raises the revision.
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
+
+    /// Every node, by id.
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
+
+    /// Cordons a node or lifts the cordon; false where there is no such node. Raises the revision.
+    async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError>;
+
+    /// Removes an offline node; its live sessions become `lost`. Raises the revision.
+    async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError>;
+
+    /// What a placement is decided on: one statement or one transaction with a consistent view.
+    async fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// Writes the reservations together if the revision is still `seen`, and raises it; writes nothing and says false
+    /// where it is not.
+    async fn reserve(&self, seen: Revision, reservations: &[Reservation]) -> Result<bool, StoreError>;
+
+    /// One session.
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
+
+    /// Sessions in the order of their creation, newest first.
+    async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, StoreError>;
+
+    /// Where every live session is, for the mirror in memory.
+    async fn routes(&self) -> Result<Vec<Route>, StoreError>;
+
+    /// Takes up a reservation: true for exactly one caller, while `node` holds it under `epoch`, it is `starting`,
+    /// unclaimed and nothing else is wanted of it. To be called before the program is started.
+    async fn claim(&self, id: SessionId, epoch: Epoch, node: NodeId) -> Result<bool, StoreError>;
+
+    /// Reports what became of a session under `epoch`; false where the epoch is another by now or the state does not
+    /// allow it. Leaving the live states raises the revision.
+    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<bool, StoreError>;
+
+    /// Notes on the session's placement that the start under `epoch` failed, and moves the reservation to `next` under
+    /// the next epoch, unclaimed; with no `next`, the session becomes `failed`. `None` where the epoch is another by
+    /// now. Raises the revision.
+    async fn start_failed(
+        &self,
+        id: SessionId,
+        epoch: Epoch,
+        failure: &str,
+        next: Option<NodeId>,
+    ) -> Result<Option<Session>, StoreError>;
+
+    /// Asks for a session to be suspended or ended. A session that runs nowhere (suspended, lost, failed, or starting and
+    /// unclaimed) becomes so at once. Returns the session as it then is. `Wanted::Ended` overrides `Wanted::Suspended`.
+    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
+
+    /// Marks the live sessions of nodes that have been offline for longer than `after` as `lost`, and returns them.
+    async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError>;
+
+    /// One placement.
+    async fn placement(&self, id: PlacementId) -> Result<Option<Placement>, StoreError>;
+
+    /// Placements, newest first: those of `session` where one is named, below `before` where that is given.
+    async fn placements(
+        &self,
+        session: Option<SessionId>,
+        before: Option<PlacementId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>, StoreError>;
+}
+
+/// What a node says of itself when it starts.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The id it was given before and kept in its data directory.
+    pub id: Option<NodeId>,
+    /// As in [`Node`], like the fields that follow.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// What its host name stands for.
+    pub ip: Option<IpAddr>,
+    /// The program's version.
+    pub version: String,
+    /// The SHA-256 of the balancer it places with.
+    pub balancer_digest: Option<String>,
+    /// Logical processors.
+    pub cores: u32,
+    /// Physical memory, bytes.
+    pub memory_total: u64,
+    /// Its weight.
+    pub weight: u32,
+    /// Its capacity.
+    pub capacity: Option<u32>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The kinds it offers.
+    pub kinds: Vec<String>,
+    /// What it measures at the start.
+    pub reading: Reading,
+}
+
+/// What a heartbeat brings back.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// The store's time.
+    pub now: Timestamp,
+    /// The node's own sessions that want something of it: reservations to claim, sessions to stop.
+    pub pending: Vec<Session>,
+}
+
+/// What a placement is decided on.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The revision it holds at.
+    pub revision: Revision,
+    /// The store's time.
+    pub now: Timestamp,
+    /// Every node, by id.
+    pub nodes: Vec<Node>,
+    /// Every live session.
+    pub live: Vec<LiveSession>,
+}
+
+/// What a balancer may know of a live session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveSession {
+    /// The node it occupies.
+    pub node: NodeId,
+    /// Its user.
+    pub user: String,
+    /// When its present start was reserved.
+    pub placed: Timestamp,
+    /// Processors promised to it; 0 where none.
+    pub cpus: f64,
+    /// Memory promised to it, bytes; 0 where none.
+    pub memory: u64,
+}
+
+/// One decided placement, to be written.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// The session as it will be: `starting`, unclaimed, on its node, under its epoch.
+    pub session: Session,
+    /// Whether the session is new; else it is resumed or placed again, and `session.epoch` is the next one: the stored
+    /// session must not be live, or be `starting` under the epoch before.
+    pub new: bool,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// What a node reports of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The program runs as this process; not ready yet.
+    Started {
+        /// The program's own process id.
+        pid: u32,
+    },
+    /// The readiness probe answered.
+    Active,
+    /// It was stopped to be resumed.
+    Suspended,
+    /// It is over, as was wanted or by its own doing.
+    Ended,
+    /// It could not be started or died.
+    Failed {
+        /// Why, in a sentence, with the log's last lines.
+        failure: String,
+    },
+}
+
+/// Where a session is, for the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The session.
+    pub id: SessionId,
+    /// Its user.
+    pub user: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its state.
+    pub state: State,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its node.
+    pub node: NodeId,
+    /// The node's name: whom a hop is addressed to.
+    pub node_name: String,
+    /// The node's address, `host:port`.
+    pub address: String,
+}
+
+/// Which sessions to list.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// Of this user only.
+    pub user: Option<String>,
+    /// On this node only.
+    pub node: Option<NodeId>,
+    /// In these states only; in any where empty.
+    pub states: Vec<State>,
+    /// Older than this session, for paging.
+    pub after: Option<SessionId>,
+    /// At most this many; all where absent.
+    pub limit: Option<u32>,
+}
+
+/// What came of removing a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeDeletion {
+    /// It is gone; these sessions were on it and are lost.
+    Deleted(Vec<SessionId>),
+    /// It is online: it must be stopped first.
+    Online,
+    /// There is no such node.
+    Missing,
+}
+
+/// Why a node cannot register.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Another node, online, has the name.
+    #[error("the node name {name} is taken by node {id}, which is online at {address}; set another with node-name")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: NodeId,
+        /// Where that is.
+        address: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not answer or refused.
+    #[error("{operation}: {message}")]
+    Database {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database said.
+        message: String,
+    },
+    /// The database holds what it should not.
+    #[error("{table} {row}: column {column}: {problem}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// Which row.
+        row: String,
+        /// Which column.
+        column: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store cannot be used at all.
+    #[error("{0}")]
+    Unusable(String),
+}

@@ -1,0 +1,1 @@
+//! Pages, REST, status, sign-in, peer calls.

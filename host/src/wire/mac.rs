@@ -1,0 +1,1 @@
+//! The MACs that peers prove themselves with.

@@ -1,0 +1,1 @@
+//! The builtin balancer `user-hash`.

@@ -1,0 +1,1 @@
+//! Write a balancer for Evenkeel in Rust.

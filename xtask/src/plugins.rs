@@ -1,0 +1,10 @@
+//! `cargo xtask plugins`.
+
+/// What it takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+/// Runs it.
+pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
+    todo!()
+}
