@@ -30,7 +30,6 @@ pub fn select(
     engine: &Engine,
     limits: Limits,
 ) -> Result<Arc<dyn Balancer>, LoadError> {
-    let bytes =
-        module(name).ok_or_else(|| LoadError::Unknown { name: name.to_owned(), known: NAMES.to_vec() })?;
+    let bytes = module(name).ok_or_else(|| LoadError::Unknown { name: name.to_owned(), known: NAMES.to_vec() })?;
     Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
 }

@@ -140,8 +140,10 @@ mod tests {
 
     #[test]
     fn a_failure_is_answered_by_the_fallback_which_says_why() {
-        let fallback =
-            Fallback::new(Scripted::new("mine", vec![failed("broke"), Ok(2)]), Some(Scripted::new("other", vec![Ok(1)])));
+        let fallback = Fallback::new(
+            Scripted::new("mine", vec![failed("broke"), Ok(2)]),
+            Some(Scripted::new("other", vec![Ok(1)])),
+        );
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
         assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
@@ -154,10 +156,8 @@ mod tests {
     #[test]
     fn what_the_policy_declines_is_final() {
         let declined = Refusal::Declined("not for guests".to_owned());
-        let fallback = Fallback::new(
-            Scripted::new("mine", vec![Err(declined.clone())]),
-            Some(Scripted::new("other", Vec::new())),
-        );
+        let fallback =
+            Fallback::new(Scripted::new("mine", vec![Err(declined.clone())]), Some(Scripted::new("other", Vec::new())));
         assert_eq!(fallback.rank(&question()).expect_err("declined"), declined);
         assert_eq!(fallback.failures(), 0);
     }

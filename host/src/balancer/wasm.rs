@@ -101,8 +101,7 @@ impl Balancer for WasmBalancer {
         let start = Instant::now();
         let _entered = self.engine.enter();
         let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory));
-        let outcome =
-            self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
+        let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
         let order = match outcome {
             Ok(Ok(order)) => order,
             Ok(Err(GuestRefusal::Declined(why))) => return Err(Refusal::Declined(text::clean(&why, SENTENCE))),

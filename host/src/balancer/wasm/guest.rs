@@ -36,11 +36,8 @@ impl Guest {
 
     /// A guest that is asked about itself.
     pub(super) fn idle(settings: &Arc<BTreeMap<String, String>>, memory: usize) -> Self {
-        let question = Question {
-            nodes: Arc::new(Columns::default()),
-            user_sessions: Arc::new([]),
-            request: Request::default(),
-        };
+        let question =
+            Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() };
         Self::new(&question, settings, memory)
     }
 }

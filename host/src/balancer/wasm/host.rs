@@ -35,9 +35,8 @@ fn column<T>(
 where
     T: Lower + Send + Sync + 'static,
 {
-    instance.func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((Arc::clone(pick(&store.data().nodes)),))
-    })
+    instance
+        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((Arc::clone(pick(&store.data().nodes)),)))
 }
 
 /// Defines a function that returns one fact about the request.
@@ -49,8 +48,7 @@ fn fact<T>(
 where
     T: Lower + Send + Sync + 'static,
 {
-    instance
-        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((pick(&store.data().request),)))
+    instance.func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((pick(&store.data().request),)))
 }
 
 fn nodes(instance: &mut LinkerInstance<'_, Guest>) -> Result<()> {
@@ -133,12 +131,8 @@ fn answer(instance: &mut LinkerInstance<'_, Guest>) -> Result<()> {
 }
 
 fn log(instance: &mut LinkerInstance<'_, Guest>) -> Result<()> {
-    let levels = [
-        ("debug", LogLevel::Debug),
-        ("info", LogLevel::Info),
-        ("warn", LogLevel::Warn),
-        ("error", LogLevel::Error),
-    ];
+    let levels =
+        [("debug", LogLevel::Debug), ("info", LogLevel::Info), ("warn", LogLevel::Warn), ("error", LogLevel::Error)];
     for (name, level) in levels {
         instance.func_wrap(name, move |mut store: StoreContextMut<'_, Guest>, (message,): (WasmStr,)| {
             if store.data_mut().said.has_room() {

@@ -137,8 +137,7 @@ impl WasmBalancer {
 
     /// Asks it what settings it has, and completes those given with its defaults.
     fn declare(&mut self) -> Result<(), LoadError> {
-        let declared =
-            self.ask(|policy, instance, store| policy.settings(instance, store)).map_err(LoadError::Failed)?;
+        let declared = self.ask(Policy::settings).map_err(LoadError::Failed)?;
         if declared.len() > SETTINGS {
             return Err(LoadError::Failed(format!("it has {} settings, and may have {SETTINGS}", declared.len())));
         }
@@ -165,7 +164,7 @@ impl WasmBalancer {
     }
 
     fn check(&self) -> Result<(), LoadError> {
-        self.ask(|policy, instance, store| policy.check(instance, store))
+        self.ask(Policy::check)
             .map_err(LoadError::Failed)?
             .map_err(|problem| LoadError::Refused(text::clean(&problem, VALUE)))
     }

@@ -73,14 +73,14 @@ fn scores_are_kept_with_the_answer() {
 
 #[test]
 fn scores_that_are_not_one_a_node_are_a_failure() {
-    assert_eq!(failure(&scoring(&["1", "2"])), "it gave 2 scores for 3 nodes");
-    assert_eq!(failure(&scoring(&["1", "2", "3", "4"])), "it gave 4 scores for 3 nodes");
+    assert_eq!(failure(&scoring(&["1", "2"])), "it gave 2 scores for 3 nodes (in rank)");
+    assert_eq!(failure(&scoring(&["1", "2", "3", "4"])), "it gave 4 scores for 3 nodes (in rank)");
 }
 
 #[test]
 fn scores_that_are_not_finite_are_a_failure() {
-    assert_eq!(failure(&scoring(&["1", "nan", "3"])), "its score of node 1 is NaN");
-    assert_eq!(failure(&scoring(&["1", "2", "-inf"])), "its score of node 2 is -inf");
+    assert_eq!(failure(&scoring(&["1", "nan", "3"])), "its score of node 1 is NaN (in rank)");
+    assert_eq!(failure(&scoring(&["1", "2", "-inf"])), "its score of node 2 is -inf (in rank)");
 }
 
 #[test]
@@ -116,7 +116,10 @@ fn a_flood_of_log_lines_is_bounded_and_says_what_was_left_out() {
     assert_eq!(log.len(), 33);
     assert!(log.iter().all(|line| line.message.len() <= 1_024));
     assert_eq!(log[0].level, LogLevel::Info);
-    assert_eq!((log[32].level, &*log[32].message), (LogLevel::Warn, "968 more lines were left out: 32 a decision are kept"));
+    assert_eq!(
+        (log[32].level, &*log[32].message),
+        (LogLevel::Warn, "968 more lines were left out: 32 a decision are kept")
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_check_that_fails_is_shown() {
 fn a_check_that_traps_is_shown() {
     let guest = Guest { check: "unreachable".to_owned(), ..Guest::default() };
     let error = load(&guest).expect_err("it fails").to_string();
-    assert!(error.starts_with("it failed when it was loaded: it stopped itself (in "), "{error}");
+    assert_eq!(error, "it failed when it was loaded: it stopped itself");
 }
 
 #[test]
