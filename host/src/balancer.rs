@@ -10,6 +10,8 @@ pub mod builtin;
 pub mod check;
 pub mod columns;
 pub mod fallback;
+#[cfg(test)]
+mod plugin_cases;
 pub mod text;
 pub mod wasm;
 
