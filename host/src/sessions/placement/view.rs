@@ -208,3 +208,85 @@ impl Group {
 pub fn amount(value: f64) -> f64 {
     if value.is_finite() { value.max(0.0) } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::fixtures::{KIND, node};
+
+    fn live(node: i64, user: &str, age: i64) -> LiveSession {
+        let placed = now() - jiff::SignedDuration::from_secs(age);
+        LiveSession { node: NodeId(node), user: user.to_owned(), placed, cpus: 1.5, memory: 100 }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).expect("a time")
+    }
+
+    fn view(nodes: Vec<Node>, live: Vec<LiveSession>) -> View {
+        View::new(Snapshot { revision: Revision(7), now: now(), nodes, live })
+    }
+
+    fn group(view: &mut View, avoid: &[NodeId]) -> Arc<Group> {
+        view.group(&Needs { kind: KIND, labels: &BTreeMap::new(), avoid })
+    }
+
+    #[test]
+    fn live_sessions_count_and_fade_from_the_unseen_load() {
+        let gone = live(9, "ada", 0);
+        let mut view = view(vec![node(1), node(2)], vec![live(2, "ada", 0), live(2, "bob", 300), gone]);
+        let group = group(&mut view, &[]);
+        assert_eq!(*group.columns.sessions, [0, 2]);
+        assert_eq!(group.columns.unseen5[0], 0.0);
+        assert!((group.columns.unseen5[1] - (1.0 + (-1.0_f64).exp())).abs() < 1e-12);
+        assert_eq!((*group.columns.cpus_promised).to_vec(), [0.0, 3.0]);
+        assert_eq!(*group.columns.memory_promised, [0, 200]);
+        assert_eq!(*view.user_sessions("bob", &group), [0, 1]);
+        assert_eq!(*view.user_sessions("eve", &group), [0, 0]);
+    }
+
+    #[test]
+    fn a_session_of_the_future_and_odd_readings_do_no_harm() {
+        let odd = Node { reading: crate::domain::Reading { load: [f64::NAN, -1.0, f64::INFINITY], ..node(1).reading }, cores: 0, ..node(1) };
+        let mut view = view(vec![odd], vec![live(1, "ada", -50)]);
+        let columns = group(&mut view, &[]).columns.clone();
+        assert_eq!((columns.load1[0], columns.load5[0], columns.load15[0]), (0.0, 0.0, 0.0));
+        assert_eq!((columns.unseen5[0], columns.cores[0]), (1.0, 1));
+    }
+
+    #[test]
+    fn a_reservation_changes_every_group_that_has_its_node_and_copies_nothing() {
+        let mut view = view(vec![node(1), node(2), node(3)], Vec::new());
+        let avoiding = group(&mut view, &[NodeId(1)]);
+        assert_eq!(avoiding.selection.eligible, [1, 2]);
+        let names = avoiding.columns.names.clone();
+        let sessions = avoiding.columns.sessions.as_ptr();
+        drop(avoiding);
+        group(&mut view, &[]);
+        let wish = crate::sessions::placement::batch::Wish::new(
+            &crate::sessions::fixtures::new_session("ada"),
+            &view,
+            &crate::sessions::fixtures::Numbers::default(),
+        );
+        view.reserve(&Session { node: NodeId(3), ..wish.session });
+        let avoiding = group(&mut view, &[NodeId(1)]);
+        assert_eq!(*avoiding.columns.sessions, [0, 1]);
+        assert!(Arc::ptr_eq(&avoiding.columns.names, &names) && sessions == avoiding.columns.sessions.as_ptr());
+        let all = group(&mut view, &[]);
+        assert_eq!(*all.columns.sessions, [0, 0, 1]);
+        assert_eq!(*view.user_sessions("ada", &all), [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_node_that_a_reservation_fills_is_eligible_no_longer() {
+        let mut view = view(vec![Node { capacity: Some(1), ..node(1) }, node(2)], Vec::new());
+        assert_eq!(group(&mut view, &[]).selection.eligible, [0, 1]);
+        let wish = crate::sessions::placement::batch::Wish::new(
+            &crate::sessions::fixtures::new_session("ada"),
+            &view,
+            &crate::sessions::fixtures::Numbers::default(),
+        );
+        view.reserve(&Session { node: NodeId(1), ..wish.session });
+        assert_eq!(group(&mut view, &[]).selection.eligible, [1]);
+    }
+}
