@@ -14,6 +14,8 @@ use crate::domain::{
 };
 
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod story;
 
 /// The registry.
 #[async_trait]

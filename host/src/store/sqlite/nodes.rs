@@ -115,11 +115,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
 }
 
 /// The id of the row that a registration takes up or makes; none where a new id is to be given.
-async fn row_for(
-    write: &mut Write,
-    registration: &Registration,
-    timeout: i64,
-) -> Result<Option<i64>, RegisterError> {
+async fn row_for(write: &mut Write, registration: &Registration, timeout: i64) -> Result<Option<i64>, RegisterError> {
     let now = write.now;
     let rows = sqlx::query("SELECT id, name, address, stopped, last_seen FROM nodes WHERE id = ?1 OR name = ?2")
         .bind(registration.id.map(|id| id.0))
@@ -144,9 +140,7 @@ async fn row_for(
         (Some(own), _) if own.online && own.name != registration.name => {
             Err(RegisterError::IdTaken { id: NodeId(own.id), name: own.name, address: own.address })
         }
-        (Some(_), Some(namesake)) => {
-            Err(RegisterError::NameHeld { name: namesake.name, id: NodeId(namesake.id) })
-        }
+        (Some(_), Some(namesake)) => Err(RegisterError::NameHeld { name: namesake.name, id: NodeId(namesake.id) }),
         (Some(own), None) => Ok(Some(own.id)),
         (None, Some(namesake)) => Ok(Some(namesake.id)),
         (None, None) => Ok(given_before(write, registration.id).await?),

@@ -57,10 +57,8 @@ pub(super) async fn open(directory: &Path) -> Result<(SqlitePool, SqlitePool), S
             .test_before_acquire(false)
     };
     let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(&file, &error))?;
-    let readers = pool(READERS)
-        .connect_with(options.pragma("query_only", "1"))
-        .await
-        .map_err(|error| unusable(&file, &error))?;
+    let readers =
+        pool(READERS).connect_with(options.pragma("query_only", "1")).await.map_err(|error| unusable(&file, &error))?;
     Ok((writer, readers))
 }
 

@@ -94,7 +94,9 @@ pub(super) async fn list(
                 .bind(limit)
                 .bind(session.as_str().to_owned())
         }
-        None => sqlx::query("SELECT * FROM placements WHERE id < ?1 ORDER BY id DESC LIMIT ?2").bind(before).bind(limit),
+        None => {
+            sqlx::query("SELECT * FROM placements WHERE id < ?1 ORDER BY id DESC LIMIT ?2").bind(before).bind(limit)
+        }
     };
     let rows = query.fetch_all(&store.readers).await.map_err(failed("placements"))?;
     rows.iter().map(read).collect()

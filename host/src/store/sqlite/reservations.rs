@@ -18,12 +18,11 @@ pub(super) async fn snapshot(store: &SqliteStore) -> Result<Snapshot, StoreError
         .await
         .map_err(&failed)?;
     let nodes = sqlx::query(nodes::ALL).fetch_all(&mut *transaction).await.map_err(&failed)?;
-    let live = sqlx::query(
-        "SELECT id, node, user, placed, cpus, memory FROM sessions WHERE state IN ('starting', 'active')",
-    )
-    .fetch_all(&mut *transaction)
-    .await
-    .map_err(&failed)?;
+    let live =
+        sqlx::query("SELECT id, node, user, placed, cpus, memory FROM sessions WHERE state IN ('starting', 'active')")
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(&failed)?;
     transaction.commit().await.map_err(&failed)?;
 
     let nodes = nodes.iter().map(|row| nodes::read(row, store.node_timeout)).collect::<Result<_, _>>()?;

@@ -60,7 +60,9 @@ pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<
         query.push(")");
     }
     if let Some(after) = filter.after {
-        query.push(" AND (created, id) < (SELECT created, id FROM sessions WHERE id = ").push_bind(after.as_str().to_owned());
+        query
+            .push(" AND (created, id) < (SELECT created, id FROM sessions WHERE id = ")
+            .push_bind(after.as_str().to_owned());
         query.push(")");
     }
     query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(filter.limit.map_or(-1, i64::from));
