@@ -27,6 +27,12 @@ impl Condition {
         self.failure = failure;
         self.failure.as_deref().map_or(Change::Recovered, Change::Failed)
     }
+
+    /// The failure that lasts.
+    #[cfg(test)]
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
 }
 
 #[cfg(test)]

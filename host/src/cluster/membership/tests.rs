@@ -317,15 +317,17 @@ async fn a_store_that_hangs_stops_neither_the_heartbeats_for_ever_nor_the_stop()
     let bed = Bed::new();
     let mut membership = bed.join("a").await;
     membership.patience = Duration::from_millis(50);
-    let running = Running::of(membership);
-    let store = bed.store().await;
+    let (sender, _pending) = mpsc::channel(1);
+    let (store, node) = (bed.store().await, membership.node());
     let held = bed.store().await.hold().await.unwrap();
     bed.set_load("4 5 6");
-    // As long as it hangs, others may read; the load stays what it was.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(load(&*store, running.node).await, [1.0, 2.0, 3.0]);
+    membership.beat(&sender).await;
+    let told = membership.store_condition.failure().expect("a failure");
+    assert!(told.contains("did not answer within"), "{told}");
+    assert_eq!(load(&*store, node).await, [1.0, 2.0, 3.0]);
     drop(held);
-    until("the load", async || load(&*store, running.node).await == [4.0, 5.0, 6.0]).await;
+    let running = Running::of(membership);
+    until("the load", async || load(&*store, node).await == [4.0, 5.0, 6.0]).await;
     let held = bed.store().await.hold().await.unwrap();
     running.stop().await;
     drop(held);
