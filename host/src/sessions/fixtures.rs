@@ -16,7 +16,7 @@ mod cluster;
 mod fragile;
 mod programs;
 
-pub(super) use cluster::{Cluster, Daemon};
+pub(super) use cluster::{Cluster, Daemon, registration};
 pub(super) use fragile::Fragile;
 pub(super) use programs::Programs;
 
