@@ -12,7 +12,7 @@ use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Epoch, SessionId},
+    domain::{Epoch, SessionId, State},
     store::{Route, Store, StoreError},
 };
 
@@ -160,14 +160,72 @@ impl Mirror {
 }
 
 impl Note {
-    /// What is known under a later epoch holds.
+    /// What is known under a later epoch holds, and so does that the session has become active.
     fn apply(&self, routes: &mut Routes) {
-        if routes.get(&self.id).is_some_and(|known| known.epoch > self.epoch) {
+        let is_later = |known: &Route| {
+            let steps_back = self.route.as_ref().is_some_and(|route| route.state == State::Starting);
+            known.epoch > self.epoch || (known.epoch == self.epoch && known.state == State::Active && steps_back)
+        };
+        if routes.get(&self.id).is_some_and(is_later) {
             return;
         }
         match &self.route {
             Some(route) => routes.insert(self.id, route.clone()),
             None => routes.remove(&self.id),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::NodeId, sessions::fixtures::Cluster};
+
+    fn route(epoch: i64, state: State) -> Route {
+        Route {
+            id: "00000000".parse().expect("an id"),
+            user: "ada".to_owned(),
+            kind: "jupyterlab".to_owned(),
+            state,
+            epoch: Epoch(epoch),
+            node: NodeId(1),
+            node_name: "node1".to_owned(),
+            address: "node1:8787".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_node_knows_outlives_a_read_that_began_earlier_and_no_other() {
+        let mirror = Mirror::new(Cluster::start(0).await.store);
+        let id = route(1, State::Starting).id;
+        let earlier = Instant::now();
+        mirror.note(route(2, State::Active));
+        mirror.replace(vec![route(1, State::Active)], earlier);
+        assert_eq!(mirror.route(id), Some(route(2, State::Active)));
+        mirror.replace(Vec::new(), Instant::now());
+        assert_eq!(mirror.route(id), None);
+
+        mirror.replace(vec![route(3, State::Active)], Instant::now());
+        let earlier = Instant::now();
+        mirror.remove(id, Epoch(3));
+        mirror.replace(vec![route(3, State::Active)], earlier);
+        assert_eq!(mirror.route(id), None);
+        mirror.replace(vec![route(4, State::Starting)], earlier);
+        assert_eq!(mirror.route(id), Some(route(4, State::Starting)), "a later start is another matter");
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_what_is_known_changes_nothing() {
+        let mirror = Mirror::new(Cluster::start(0).await.store);
+        let mut changes = mirror.subscribe();
+        mirror.note(route(2, State::Active));
+        assert!(changes.has_changed().expect("the mirror is there"));
+        changes.mark_unchanged();
+        mirror.note(route(1, State::Active));
+        mirror.note(route(2, State::Starting));
+        mirror.remove(route(1, State::Active).id, Epoch(1));
+        mirror.note(route(2, State::Active));
+        assert_eq!(mirror.route(route(2, State::Active).id), Some(route(2, State::Active)));
+        assert!(!changes.has_changed().expect("the mirror is there"));
     }
 }
