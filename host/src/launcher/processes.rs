@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{self, Signal},
     unistd::Pid,
 };
 use procfs::process::{Process, Stat, all_processes};
@@ -67,13 +67,22 @@ pub(super) fn kill_marked(directory: &Path, uid: u32) -> usize {
     all.filter_map(Result::ok)
         .filter(|process| process.pid.unsigned_abs() != own && process.uid().is_ok_and(|owner| owner == uid))
         .filter(|process| {
-            process.environ().is_ok_and(|all| all.get(OsStr::new(MARK)).is_some_and(|mark| mark == directory.as_os_str()))
+            process
+                .environ()
+                .is_ok_and(|all| all.get(OsStr::new(MARK)).is_some_and(|mark| mark == directory.as_os_str()))
         })
         .filter(|process| process.stat().is_ok_and(|stat| !is_over(&stat)))
         .filter(|process| send(process.pid, Signal::SIGKILL))
         .count()
 }
 
+/// Kills a process, if it is still the same one.
+pub(super) fn kill(id: ProcessId) {
+    if is_alive(id) {
+        send(id.pid, Signal::SIGKILL);
+    }
+}
+
 fn send(pid: i32, signal: Signal) -> bool {
-    pid > 1 && kill(Pid::from_raw(pid), signal).is_ok()
+    pid > 1 && signal::kill(Pid::from_raw(pid), signal).is_ok()
 }

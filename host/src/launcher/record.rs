@@ -102,24 +102,33 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct ExitRecord {
     pub epoch: Epoch,
+    #[serde(flatten)]
+    pub ended: Ended,
+}
+
+/// How a program ended; neither where nobody saw it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Ended {
     pub status: Option<i32>,
     pub signal: Option<i32>,
 }
 
-impl ExitRecord {
-    pub(super) fn new(epoch: Epoch, exit: &Exit) -> Self {
+impl From<&Exit> for Ended {
+    fn from(exit: &Exit) -> Self {
         match *exit {
-            Exit::Status(status) => Self { epoch, status: Some(status), signal: None },
-            Exit::Signal(signal) => Self { epoch, status: None, signal: Some(signal) },
-            Exit::Unknown => Self { epoch, status: None, signal: None },
+            Exit::Status(status) => Self { status: Some(status), signal: None },
+            Exit::Signal(signal) => Self { status: None, signal: Some(signal) },
+            Exit::Unknown => Self { status: None, signal: None },
         }
     }
+}
 
-    pub(super) fn exit(&self) -> Exit {
-        match (self.status, self.signal) {
-            (Some(status), _) => Exit::Status(status),
-            (None, Some(signal)) => Exit::Signal(signal),
-            (None, None) => Exit::Unknown,
+impl From<Ended> for Exit {
+    fn from(ended: Ended) -> Self {
+        match (ended.status, ended.signal) {
+            (Some(status), _) => Self::Status(status),
+            (None, Some(signal)) => Self::Signal(signal),
+            (None, None) => Self::Unknown,
         }
     }
 }

@@ -102,8 +102,7 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
     // From here on a daemon that starts anew finds this session; so no program runs that none would find.
     write_state(directory, &state)?;
     let socket = directory.join(CONTROL);
-    let listener =
-        UnixListener::bind(&socket).map_err(|error| Failure::broken(socket.display().to_string(), error))?;
+    let listener = UnixListener::bind(&socket).map_err(|error| Failure::broken(socket.display().to_string(), error))?;
     let log = log::Log::create(&order.log, order.log_limit)
         .map_err(|error| Failure::broken(order.log.display().to_string(), error))?;
 
@@ -157,14 +156,17 @@ fn serve(
     let shared = Arc::clone(&supervised.shared);
     thread("control", Box::new(move || control::listen(&listener, &shared)))?;
     let shared = Arc::clone(&supervised.shared);
-    thread("signals", Box::new(move || {
-        while let Ok(signal) = signals.wait() {
-            // The machine shuts down: the program gets its own way of stopping, and the record is written.
-            if signal != Signal::SIGHUP {
-                shared.stop(None, None);
+    thread(
+        "signals",
+        Box::new(move || {
+            while let Ok(signal) = signals.wait() {
+                // The machine shuts down: the program gets its own way of stopping, and the record is written.
+                if signal != Signal::SIGHUP {
+                    shared.stop(None, None);
+                }
             }
-        }
-    }))
+        }),
+    )
 }
 
 fn tell(report: &Report) -> std::io::Result<()> {
@@ -178,7 +180,7 @@ fn tell(report: &Report) -> std::io::Result<()> {
 /// Removes the sockets and writes the record: what a daemon finds.
 fn leave(directory: &Path, epoch: crate::domain::Epoch, exit: &Exit) {
     // Where the record cannot be written the daemon calls the end unknown, and that is what it is.
-    let _ = record::write(&directory.join(EXIT), &ExitRecord::new(epoch, exit));
+    let _ = record::write(&directory.join(EXIT), &ExitRecord { epoch, ended: exit.into() });
     for socket in [CONTROL, PROGRAM] {
         let _ = std::fs::remove_file(directory.join(socket));
     }

@@ -95,11 +95,9 @@ fn converse(stream: UnixStream, writer: &Writer, number: u64, shared: &Arc<Share
 fn answer(request: &Request, shared: &Arc<Shared>) -> Answer {
     match *request {
         Request::Hello => shared.about.clone(),
-        Request::Status | Request::Wait => Answer {
-            program: shared.about.program,
-            exit: shared.exit().as_ref().map(Into::into),
-            ..Answer::default()
-        },
+        Request::Status | Request::Wait => {
+            Answer { program: shared.about.program, exit: shared.exit().as_ref().map(Into::into), ..Answer::default() }
+        }
         Request::Signal { signal } => match shared.signal(signal) {
             Ok(()) => Answer::default(),
             Err(problem) => Answer::error(problem),
@@ -108,9 +106,8 @@ fn answer(request: &Request, shared: &Arc<Shared>) -> Answer {
             shared.stop(signal, grace_ms);
             Answer::default()
         }
-        Request::Unknown => Answer::error(format!(
-            "this supervisor, protocol {}, does not know the request",
-            super::protocol::VERSION
-        )),
+        Request::Unknown => {
+            Answer::error(format!("this supervisor, protocol {}, does not know the request", super::protocol::VERSION))
+        }
     }
 }

@@ -52,9 +52,8 @@ impl Log {
             self.file = open(&self.path)?;
             self.written = 0;
         }
-        self.file.write_all(bytes)?;
         self.written += bytes.len() as u64;
-        Ok(())
+        self.file.write_all(bytes)
     }
 }
 

@@ -19,15 +19,12 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{
-    control::Writer,
-    protocol::{Answer, Ended},
-};
+use super::{control::Writer, protocol::Answer};
 use crate::{
     domain::Epoch,
     launcher::{
         Exit, processes,
-        record::{Order, ProcessId, Report, State, StopOrder},
+        record::{Ended, Order, ProcessId, Report, State, StopOrder},
     },
 };
 
@@ -183,12 +180,8 @@ impl Shared {
 
 impl Supervised {
     pub(super) fn new(directory: PathBuf, state: &State, program: ProcessId) -> Self {
-        let life = Life {
-            program: Some(Pid::from_raw(program.pid)),
-            exit: None,
-            kill_at: None,
-            waiting: BTreeMap::new(),
-        };
+        let life =
+            Life { program: Some(Pid::from_raw(program.pid)), exit: None, kill_at: None, waiting: BTreeMap::new() };
         let shared = Shared {
             about: Answer::about(state, program),
             stop: state.stop,

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{Epoch, SessionId},
-    launcher::{
-        Exit,
-        record::{ProcessId, State},
-    },
+    launcher::record::{Ended, ProcessId, State},
 };
 
 /// The version spoken here.
@@ -57,13 +54,6 @@ pub(in crate::launcher) struct Answer {
     pub exit: Option<Ended>,
 }
 
-/// How the program ended.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(in crate::launcher) struct Ended {
-    pub status: Option<i32>,
-    pub signal: Option<i32>,
-}
-
 impl Answer {
     pub(super) fn about(state: &State, program: ProcessId) -> Self {
         Self {
@@ -78,25 +68,5 @@ impl Answer {
 
     pub(super) fn error(problem: impl Into<String>) -> Self {
         Self { error: Some(problem.into()), ..Self::default() }
-    }
-}
-
-impl From<&Exit> for Ended {
-    fn from(exit: &Exit) -> Self {
-        match *exit {
-            Exit::Status(status) => Self { status: Some(status), signal: None },
-            Exit::Signal(signal) => Self { status: None, signal: Some(signal) },
-            Exit::Unknown => Self { status: None, signal: None },
-        }
-    }
-}
-
-impl From<Ended> for Exit {
-    fn from(ended: Ended) -> Self {
-        match (ended.status, ended.signal) {
-            (Some(status), _) => Self::Status(status),
-            (None, Some(signal)) => Self::Signal(signal),
-            (None, None) => Self::Unknown,
-        }
     }
 }
