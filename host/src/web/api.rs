@@ -18,7 +18,7 @@ pub(super) mod sign_in_codes;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// The items.
     pub items: Vec<T>,
     /// To be sent as `after` for what follows; null where nothing does.

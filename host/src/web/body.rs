@@ -32,12 +32,12 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             return Err(Problem::unreadable("the body must be sent as Content-Type: application/json")
                 .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(too_long)?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_long(&rejection))?;
         Self::parse(&bytes)
     }
 }
 
-fn too_long(rejection: BytesRejection) -> Problem {
+fn too_long(rejection: &BytesRejection) -> Problem {
     let status = rejection.status();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         Problem::unreadable(format!("the body is longer than {MOST_BYTES} bytes")).with_status(status)

@@ -21,7 +21,7 @@ pub(in crate::web) mod uncordon;
 /// A node.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Node)]
-pub struct NodeView {
+pub(crate) struct NodeView {
     /// The store's number for it.
     #[schema(value_type = i64)]
     pub id: NodeId,

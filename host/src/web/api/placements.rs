@@ -13,7 +13,7 @@ pub(in crate::web) mod list;
 /// How a session came to its node.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Placement)]
-pub struct PlacementView {
+pub(crate) struct PlacementView {
     /// The store's number for it.
     #[schema(value_type = i64)]
     pub id: PlacementId,
@@ -49,7 +49,7 @@ pub struct PlacementView {
 /// A start that failed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
-pub struct AttemptView {
+pub(crate) struct AttemptView {
     /// Where.
     pub node: NodeRef,
     /// Under which epoch.

@@ -24,7 +24,7 @@ pub(in crate::web) mod suspend;
 /// A session.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
-pub struct SessionView {
+pub(crate) struct SessionView {
     /// 8 characters.
     #[schema(example = "7k3n9v2q")]
     pub id: String,
@@ -63,7 +63,7 @@ pub struct SessionView {
 
 /// A node, by its id and its name.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct NodeRef {
+pub(crate) struct NodeRef {
     /// The store's number for it.
     #[schema(value_type = i64)]
     pub id: NodeId,

@@ -14,7 +14,7 @@ const VALIDITY: Duration = Duration::from_secs(10 * 60);
 
 /// A link that signs in once.
 #[derive(Serialize, ToSchema)]
-pub struct SignInLink {
+pub(crate) struct SignInLink {
     /// To be opened in a browser.
     link: String,
     /// For how long, seconds.

@@ -146,9 +146,9 @@ pub(super) async fn show(
             let names = NodeNames::of(&found.nodes);
             let now = clock.now();
             let card = |session| Card::new(SessionView::new(session, &names), &this.kind_titles, now);
-            page.cards = found.sessions.into_iter().map(card).collect();
             page.kinds = kinds(&found.nodes, &this.kind_titles);
             page.rows = found.nodes.iter().map(|node| NodeRow::new(node, found.count(node.id))).collect();
+            page.cards = found.sessions.into_iter().map(card).collect();
             Ok(render(&page))
         }
         Err(error) => {

@@ -17,7 +17,7 @@ use crate::{
 
 /// What came of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeletedNode {
+pub(crate) struct DeletedNode {
     /// The ids of the sessions that were on it and are `lost` now.
     lost: Vec<String>,
 }

@@ -18,7 +18,7 @@ use crate::{
 
 /// A node that takes no new sessions, and those it still has.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Drain {
+pub(crate) struct Drain {
     node: NodeView,
     /// The sessions that still occupy it; it is drained when there are none.
     sessions: Vec<RemainingSession>,
@@ -26,7 +26,7 @@ pub struct Drain {
 
 /// A session as an administrator sees it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RemainingSession {
+pub(crate) struct RemainingSession {
     id: String,
     user: String,
     kind: String,

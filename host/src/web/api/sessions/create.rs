@@ -58,20 +58,20 @@ fn read(mut fields: Fields) -> Result<NewSession, Problem> {
         user: String::new(),
         kind: fields.require("kind", |value| text(value, 64)),
         name: fields.take("name", |value| text(value, LONGEST_NAME)),
-        cpus: fields.take("cpus", cpus).unwrap_or_default(),
-        memory: fields.take("memory", memory).unwrap_or_default(),
+        cpus: fields.take("cpus", |value| cpus(&value)).unwrap_or_default(),
+        memory: fields.take("memory", |value| memory(&value)).unwrap_or_default(),
         labels: fields.take("labels", labels).unwrap_or_default(),
     };
     fields.finish().map(|()| new)
 }
 
-fn cpus(value: Value) -> Result<f64, String> {
+fn cpus(value: &Value) -> Result<f64, String> {
     const MOST: f64 = 65_536.0;
     let within = |cpus: &f64| (0.0..=MOST).contains(cpus);
     value.as_f64().filter(within).ok_or_else(|| format!("must be a number from 0 to {MOST}"))
 }
 
-fn memory(value: Value) -> Result<u64, String> {
+fn memory(value: &Value) -> Result<u64, String> {
     // What the databases' integers hold.
     let within = |bytes: &u64| i64::try_from(*bytes).is_ok();
     value.as_u64().filter(within).ok_or_else(|| "must be a whole number of bytes, not negative".to_owned())
