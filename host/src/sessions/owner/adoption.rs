@@ -1,0 +1,111 @@
+//! What runs here and what the store says of it are brought together again: at the start, and from time to time, since
+//! the store may have been away or this node may have been thought lost.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{Epoch, Session, SessionId, State},
+    launcher::{Exit, Running},
+    store::{Report, SessionFilter, StoreError},
+};
+
+use super::Owner;
+
+const GONE: &str = "its program was gone when the daemon returned";
+
+impl Owner {
+    /// Adopts the programs that run, stops those that have been superseded, and reports those that are gone.
+    pub(in crate::sessions) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
+        let filter = SessionFilter {
+            node: Some(self.node),
+            states: vec![State::Starting, State::Active, State::Lost],
+            ..SessionFilter::default()
+        };
+        let rows = self.store.sessions(&filter).await?;
+        let programs = self.launcher.running().await;
+        for program in &programs {
+            // Another node's row, or one that is over.
+            let row = match rows.iter().find(|row| row.id == program.id && row.epoch == program.epoch) {
+                Some(row) => Some(row.clone()),
+                None => self.store.session(program.id).await?,
+            };
+            self.adopt(program, row);
+        }
+        for row in rows {
+            let runs = programs.iter().any(|program| program.id == row.id && program.epoch == row.epoch);
+            if !runs {
+                self.account_for(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// A program that runs here.
+    fn adopt(self: &Arc<Self>, program: &Running, row: Option<Session>) {
+        let owner = Arc::clone(self);
+        let (id, epoch, pid) = (program.id, program.epoch, program.pid);
+        let is_this_start = |row: &Session| row.epoch == epoch && self.is_ours(row, row);
+        let Some(row) = row.filter(is_this_start) else {
+            tracing::info!(session = %id, %epoch, "superseded: its program is stopped");
+            // Whoever has it in hand sees it end, and the report of that is void.
+            return self.spawn(async move { owner.stop_superseded(id, epoch).await });
+        };
+        if let Some(hand) = self.hands.take(id, epoch) {
+            tracing::info!(session = %id, %epoch, state = %row.state, "its program runs: adopted");
+            if let Some(wanted) = row.wanted {
+                self.hands.want(id, epoch, wanted);
+            }
+            self.spawn(async move {
+                match row.state {
+                    State::Active => owner.watch(&row, hand).await,
+                    _ => owner.see_through(&row, pid, hand, None).await,
+                }
+            });
+        } else if row.state == State::Lost {
+            tracing::info!(session = %id, %epoch, "thought lost, but its program runs");
+            self.spawn(async move { owner.take_back(&row, pid).await });
+        }
+    }
+
+    /// This node was thought lost, but its daemon was there all the time and has the session in hand.
+    async fn take_back(&self, row: &Session, pid: u32) {
+        if self.report(row, Report::Started { pid }).await && self.launcher.ready(row.id, row.epoch).await.is_ok() {
+            self.report(row, Report::Active).await;
+        }
+    }
+
+    /// A row of this node whose program does not run.
+    fn account_for(self: &Arc<Self>, row: Session) {
+        match (row.state, row.claimed, row.wanted) {
+            (State::Lost, ..) => {}
+            (State::Starting, false, _) | (_, _, Some(_)) => self.look(row),
+            (state, true, None) => {
+                let Some(hand) = self.hands.take(row.id, row.epoch) else { return };
+                let owner = Arc::clone(self);
+                self.spawn(async move {
+                    match state {
+                        State::Starting => owner.try_next(&row, GONE, hand).await,
+                        _ => owner.conclude_gone(&row).await,
+                    }
+                });
+            }
+            (_, false, None) => {}
+        }
+    }
+
+    /// An active session whose program ended while nobody looked; its launcher may know how.
+    async fn conclude_gone(&self, row: &Session) {
+        match self.launcher.watch(row.id, row.epoch).await {
+            Exit::Unknown => self.fail(row, GONE).await,
+            exit => self.conclude(row, &exit).await,
+        }
+    }
+
+    /// What is left of a start that another has taken the place of.
+    pub(super) async fn stop_superseded(&self, id: SessionId, epoch: Epoch) {
+        if let Err(error) = self.launcher.stop(id, epoch).await {
+            // It still runs, so that it is found again at the next round.
+            tracing::error!(session = %id, %epoch, "cannot stop what has been superseded: {error}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A daemon that returns finds its programs again.
+
+use crate::{
+    domain::{Epoch, NodeId, SessionId, State, Wanted},
+    launcher::Exit,
+    sessions::fixtures::{Cluster, KIND, Programs, eventually, new_session, registration},
+    store::{NodeDeletion, Registration, Store},
+};
+
+/// The first node is thought lost, and returns.
+async fn lose(cluster: &Cluster, session: SessionId) {
+    let (store, node) = (&cluster.store, cluster.daemons[0].node);
+    store.leave(node).await.expect("the store answers");
+    assert_eq!(store.delete_node(node).await.expect("the store answers"), NodeDeletion::Deleted(vec![session]));
+    let again = Registration { id: Some(node), ..registration("node1", KIND) };
+    assert_eq!(store.register(&again).await.expect("a registration"), node);
+    assert_eq!(cluster.row(session).await.state, State::Lost);
+}
+
+#[tokio::test]
+async fn programs_outlive_the_daemon_and_are_watched_again() {
+    let mut cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.restart(0, async |programs| assert_eq!(programs.alive(), [(session.id, Epoch(1))])).await;
+    assert_eq!(cluster.row(session.id).await.state, State::Active);
+    cluster.daemons[0].programs.exit(session.id, &Exit::Status(0));
+    cluster.reaches(session.id, State::Ended).await;
+    assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn a_program_that_was_not_ready_yet_becomes_active_after_the_restart() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.daemons[0].programs.slow_down();
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    eventually("its program runs", async || cluster.row(session.id).await.pid.is_some()).await;
+    cluster.restart(0, async |programs| programs.all_ready()).await;
+    cluster.reaches(session.id, State::Active).await;
+    assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn what_ended_while_the_daemon_was_away_is_reported_as_it_ended() {
+    let mut cluster = Cluster::start(1).await;
+    let sessions = &cluster.daemons[0].sessions;
+    let well = sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(well.id, State::Active).await;
+    cluster.restart(0, async |programs| programs.exit(well.id, &Exit::Status(0))).await;
+    cluster.reaches(well.id, State::Ended).await;
+
+    let gone = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(gone.id, State::Active).await;
+    cluster.restart(0, async |programs| programs.lose_all()).await;
+    let failure = cluster.reaches(gone.id, State::Failed).await.failure.unwrap_or_default();
+    assert!(failure.starts_with("its program was gone when the daemon returned; the last lines"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_claimed_start_whose_program_is_gone_is_tried_elsewhere() {
+    let mut cluster = Cluster::start(2).await;
+    cluster.daemons[0].programs.slow_down();
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    eventually("its program runs", async || cluster.row(session.id).await.pid.is_some()).await;
+    cluster.restart(0, async |programs| programs.lose_all()).await;
+    let active = cluster.reaches(session.id, State::Active).await;
+    assert_eq!((active.node, active.epoch), (NodeId(2), Epoch(2)));
+}
+
+#[tokio::test]
+async fn what_was_wanted_while_the_daemon_was_away_is_done() {
+    let mut cluster = Cluster::start(2).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    let store = cluster.store.clone();
+    let wanted = async |_: &_| drop(store.want(session.id, Wanted::Ended).await);
+    cluster.restart(0, wanted).await;
+    cluster.reaches(session.id, State::Ended).await;
+    assert!(cluster.daemons[0].programs.alive().is_empty());
+}
+
+#[tokio::test]
+async fn programs_that_were_superseded_or_that_nobody_knows_are_stopped() {
+    let mut cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.daemons[0].sessions.suspend(session.id).await.expect("a suspension");
+    cluster.reaches(session.id, State::Suspended).await;
+    cluster.daemons[0].sessions.resume(session.id).await.expect("a resumption");
+    cluster.reaches(session.id, State::Active).await;
+    let unknown: SessionId = "00000000".parse().expect("an id");
+    let strays = async |programs: &Programs| {
+        programs.insert(session.id, Epoch(1));
+        programs.insert(unknown, Epoch(1));
+    };
+    cluster.restart(0, strays).await;
+    let programs = cluster.daemons[0].programs.clone();
+    eventually("only the present start runs", async || programs.alive() == [(session.id, Epoch(2))]).await;
+    assert_eq!(cluster.row(session.id).await.state, State::Active);
+}
+
+#[tokio::test]
+async fn a_session_thought_lost_is_active_again_when_its_node_returns() {
+    let mut cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    lose(&cluster, session.id).await;
+    cluster.restart(0, async |_| {}).await;
+    cluster.reaches(session.id, State::Active).await;
+    assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn a_session_thought_lost_is_taken_back_by_a_daemon_that_was_there_all_the_time() {
+    let cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    lose(&cluster, session.id).await;
+    cluster.daemons[0].sessions.owner.reconcile().await.expect("the store answers");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.daemons[0].programs.exit(session.id, &Exit::Status(0));
+    cluster.reaches(session.id, State::Ended).await;
+    assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn a_lost_session_is_resumed_elsewhere_and_the_old_program_is_stopped() {
+    let cluster = Cluster::start(2).await;
+    let (old, new) = (&cluster.daemons[0], &cluster.daemons[1]);
+    let session = old.sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    lose(&cluster, session.id).await;
+    cluster.store.set_cordoned(old.node, true).await.expect("the store answers");
+    let resumed = new.sessions.resume(session.id).await.expect("a resumption");
+    assert_eq!((resumed.node, resumed.epoch), (new.node, Epoch(2)));
+    cluster.reaches(session.id, State::Active).await;
+    assert_eq!(old.programs.alive(), [(session.id, Epoch(1))]);
+    old.sessions.owner.reconcile().await.expect("the store answers");
+    eventually("the old program is stopped", async || old.programs.alive().is_empty()).await;
+    let row = cluster.row(session.id).await;
+    assert_eq!((row.state, row.node, row.epoch), (State::Active, new.node, Epoch(2)));
+}
