@@ -57,14 +57,16 @@ impl Builder {
     /// A cluster for a test: it offers the kind `echo`, its nodes' load averages are zero until they are set, and it
     /// notices everything quickly.
     pub fn for_test(nodes: usize) -> Result<Self> {
+        let builder = Self::new(nodes).echo()?;
+        Ok(builder.setting("heartbeat-interval-ms", "250").loads(&vec![[0.0; 3]; nodes]))
+    }
+
+    /// Offers the kind `echo`, a small program for tests.
+    pub fn echo(self) -> Result<Self> {
         binaries::find("evenkeel-echo")?;
-        let kind = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/echo.toml");
-        let kind = fs::read_to_string(&kind).with_context(|| kind.display().to_string())?;
-        Ok(Self::new(nodes)
-            .kind("echo", kind)
-            .programs(binaries::directory()?)
-            .setting("heartbeat-interval-ms", "250")
-            .loads(&vec![[0.0; 3]; nodes]))
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/echo.toml");
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        Ok(self.kind("echo", text).programs(binaries::directory()?))
     }
 
     /// Uses the ports from this one on instead of free ones.
