@@ -57,6 +57,10 @@ pub struct Node {
     pub address: String,
     /// `online` or `offline`.
     pub status: String,
+    /// Logical processors.
+    pub cores: u32,
+    /// Load averages over 1, 5 and 15 minutes, not divided by cores.
+    pub load: [f64; 3],
     /// Everything else.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tempfile::TempDir;
 
 use crate::{
@@ -187,6 +188,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until the cluster knows these load averages of its nodes.
+    pub async fn wait_loads(&self, loads: &[[f64; 3]]) -> Result<()> {
+        let client = self.client(0)?;
+        wait::until("the nodes' load averages to be known", wait::LONG, async || {
+            let nodes = client.nodes().await?;
+            for (node, expected) in self.nodes.iter().zip(loads) {
+                let known = nodes.iter().find(|known| known.name == node.name).context("a node is missing")?;
+                let near = known.load.iter().zip(expected).all(|(known, expected)| (known - expected).abs() < 0.006);
+                ensure!(near, "{}: {:?}", node.name, known.load);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Its nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -279,9 +295,8 @@ impl Cluster {
             let sessions = client.sessions().await?.into_iter();
             anyhow::Ok(sessions.filter(|s| s.is_live() && running.contains(&s.node.name)).collect::<Vec<_>>())
         };
-        for session in live().await? {
-            client.end(&session.id).await?;
-        }
+        let ended = stream::iter(live().await?).map(async |session| client.end(&session.id).await);
+        ended.buffer_unordered(16).try_collect::<()>().await?;
         wait::until("the sessions to end", END, async || {
             let left: Vec<_> = live().await?.into_iter().map(|session| session.id).collect();
             if !left.is_empty() {

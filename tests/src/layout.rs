@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -81,6 +82,14 @@ impl NodeFiles {
             }
             fs::write(self.config.join("load-balancer"), text)?;
         }
+        Ok(())
+    }
+
+    /// Adds a line to this node's `rserver.conf`.
+    pub fn add_setting(&self, name: &str, value: &str) -> Result<()> {
+        let path = self.config.join("rserver.conf");
+        let mut file = fs::File::options().append(true).open(&path).with_context(|| path.display().to_string())?;
+        writeln!(file, "{name}={value}")?;
         Ok(())
     }
 
