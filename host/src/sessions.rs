@@ -1,24 +1,89 @@
 //! The life of a session: start, claim, stop, suspend, resume, end.
+//!
+//! [`Sessions`] is what the rest of the daemon sees. A start goes through [`placement`] and reaches its node as a reserved
+//! row; `owner` is that node's side; [`mirror`] tells the proxy where every session is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{NodeId, Session, SessionId},
-    launcher::Launcher,
+    domain::{Entropy, NodeId, NodeStatus, Session, SessionId, State, Wanted},
+    launcher::{Kinds, LaunchError, Launcher},
     store::{SessionFilter, Store, StoreError},
-    wire::peer::PeerError,
+    wire::peer::{Peer, PeerClient, PeerError},
 };
 
+#[cfg(test)]
+mod fixtures;
 pub mod mirror;
+mod owner;
 pub mod placement;
+#[cfg(test)]
+mod tests;
 
 pub use mirror::Mirror;
 
+use owner::Owner;
+use placement::{Order, Placer, Policy, Queue};
+
+/// How long a nudge may take; the node's next heartbeat does the same.
+const NUDGE: Duration = Duration::from_secs(2);
+
 /// The sessions of the cluster, as one of its nodes manages them.
 #[derive(Debug)]
-pub struct Sessions {}
+pub struct Sessions {
+    store: Arc<dyn Store>,
+    kinds: Arc<Kinds>,
+    launcher: Arc<dyn Launcher>,
+    mirror: Arc<Mirror>,
+    peers: Arc<dyn Peers>,
+    placer: Placer,
+    queue: Mutex<Queue>,
+    owner: Arc<Owner>,
+}
+
+/// What [`Sessions`] is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// This node's id, as the store gave it.
+    pub node: NodeId,
+    /// This node's name and address.
+    pub here: Peer,
+    /// The registry.
+    pub store: Arc<dyn Store>,
+    /// What starts programs here.
+    pub launcher: Arc<dyn Launcher>,
+    /// The kinds that are known here.
+    pub kinds: Arc<Kinds>,
+    /// What decides.
+    pub policy: Arc<dyn Policy>,
+    /// Where sessions are.
+    pub mirror: Arc<Mirror>,
+    /// What reaches the other nodes.
+    pub peers: Arc<dyn Peers>,
+    /// Where session ids and seeds are drawn.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Calls to other nodes.
+#[async_trait]
+pub trait Peers: Send + Sync + Debug {
+    /// One call, bounded in time; the answer's body.
+    async fn call(&self, to: &Peer, method: Method, target: &str, body: &Value) -> Result<Bytes, PeerError>;
+}
+
+#[async_trait]
+impl Peers for PeerClient {
+    async fn call(&self, to: &Peer, method: Method, target: &str, body: &Value) -> Result<Bytes, PeerError> {
+        Self::call(self, to, method, target, body).await
+    }
+}
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +128,7 @@ pub enum SessionError {
         /// Which.
         id: SessionId,
         /// The state it is in.
-        state: crate::domain::State,
+        state: State,
         /// What cannot be done.
         problem: &'static str,
     },
@@ -78,59 +143,145 @@ pub enum SessionError {
         /// Why.
         error: PeerError,
     },
+    /// The launcher of this node failed.
+    #[error(transparent)]
+    Launcher(#[from] LaunchError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Sessions {
+    /// The sessions of one node's daemon. Nothing happens until [`Sessions::run`].
+    pub fn new(parts: &Parts) -> Self {
+        let store = Arc::clone(&parts.store);
+        let (placer, queue) = Queue::new(store, Arc::clone(&parts.policy), Arc::clone(&parts.entropy));
+        Self {
+            store: Arc::clone(&parts.store),
+            kinds: Arc::clone(&parts.kinds),
+            launcher: Arc::clone(&parts.launcher),
+            mirror: Arc::clone(&parts.mirror),
+            peers: Arc::clone(&parts.peers),
+            owner: Arc::new(Owner::new(parts, placer.clone())),
+            placer,
+            queue: Mutex::new(queue),
+        }
+    }
+
+    /// Adopts the programs that run, then works until stopped: places, takes up the rows that heartbeats bring through
+    /// `pending`, watches programs, keeps the mirror. Ends no session.
+    pub async fn run(self: Arc<Self>, pending: mpsc::Receiver<Vec<Session>>, stop: CancellationToken) {
+        let mut queue = self.queue.lock().await;
+        tokio::join!(queue.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop));
+    }
+
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.
-    pub async fn start(&self, _new: NewSession) -> Result<Session, SessionError> {
-        todo!()
+    pub async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
+        let title = || self.kinds.get(&new.kind).map(|kind| kind.title.clone());
+        let name = new.name.clone().or_else(title);
+        self.place(Order::New(NewSession { name, ..new })).await
     }
 
     /// One session.
-    pub async fn get(&self, _id: SessionId) -> Result<Session, SessionError> {
-        todo!()
+    pub async fn get(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.store.session(id).await?.ok_or(SessionError::Missing(id))
     }
 
     /// Some sessions, newest first.
-    pub async fn list(&self, _filter: &SessionFilter) -> Result<Vec<Session>, SessionError> {
-        todo!()
+    pub async fn list(&self, filter: &SessionFilter) -> Result<Vec<Session>, SessionError> {
+        Ok(self.store.sessions(filter).await?)
     }
 
-    /// Ends a session.
-    pub async fn end(&self, _id: SessionId) -> Result<Session, SessionError> {
-        todo!()
+    /// Ends a session. One that is live is `ended` once its node has stopped it; where that is offline, the error says so
+    /// and the session ends when the node returns.
+    pub async fn end(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.want(id, Wanted::Ended).await
     }
 
-    /// Stops a session so that it can be resumed.
-    pub async fn suspend(&self, _id: SessionId) -> Result<Session, SessionError> {
-        todo!()
+    /// Stops a session so that it can be resumed. As [`Sessions::end`] where its node is offline.
+    pub async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
+        let Session { state, .. } = self.get(id).await?;
+        match state {
+            State::Starting | State::Active | State::Suspended => self.want(id, Wanted::Suspended).await,
+            State::Ended | State::Failed | State::Lost => {
+                Err(SessionError::State { id, state, problem: "only a running session can be suspended" })
+            }
+        }
     }
 
     /// Places a suspended or lost session anew, under the next epoch.
-    pub async fn resume(&self, _id: SessionId) -> Result<Session, SessionError> {
-        todo!()
+    pub async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
+        let Session { epoch, .. } = self.get(id).await?;
+        self.place(Order::Resume { id, epoch }).await
     }
 
     /// The last lines of a session's log, fetched from its node.
-    pub async fn log(&self, _id: SessionId, _lines: usize) -> Result<String, SessionError> {
-        todo!()
+    pub async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        let Session { node, .. } = self.get(id).await?;
+        if node == self.owner.node {
+            return self.local_log(id, lines).await;
+        }
+        let error = |error| SessionError::Peer { node, error };
+        let peer = peer(self.store.as_ref(), node).await?;
+        let target = format!("/peer/v1/sessions/{id}/log?lines={lines}");
+        let body = self.peers.call(&peer, Method::GET, &target, &Value::Null).await.map_err(error)?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// The last lines of the log of a session of this node.
-    pub async fn local_log(&self, _id: SessionId, _lines: usize) -> Result<String, SessionError> {
-        todo!()
+    pub async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        Ok(self.launcher.log_tail(id, lines).await?)
     }
 
     /// A peer has changed something about a session of this node: looks at its row now rather than at the next heartbeat.
-    pub async fn nudged(&self, _id: SessionId) -> Result<(), SessionError> {
-        todo!()
+    pub async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {
+        self.owner.look(self.get(id).await?);
+        Ok(())
     }
 
-    /// Adopts the programs that run, then works until stopped: takes up what heartbeats bring, watches programs.
-    pub async fn run(self: Arc<Self>, _launcher: Arc<dyn Launcher>, _store: Arc<dyn Store>, _stop: CancellationToken) {
-        todo!()
+    async fn place(&self, order: Order) -> Result<Session, SessionError> {
+        let placed = self.placer.place(order).await?;
+        self.owner.note_route(&placed.session, &placed.peer);
+        self.owner.tell(&placed.session, Some(placed.peer));
+        Ok(placed.session)
+    }
+
+    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
+        let session = self.store.want(id, wanted).await?.ok_or(SessionError::Missing(id))?;
+        if !session.state.is_live() {
+            self.mirror.remove(id, session.epoch);
+            return Ok(session);
+        }
+        self.owner.tell(&session, None);
+        let nodes = self.store.nodes().await?;
+        let offline = nodes.iter().any(|node| node.id == session.node && node.status == NodeStatus::Offline);
+        if offline {
+            let problem = "its node is offline; that is done as soon as the node returns";
+            return Err(SessionError::State { id, state: session.state, problem });
+        }
+        Ok(session)
+    }
+}
+
+/// Whom to call about the sessions of a node.
+async fn peer(store: &dyn Store, node: NodeId) -> Result<Peer, SessionError> {
+    let nodes = store.nodes().await?;
+    match nodes.into_iter().find(|known| known.id == node) {
+        Some(found) => Ok(Peer { name: found.name, address: found.address }),
+        None => {
+            let (address, problem) = ("a deleted node".to_owned(), "it has no address any more".to_owned());
+            Err(SessionError::Peer { node, error: PeerError::Unreachable { address, problem } })
+        }
+    }
+}
+
+/// Tells a node to look at a session's row now.
+async fn nudge(peers: &dyn Peers, to: &Peer, id: SessionId) {
+    let body = json!({ "session": id });
+    let call = peers.call(to, Method::POST, "/peer/v1/nudge", &body);
+    match tokio::time::timeout(NUDGE, call).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(session = %id, node = to.name, "not nudged: {error}"),
+        Err(_) => tracing::debug!(session = %id, node = to.name, "not nudged within {} s", NUDGE.as_secs()),
     }
 }

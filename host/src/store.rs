@@ -14,6 +14,8 @@ use crate::domain::{
 };
 
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod story;
 
 /// The registry.
 #[async_trait]
@@ -22,11 +24,11 @@ pub trait Store: Send + Sync + Debug {
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Writes a node that starts: takes up its row where `registration.id` or its name is known, else makes one, and
-    /// marks it seen now. Raises the revision.
+    /// marks it seen now. A node whose row was removed gets its old id back. A cordon stays. Raises the revision.
     async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError>;
 
-    /// Writes what a node measured and marks it seen now. `None` where the node's row is gone: it must register again.
-    /// Does not raise the revision, but where the node was offline.
+    /// Writes what a node measured and marks it seen now. `None` where the node's row is gone or marked as stopped: it
+    /// must register again. Does not raise the revision, but where the node was offline.
     async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError>;
 
     /// Marks a node as stopped on purpose: it is offline at once. Raises the revision.
@@ -45,7 +47,10 @@ pub trait Store: Send + Sync + Debug {
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;
 
     /// Writes the reservations together if the revision is still `seen`, and raises it; writes nothing and says false
-    /// where it is not.
+    /// where it is not. Also false where a session that is not new is no longer as its reservation supposes: it is live
+    /// under another epoch than the one before, or something is wanted of it. So read those sessions again, not the
+    /// snapshot only, before deciding again. `created` and `changed` are kept as the reservations have them
+    /// ([`Snapshot::now`] is what to put there); when it was placed and decided is the moment of the writing.
     async fn reserve(&self, seen: Revision, reservations: &[Reservation]) -> Result<bool, StoreError>;
 
     /// One session.
@@ -62,12 +67,15 @@ pub trait Store: Send + Sync + Debug {
     async fn claim(&self, id: SessionId, epoch: Epoch, node: NodeId) -> Result<bool, StoreError>;
 
     /// Reports what became of a session under `epoch`; false where the epoch is another by now or the state does not
-    /// allow it. Leaving the live states raises the revision.
+    /// allow it. Where something is wanted of the session, any end of it is the one that was wanted. A session that is
+    /// `lost` is taken up again by such a report: its node has returned, and `Started` or `Active` makes it live under
+    /// the same epoch. Leaving or entering the live states raises the revision.
     async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<bool, StoreError>;
 
     /// Notes on the session's placement that the start under `epoch` failed, and moves the reservation to `next` under
-    /// the next epoch, unclaimed; with no `next`, the session becomes `failed`. `None` where the epoch is another by
-    /// now. Raises the revision.
+    /// the next epoch, unclaimed; with no `next`, the session becomes `failed`. Where something is wanted of it, it
+    /// becomes that and is not started again. `None` where the epoch is another by now or the session is not `starting`.
+    /// Raises the revision.
     async fn start_failed(
         &self,
         id: SessionId,
@@ -77,10 +85,14 @@ pub trait Store: Send + Sync + Debug {
     ) -> Result<Option<Session>, StoreError>;
 
     /// Asks for a session to be suspended or ended. A session that runs nowhere (suspended, lost, failed, or starting and
-    /// unclaimed) becomes so at once. Returns the session as it then is. `Wanted::Ended` overrides `Wanted::Suspended`.
+    /// unclaimed) becomes so at once. Returns the session as it then is. `Wanted::Ended` overrides `Wanted::Suspended`, and
+    /// what has ended stays so.
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
 
-    /// Marks the live sessions of nodes that have been offline for longer than `after` as `lost`, and returns them.
+    /// Marks the live sessions of nodes that are offline and have not been seen for longer than `after` as `lost`, and
+    /// returns them; what was wanted of a session, it becomes instead. Where no node's heartbeat was written for a
+    /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another
+    /// time-out passes before any session is lost.
     async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError>;
 
     /// One placement.
@@ -253,6 +265,30 @@ pub enum RegisterError {
         name: String,
         /// Who has it.
         id: NodeId,
+        /// Where that is.
+        address: String,
+    },
+    /// Another node, offline, has the name, and this one has an id of its own.
+    #[error(
+        "the node name {name} belongs to node {id}, which is offline; remove that with delete-node {id}, or set another \
+         with node-name"
+    )]
+    NameHeld {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: NodeId,
+    },
+    /// The id is that of a node that is online under another name.
+    #[error(
+        "node {id} is online as {name} at {address}: where this data directory is a copy of that node's, remove node-id \
+         from it; where this node was renamed, wait until the old name is offline"
+    )]
+    IdTaken {
+        /// The id.
+        id: NodeId,
+        /// The name it is online under.
+        name: String,
         /// Where that is.
         address: String,
     },

@@ -1,19 +1,248 @@
-//! Kinds of session as data.
+//! Kinds of session as data: what to run, where it listens, when it is ready, how it is stopped.
+//!
+//! A kind is one TOML file. The builtin ones are part of the program; a file of the configuration's `kinds` directory
+//! adds a kind, or takes the place of the one that has its name.
 
-/// A kind.
-#[derive(Clone, Debug)]
-pub struct Kind {}
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-/// The kinds that are known.
+use http::HeaderName;
+use nix::sys::signal::Signal;
+
+mod file;
+mod template;
+
+pub use template::{Template, Values, Variable};
+
+/// The kinds that ship with the program, by file name.
+const BUILTIN: [(&str, &str); 2] = [
+    ("jupyterlab.toml", include_str!("../../kinds/jupyterlab.toml")),
+    ("jupyter-notebook.toml", include_str!("../../kinds/jupyter-notebook.toml")),
+];
+
+/// A kind of session.
 #[derive(Clone, Debug)]
-pub struct Kinds {}
+pub struct Kind {
+    /// Its name in requests and in the store: `jupyterlab`.
+    pub name: String,
+    /// Its name for people: `JupyterLab`.
+    pub title: String,
+    /// What to run: a name to be looked for, or an absolute path.
+    pub program: String,
+    /// Directories to look in before the search path.
+    pub search: Vec<PathBuf>,
+    /// The program's arguments.
+    pub arguments: Vec<Template>,
+    /// Environment variables beside those that every program gets.
+    pub environment: BTreeMap<String, Template>,
+    /// The directory it starts in.
+    pub directory: Template,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether it expects the prefix `/s/<id>/` in the request target.
+    pub base_path: BasePath,
+    /// Headers that the proxy sets on each request.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// How it shows that it can be used.
+    pub ready: Ready,
+    /// How it is stopped.
+    pub stop: Stop,
+    /// What suspending does to it.
+    pub suspend: Suspend,
+}
+
+/// Where a program listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Listen {
+    /// On a Unix socket, `{socket}`.
+    Unix,
+    /// On a port of 127.0.0.1, `{port}`.
+    Port,
+}
 
 /// Whether a program expects the prefix `/s/<id>/` in the request target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BasePath {
     /// It does.
     Kept,
     /// It uses relative URLs and expects the target without it.
     Stripped,
+}
+
+/// What suspending does to a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspend {
+    /// It stores its state when it is stopped and finds it again.
+    Keeps,
+    /// What was only in its memory is lost.
+    Loses,
+}
+
+/// How a program shows that it can be used.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The request target of the probe.
+    pub path: Template,
+    /// The statuses that mean yes.
+    pub statuses: Vec<u16>,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// How a program is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// What it is sent.
+    pub signal: Signal,
+    /// How long it has before it is killed.
+    pub grace: Duration,
+}
+
+/// What is wrong with a file of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {}{problem}", .file.display(), At(*.line), Field(.field))]
+pub struct KindError {
+    /// Which file.
+    pub file: PathBuf,
+    /// The line, counted from 1; none where the file as a whole is wrong.
+    pub line: Option<usize>,
+    /// The field: `stop.signal`.
+    pub field: Option<String>,
+    /// What is wrong with it and what it may be.
+    pub problem: String,
+}
+
+/// All that is wrong with the files of kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindErrors(pub Vec<KindError>);
+
+struct At(Option<usize>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+struct Field<'a>(&'a Option<String>);
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |field| write!(f, "{field}: "))
+    }
+}
+
+impl fmt::Display for KindErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for KindErrors {}
+
+impl Kind {
+    /// Reads one kind. `file` is for the errors.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, KindErrors> {
+        file::parse(file, text)
+    }
+}
+
+/// The kinds that are known, and where their programs are looked for.
+#[derive(Clone, Debug)]
+pub struct Kinds {
+    kinds: BTreeMap<String, Arc<Kind>>,
+    search_path: OsString,
+}
+
+impl Kinds {
+    /// The builtin kinds, extended and overridden by each `*.toml` of `directory`, which need not exist. `search_path` is
+    /// where programs are looked for, as in PATH. Every error of every file is reported.
+    pub fn load(directory: Option<&Path>, search_path: &OsStr) -> Result<Self, KindErrors> {
+        let mut kinds = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (file, text) in BUILTIN {
+            match Kind::parse(Path::new(file), text) {
+                Ok(kind) => drop(kinds.insert(kind.name.clone(), Arc::new(kind))),
+                Err(more) => errors.extend(more.0),
+            }
+        }
+        let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for file in directory.map(|directory| toml_files(directory, &mut errors)).unwrap_or_default() {
+            match file::read(&file) {
+                Ok(kind) => {
+                    if let Some(other) = seen.insert(kind.name.clone(), file.clone()) {
+                        errors.push(KindError {
+                            field: Some("name".to_owned()),
+                            line: None,
+                            problem: format!("{} already describes the kind {}", other.display(), kind.name),
+                            file,
+                        });
+                    }
+                    kinds.insert(kind.name.clone(), Arc::new(kind));
+                }
+                Err(more) => errors.extend(more.0),
+            }
+        }
+        if errors.is_empty() { Ok(Self { kinds, search_path: search_path.to_owned() }) } else { Err(KindErrors(errors)) }
+    }
+
+    /// One kind, whether or not its program is here.
+    pub fn get(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.kinds.get(name)
+    }
+
+    /// Every kind that is known, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Kind>> {
+        self.kinds.values()
+    }
+
+    /// The kinds whose programs are on this machine, by name. Looks at the file system, so that a program installed later
+    /// is found: not for an async thread.
+    pub fn offered(&self) -> Vec<Arc<Kind>> {
+        self.kinds.values().filter(|kind| self.program(kind).is_some()).cloned().collect()
+    }
+
+    /// Where a kind's program is, if it is here and can be executed. Looks at the file system.
+    pub fn program(&self, kind: &Kind) -> Option<PathBuf> {
+        let search = kind.search.iter().cloned().chain(std::env::split_paths(&self.search_path));
+        which::which_in(&kind.program, std::env::join_paths(search).ok(), "/").ok()
+    }
+
+    /// Where programs are looked for.
+    pub fn search_path(&self) -> &OsStr {
+        &self.search_path
+    }
+}
+
+fn toml_files(directory: &Path, errors: &mut Vec<KindError>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            errors.push(KindError {
+                file: directory.to_owned(),
+                line: None,
+                field: None,
+                problem: error.to_string(),
+            });
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension() == Some(OsStr::new("toml")));
+    files.sort();
+    files
 }

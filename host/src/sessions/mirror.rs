@@ -1,23 +1,173 @@
 //! Where every live session is, in memory.
 
-use crate::{
-    domain::SessionId,
-    store::{Route, StoreError},
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{Epoch, SessionId},
+    store::{Route, Store, StoreError},
+};
+
+use super::placement::queue::copy;
+
+/// How often the routes are read.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The shortest time between two reads, whoever asks for them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a read may take: a request that waits for it must not wait for a database that hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The routes of all live sessions, as of the last poll. Keeps answering while the store is away.
-#[derive(Debug)]
-pub struct Mirror {}
+pub struct Mirror {
+    store: Arc<dyn Store>,
+    routes: ArcSwap<Routes>,
+    /// What this node knows by itself and a read that began earlier does not; also serialises writing.
+    notes: Mutex<HashMap<SessionId, Note>>,
+    last: tokio::sync::Mutex<Option<Read>>,
+    changes: watch::Sender<u64>,
+}
+
+type Routes = HashMap<SessionId, Route>;
+
+/// Something that has happened to a session here.
+struct Note {
+    noted: Instant,
+    id: SessionId,
+    epoch: Epoch,
+    /// Where it is; none where it is no longer live.
+    route: Option<Route>,
+}
+
+/// The last read of the store.
+struct Read {
+    began: Instant,
+    error: Option<StoreError>,
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("routes", &self.routes.load().len()).finish_non_exhaustive()
+    }
+}
 
 impl Mirror {
+    /// An empty mirror; `run` fills it.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            routes: ArcSwap::default(),
+            notes: Mutex::default(),
+            last: tokio::sync::Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
     /// Where a session is, from memory.
-    pub fn route(&self, _id: SessionId) -> Option<Route> {
-        todo!()
+    pub fn route(&self, id: SessionId) -> Option<Route> {
+        self.routes.load().get(&id).cloned()
     }
 
     /// Where a session is, from the store: for a session that memory does not have or that its node disowned. Reads that
     /// are asked for at once are one read, and at most some per second are made.
-    pub async fn refresh(&self, _id: SessionId) -> Result<Option<Route>, StoreError> {
-        todo!()
+    pub async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError> {
+        self.read(Instant::now()).await?;
+        Ok(self.route(id))
+    }
+
+    /// A number that grows whenever a session has come, gone or changed its state or place.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Takes in at once what this node knows before the next read does.
+    pub fn note(&self, route: Route) {
+        let (id, epoch) = (route.id, route.epoch);
+        self.take_in(Note { noted: Instant::now(), id, epoch, route: Some(route) });
+    }
+
+    /// Takes in that a session is no longer live under `epoch`.
+    pub fn remove(&self, id: SessionId, epoch: Epoch) {
+        self.take_in(Note { noted: Instant::now(), id, epoch, route: None });
+    }
+
+    /// Reads the routes each second until stopped.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut tick = time::interval(POLL);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut away = false;
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            let Some(result) = stop.run_until_cancelled(self.read(Instant::now())).await else { return };
+            match &result {
+                Ok(()) if away => tracing::info!("the store answers again; routes are up to date"),
+                Err(error) if !away => tracing::warn!("routes stay as they were: {error}"),
+                _ => {}
+            }
+            away = result.is_err();
+        }
+    }
+
+    /// Makes sure that a read which began after `asked` has been taken in.
+    async fn read(&self, asked: Instant) -> Result<(), StoreError> {
+        let mut last = self.last.lock().await;
+        if let Some(read) = last.as_ref() {
+            if read.began >= asked {
+                return read.error.as_ref().map_or(Ok(()), |error| Err(copy(error)));
+            }
+            time::sleep(PAUSE.saturating_sub(read.began.elapsed())).await;
+        }
+        let began = Instant::now();
+        let result = time::timeout(PATIENCE, self.store.routes()).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {} s", PATIENCE.as_secs());
+            Err(StoreError::Database { operation: "reading the routes", message })
+        });
+        let result = result.map(|routes| self.replace(routes, began));
+        *last = Some(Read { began, error: result.as_ref().err().map(copy) });
+        result
+    }
+
+    fn replace(&self, routes: Vec<Route>, began: Instant) {
+        let mut routes: Routes = routes.into_iter().map(|route| (route.id, route)).collect();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.retain(|_, note| note.noted >= began);
+        notes.values().for_each(|note| note.apply(&mut routes));
+        self.swap(routes);
+    }
+
+    fn take_in(&self, note: Note) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = Routes::clone(&self.routes.load());
+        note.apply(&mut routes);
+        notes.insert(note.id, note);
+        self.swap(routes);
+    }
+
+    fn swap(&self, routes: Routes) {
+        if **self.routes.load() != routes {
+            self.routes.store(Arc::new(routes));
+            self.changes.send_modify(|number| *number += 1);
+        }
+    }
+}
+
+impl Note {
+    /// What is known under a later epoch holds.
+    fn apply(&self, routes: &mut Routes) {
+        if routes.get(&self.id).is_some_and(|known| known.epoch > self.epoch) {
+            return;
+        }
+        match &self.route {
+            Some(route) => routes.insert(self.id, route.clone()),
+            None => routes.remove(&self.id),
+        };
     }
 }

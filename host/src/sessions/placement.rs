@@ -1,1 +1,112 @@
-//! Snapshot, balancer, reservation, record.
+//! Snapshot, balancer, reservation, record: how a session comes to its node.
+//!
+//! A daemon places through one [`queue`]. It reads a snapshot, [`batch`] decides up to 64 orders, each seeing the
+//! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
+//! reads and decides again. So counts are exact, and no lock is held while a policy runs. [`eligible`] says which nodes
+//! may be chosen, [`view`] what the policy is shown of them.
+
+use std::{fmt::Debug, sync::Arc};
+
+use crate::{
+    balancer::{Answer, Balancer, Question, Refusal},
+    domain::{Epoch, Session, SessionId, State},
+    wire::peer::Peer,
+};
+
+use super::NewSession;
+
+pub mod batch;
+pub mod eligible;
+pub mod queue;
+pub mod view;
+
+pub use queue::{Placer, Queue};
+
+/// Whose answer holds. Called on a thread that may block.
+pub trait Policy: Send + Sync + Debug {
+    /// Orders the nodes of the question, by the selected balancer or by what stands in for it. An error is final.
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal>;
+}
+
+/// An answer and who gave it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// The answer.
+    pub answer: Answer,
+    /// The name of the balancer that gave it.
+    pub balancer: String,
+    /// The SHA-256 of its module.
+    pub digest: Option<String>,
+    /// Why the selected balancer did not answer, where another did in its place.
+    pub fallback: Option<String>,
+}
+
+/// A balancer that nothing stands in for.
+impl Policy for Arc<dyn Balancer> {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        let answer = self.as_ref().rank(question)?;
+        Ok(Ruling {
+            answer,
+            balancer: self.name().to_owned(),
+            digest: self.digest().map(ToOwned::to_owned),
+            fallback: None,
+        })
+    }
+}
+
+/// What is to be placed.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A session that does not exist yet.
+    New(NewSession),
+    /// A session that was suspended or lost, under the epoch after `epoch`.
+    Resume {
+        /// Which.
+        id: SessionId,
+        /// The epoch it had when this was asked for.
+        epoch: Epoch,
+    },
+    /// A session whose candidates have all failed, away from the nodes that did.
+    Retry {
+        /// Which.
+        id: SessionId,
+        /// The epoch of its unclaimed reservation.
+        epoch: Epoch,
+    },
+}
+
+impl Order {
+    /// The session and the epoch that the order builds on, where it exists already.
+    fn base(&self) -> Option<(SessionId, Epoch)> {
+        match *self {
+            Self::New(_) => None,
+            Self::Resume { id, epoch } | Self::Retry { id, epoch } => Some((id, epoch)),
+        }
+    }
+
+    /// Why the session as it now is cannot be placed by this order.
+    fn objection(&self, session: &Session) -> Option<&'static str> {
+        let (_, epoch) = self.base()?;
+        if session.epoch != epoch {
+            return Some("it has been started anew meanwhile");
+        }
+        match self {
+            Self::New(_) => None,
+            Self::Resume { .. } if matches!(session.state, State::Suspended | State::Lost) => None,
+            Self::Resume { .. } => Some("only a suspended or lost session can be resumed"),
+            Self::Retry { .. } if session.state == State::Starting && !session.claimed && session.wanted.is_none() => {
+                None
+            }
+            Self::Retry { .. } => Some("it is not to be started any more"),
+        }
+    }
+}
+
+/// A session with a node reserved for it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The session: `starting`, unclaimed.
+    pub session: Session,
+    /// Its node.
+    pub peer: Peer,
+}

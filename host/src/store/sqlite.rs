@@ -1,1 +1,219 @@
-//! The SQLite store.
+//! The SQLite store: one file that all daemons of one machine share.
+//!
+//! Each daemon has one connection that writes, and a few that read. A write transaction begins as `IMMEDIATE`, so that
+//! it waits for its turn at the start and never fails half-way for having read what another has changed since; the
+//! write-ahead log lets readers go on meanwhile.
+//!
+//! `synchronous` is `NORMAL`: a commit survives the crash of any process, and a power failure leaves the file consistent
+//! but may take the last commits. That is safe here because the file is on the machine whose daemons share it: what the
+//! lost rows spoke of, programs and daemons, is gone with them, so no program can be left under an epoch that the file
+//! has forgotten.
+//!
+//! Times are whole milliseconds by SQLite's clock, read once in each transaction.
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use super::{
+    Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Snapshot, Store,
+    StoreError,
+};
+use crate::domain::{Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Wanted};
+
+mod filesystem;
+mod life;
+mod nodes;
+mod open;
+mod placements;
+mod reservations;
+mod rows;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+/// SQLite's clock as an SQL expression.
+macro_rules! now {
+    () => {
+        "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)"
+    };
+}
+use now;
+
+/// The registry in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: SqlitePool,
+    /// In milliseconds: a node not seen for this long is offline.
+    node_timeout: i64,
+}
+
+impl SqliteStore {
+    /// Opens the store in a directory, making directory and file where they are missing, and brings its schema up to
+    /// date. A node is offline `node_timeout` after its last heartbeat.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] says why the directory or the file cannot serve, and what to do.
+    pub async fn open(directory: &Path, node_timeout: Duration) -> Result<Self, StoreError> {
+        let (writer, readers) = open::open(directory).await?;
+        Ok(Self { readers, writer, node_timeout: milliseconds(node_timeout) })
+    }
+
+    /// Closes the file, after what is under way.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn write(&self, operation: &'static str) -> Result<Write, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))?;
+        let now = sqlx::query_scalar(concat!("SELECT ", now!()))
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed(operation))?;
+        Ok(Write { transaction, now, operation })
+    }
+}
+
+/// A write transaction; dropped without [`Write::commit`], it changes nothing.
+struct Write {
+    transaction: Transaction<'static, Sqlite>,
+    /// The store's time.
+    now: i64,
+    /// What is being done, for errors.
+    operation: &'static str,
+}
+
+impl Write {
+    fn on(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    fn failed(&self) -> impl Fn(sqlx::Error) -> StoreError + use<> {
+        failed(self.operation)
+    }
+
+    async fn raise_revision(&mut self) -> Result<(), StoreError> {
+        let failed = self.failed();
+        sqlx::query("UPDATE cluster SET revision = revision + 1").execute(self.on()).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        let failed = self.failed();
+        self.transaction.commit().await.map_err(failed)
+    }
+}
+
+/// Makes an error of what the database says.
+fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| StoreError::Database { operation, message: message(&error) }
+}
+
+fn message(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => {
+            format!("the store is busy: no connection to it became free within {} s", open::PATIENCE.as_secs())
+        }
+        other => other.to_string(),
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let now =
+            sqlx::query_scalar(concat!("SELECT ", now!())).fetch_one(&self.readers).await.map_err(failed("clock"))?;
+        rows::time("cluster", now)
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError> {
+        nodes::register(self, registration).await
+    }
+
+    async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError> {
+        nodes::heartbeat(self, node, reading).await
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        nodes::leave(self, node).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        nodes::all(self).await
+    }
+
+    async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
+        nodes::set_cordoned(self, node, cordoned).await
+    }
+
+    async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError> {
+        nodes::delete(self, node).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        reservations::snapshot(self).await
+    }
+
+    async fn reserve(&self, seen: Revision, reservations: &[Reservation]) -> Result<bool, StoreError> {
+        reservations::reserve(self, seen, reservations).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        sessions::one(self, id).await
+    }
+
+    async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
+        sessions::list(self, filter).await
+    }
+
+    async fn routes(&self) -> Result<Vec<Route>, StoreError> {
+        sessions::routes(self).await
+    }
+
+    async fn claim(&self, id: SessionId, epoch: Epoch, node: NodeId) -> Result<bool, StoreError> {
+        life::claim(self, id, epoch, node).await
+    }
+
+    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<bool, StoreError> {
+        life::report(self, id, epoch, report).await
+    }
+
+    async fn start_failed(
+        &self,
+        id: SessionId,
+        epoch: Epoch,
+        failure: &str,
+        next: Option<NodeId>,
+    ) -> Result<Option<Session>, StoreError> {
+        life::start_failed(self, id, epoch, failure, next).await
+    }
+
+    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
+        life::want(self, id, wanted).await
+    }
+
+    async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError> {
+        life::expire(self, after).await
+    }
+
+    async fn placement(&self, id: PlacementId) -> Result<Option<Placement>, StoreError> {
+        placements::one(self, id).await
+    }
+
+    async fn placements(
+        &self,
+        session: Option<SessionId>,
+        before: Option<PlacementId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>, StoreError> {
+        placements::list(self, session, before, limit).await
+    }
+}

@@ -1,0 +1,269 @@
+//! The file of a kind: reading it, and saying which field of which line is wrong.
+
+use std::{collections::BTreeMap, io::Read, ops::Range, path::Path, str::FromStr, time::Duration};
+
+use http::HeaderName;
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable};
+
+/// Longer files are no descriptions of kinds.
+const MOST_BYTES: u64 = 64 * 1024;
+const READY_SECONDS: u64 = 120;
+const GRACE_SECONDS: u64 = 10;
+/// More than a day of waiting is a typing error.
+const MOST_SECONDS: u64 = 24 * 60 * 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Raw {
+    name: Spanned<String>,
+    title: Spanned<String>,
+    program: Spanned<String>,
+    #[serde(default)]
+    search: Vec<Spanned<String>>,
+    #[serde(default)]
+    arguments: Vec<Spanned<String>>,
+    #[serde(default)]
+    environment: BTreeMap<String, Spanned<String>>,
+    directory: Option<Spanned<String>>,
+    listen: Spanned<Listen>,
+    base_path: BasePath,
+    #[serde(default)]
+    headers: BTreeMap<String, Spanned<String>>,
+    ready: RawReady,
+    #[serde(default)]
+    stop: RawStop,
+    suspend: Suspend,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawReady {
+    path: Spanned<String>,
+    #[serde(default)]
+    statuses: Option<Spanned<Vec<u16>>>,
+    #[serde(default)]
+    seconds: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawStop {
+    signal: Option<Spanned<String>>,
+    grace_seconds: Option<Spanned<u64>>,
+}
+
+/// Reads a file.
+pub(super) fn read(path: &Path) -> Result<Kind, KindErrors> {
+    let mut text = String::new();
+    let result = std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
+    let problem = match result {
+        Ok(length) if length as u64 > MOST_BYTES => format!("is longer than {MOST_BYTES} bytes"),
+        Ok(_) => return parse(path, &text),
+        Err(error) => error.to_string(),
+    };
+    Err(KindErrors(vec![KindError { file: path.to_owned(), line: None, field: None, problem }]))
+}
+
+/// Reads a text; `file` is for the errors.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Kind, KindErrors> {
+    let mut reader = Reader { file, text, errors: Vec::new() };
+    let raw = match toml::from_str::<Raw>(text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            reader.error(error.span().unwrap_or(0..0), error.message().to_owned());
+            return Err(KindErrors(reader.errors));
+        }
+    };
+    let kind = reader.kind(raw);
+    if reader.errors.is_empty() { Ok(kind) } else { Err(KindErrors(reader.errors)) }
+}
+
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    errors: Vec<KindError>,
+}
+
+impl Reader<'_> {
+    fn kind(&mut self, raw: Raw) -> Kind {
+        self.name(&raw.name);
+        if raw.title.get_ref().trim().is_empty() {
+            self.error(raw.title.span(), "must not be empty".to_owned());
+        }
+        let program = raw.program.get_ref();
+        if program.is_empty() || program.contains('\0') || (program.contains('/') && !program.starts_with('/')) {
+            self.error(raw.program.span(), "must be a name to be looked for on PATH, or an absolute path".to_owned());
+        }
+        for directory in &raw.search {
+            if !directory.get_ref().starts_with('/') || directory.get_ref().contains([':', '\0']) {
+                self.error(directory.span(), "must be absolute paths, without a colon".to_owned());
+            }
+        }
+        let listen = *raw.listen.get_ref();
+        let arguments: Vec<Template> = raw
+            .arguments
+            .iter()
+            .map(|text| self.public(text, listen, "a command line can be read by everybody on the machine"))
+            .collect();
+        let environment: BTreeMap<String, Template> =
+            raw.environment.into_iter().map(|(name, text)| (self.variable(name, &text), self.template(&text, listen))).collect();
+        let headers = raw.headers.iter().filter_map(|(name, text)| self.header(name, text, listen)).collect();
+        let place = if listen == Listen::Unix { Variable::Socket } else { Variable::Port };
+        if !arguments.iter().chain(environment.values()).any(|template| template.uses(place)) {
+            let problem = format!(
+                "the program is not told where to listen: put {{{}}} into an argument or an environment variable",
+                place.name()
+            );
+            self.error(raw.listen.span(), problem);
+        }
+        Kind {
+            directory: raw.directory.map_or_else(
+                || Template::variable(Variable::Home),
+                |text| self.public(&text, listen, "a directory is no place for a secret"),
+            ),
+            ready: self.ready(&raw.ready, listen),
+            stop: self.stop(&raw.stop),
+            name: raw.name.into_inner(),
+            title: raw.title.into_inner(),
+            program: raw.program.into_inner(),
+            search: raw.search.into_iter().map(|path| path.into_inner().into()).collect(),
+            arguments,
+            environment,
+            listen,
+            base_path: raw.base_path,
+            headers,
+            suspend: raw.suspend,
+        }
+    }
+
+    fn name(&mut self, name: &Spanned<String>) {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let text = name.get_ref();
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+            self.error(name.span(), "must be 1 to 64 characters of a-z, 0-9 and -".to_owned());
+        }
+    }
+
+    fn ready(&mut self, raw: &RawReady, listen: Listen) -> Ready {
+        if !raw.path.get_ref().starts_with('/') && !raw.path.get_ref().starts_with("{base_path}") {
+            self.error(raw.path.span(), "must start with / or {base_path}".to_owned());
+        }
+        let statuses = raw.statuses.as_ref().map_or_else(|| vec![200], |statuses| statuses.get_ref().clone());
+        if let Some(raw) = &raw.statuses
+            && (statuses.is_empty() || statuses.iter().any(|status| !(200..600).contains(status)))
+        {
+            self.error(raw.span(), "must be HTTP statuses, each from 200 to 599".to_owned());
+        }
+        Ready {
+            path: self.public(&raw.path, listen, "a request target is written to logs"),
+            statuses,
+            limit: self.seconds(raw.seconds.as_ref(), READY_SECONDS),
+        }
+    }
+
+    fn stop(&mut self, raw: &RawStop) -> Stop {
+        let signal = raw.signal.as_ref().map_or(Ok(Signal::SIGTERM), |text| {
+            Signal::from_str(text.get_ref()).map_err(|_| (text.span(), format!("{} is no signal; SIGTERM, SIGINT, … are", text.get_ref())))
+        });
+        Stop {
+            signal: signal.unwrap_or_else(|(span, problem)| {
+                self.error(span, problem);
+                Signal::SIGTERM
+            }),
+            grace: self.seconds(raw.grace_seconds.as_ref(), GRACE_SECONDS),
+        }
+    }
+
+    fn seconds(&mut self, raw: Option<&Spanned<u64>>, usual: u64) -> Duration {
+        if let Some(raw) = raw
+            && *raw.get_ref() > MOST_SECONDS
+        {
+            self.error(raw.span(), format!("must be at most {MOST_SECONDS} seconds"));
+        }
+        Duration::from_secs(raw.map_or(usual, |raw| *raw.get_ref()))
+    }
+
+    fn template(&mut self, text: &Spanned<String>, listen: Listen) -> Template {
+        match Template::parse(text.get_ref()) {
+            Ok(template) => {
+                let (other, here) = match listen {
+                    Listen::Unix => (Variable::Port, "unix"),
+                    Listen::Port => (Variable::Socket, "port"),
+                };
+                if template.uses(other) {
+                    self.error(text.span(), format!("there is no {{{}}} where listen = \"{here}\"", other.name()));
+                }
+                template
+            }
+            Err(problem) => {
+                self.error(text.span(), problem);
+                Template::default()
+            }
+        }
+    }
+
+    /// A template of a text that others can read.
+    fn public(&mut self, text: &Spanned<String>, listen: Listen, why: &str) -> Template {
+        let template = self.template(text, listen);
+        if template.uses(Variable::Secret) {
+            self.error(text.span(), format!("{{secret}} may stand in [environment] and [headers] only: {why}"));
+        }
+        template
+    }
+
+    fn variable(&mut self, name: String, text: &Spanned<String>) -> String {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            self.error(text.span(), "is no name for an environment variable".to_owned());
+        }
+        name
+    }
+
+    fn header(&mut self, name: &str, text: &Spanned<String>, listen: Listen) -> Option<(HeaderName, Template)> {
+        let template = self.template(text, listen);
+        if !text.get_ref().bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            self.error(text.span(), "must be printable ASCII".to_owned());
+        }
+        match HeaderName::from_str(name) {
+            Ok(name) => Some((name, template)),
+            Err(_) => {
+                self.error(text.span(), "is no name for a header".to_owned());
+                None
+            }
+        }
+    }
+
+    fn error(&mut self, span: Range<usize>, problem: String) {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        self.errors.push(KindError {
+            file: self.file.to_owned(),
+            line: Some(before.matches('\n').count() + 1),
+            field: toml::de::DeTable::parse(self.text)
+                .ok()
+                .map(|table| field_at(table.get_ref(), &span))
+                .filter(|field| !field.is_empty()),
+            problem,
+        });
+    }
+}
+
+/// The dotted name of the field at a place of the text.
+fn field_at(table: &toml::de::DeTable<'_>, span: &Range<usize>) -> String {
+    let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    for (key, value) in table {
+        let below = match value.get_ref() {
+            toml::de::DeValue::Table(table) => field_at(table, span),
+            _ => String::new(),
+        };
+        if !below.is_empty() {
+            return format!("{}.{below}", key.get_ref());
+        }
+        if holds(key.span()) || holds(value.span()) {
+            return key.get_ref().to_string();
+        }
+    }
+    String::new()
+}

@@ -1,0 +1,300 @@
+//! What a node does about the sessions that are its own: takes up reservations, watches programs, does what is wanted.
+//!
+//! Each start is in the hand of one task from its claim to its end. The tasks end with the daemon; the programs do not.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    domain::{NodeId, Session, State, Wanted},
+    launcher::{Exit, Kinds, Launch, Launcher},
+    store::{Report, Route, Store},
+    wire::peer::Peer,
+};
+
+use super::{Mirror, Parts, Peers, placement::Placer};
+
+mod adoption;
+mod hands;
+mod reports;
+mod retry;
+
+use hands::{Hand, Hands};
+use reports::bounded;
+
+/// How often what runs and what the store says are compared.
+const RECONCILE: Duration = Duration::from_secs(10);
+
+/// How long after a failure that is tried again.
+const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a program that does not get ready keeps others from being started.
+const START_HOLD: Duration = Duration::from_secs(10);
+
+/// How many lines of its log a failed session is shown with.
+const LOG_LINES: usize = 20;
+
+/// One node's side of sessions.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) node: NodeId,
+    here: Peer,
+    store: Arc<dyn Store>,
+    launcher: Arc<dyn Launcher>,
+    kinds: Arc<Kinds>,
+    mirror: Arc<Mirror>,
+    peers: Arc<dyn Peers>,
+    placer: Placer,
+    hands: Hands,
+    starts: Semaphore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Owner {
+    pub(super) fn new(parts: &Parts, placer: Placer) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            node: parts.node,
+            here: parts.here.clone(),
+            store: Arc::clone(&parts.store),
+            launcher: Arc::clone(&parts.launcher),
+            kinds: Arc::clone(&parts.kinds),
+            mirror: Arc::clone(&parts.mirror),
+            peers: Arc::clone(&parts.peers),
+            placer,
+            hands: Hands::default(),
+            starts: Semaphore::new((2 * cores).max(4)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Adopts what runs, then takes up what heartbeats bring, until stopped.
+    pub(super) async fn run(self: &Arc<Self>, mut pending: mpsc::Receiver<Vec<Session>>, stop: &CancellationToken) {
+        let mut compare_at = Instant::now();
+        loop {
+            if compare_at <= Instant::now() {
+                let pause = match stop.run_until_cancelled(self.reconcile()).await {
+                    None => break,
+                    Some(Ok(())) => RECONCILE,
+                    Some(Err(error)) => {
+                        tracing::warn!("cannot compare what runs here with the store: {error}");
+                        RECONCILE_AGAIN
+                    }
+                };
+                compare_at = Instant::now() + pause;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                rows = pending.recv() => match rows {
+                    Some(rows) => rows.into_iter().for_each(|row| self.look(row)),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(compare_at.into()) => {}
+            }
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Does what a row asks of this node.
+    pub(super) fn look(self: &Arc<Self>, row: Session) {
+        for epoch in self.hands.epochs(row.id) {
+            if epoch < row.epoch {
+                // Whoever has it in hand is told by the program's end and by the refusal of its report.
+                let owner = Arc::clone(self);
+                self.spawn(async move { owner.stop_superseded(row.id, epoch).await });
+            }
+        }
+        if row.node != self.node {
+            return;
+        }
+        match (row.state, row.claimed, row.wanted) {
+            (State::Starting, false, None) => {
+                let Some(hand) = self.hands.take(row.id, row.epoch) else { return };
+                let owner = Arc::clone(self);
+                self.spawn(async move { owner.take_up(row, hand).await });
+            }
+            (State::Starting | State::Active, true, Some(wanted)) => match self.hands.take(row.id, row.epoch) {
+                Some(hand) => {
+                    let owner = Arc::clone(self);
+                    self.spawn(async move { owner.stop_as_wanted(&row, wanted, hand).await });
+                }
+                None => self.hands.want(row.id, row.epoch, wanted),
+            },
+            // Whoever watches a live program has it in hand; comparing what runs finds the rest.
+            _ => {}
+        }
+    }
+
+    /// Has a session's node look at its row now: this one does, another is nudged. A nudge that is lost costs no more
+    /// than the time to the node's next heartbeat.
+    pub(super) fn tell(self: &Arc<Self>, session: &Session, peer: Option<Peer>) {
+        if session.node == self.node {
+            return self.look(session.clone());
+        }
+        let (owner, id, node) = (Arc::clone(self), session.id, session.node);
+        self.spawn(async move {
+            let peer = match peer {
+                Some(peer) => Ok(peer),
+                None => super::peer(owner.store.as_ref(), node).await,
+            };
+            match peer {
+                Ok(peer) => super::nudge(owner.peers.as_ref(), &peer, id).await,
+                Err(error) => tracing::debug!(session = %id, %node, "not nudged: {error}"),
+            }
+        });
+    }
+
+    /// Takes up a reservation: claims it, starts its program, sees it through.
+    async fn take_up(self: &Arc<Self>, session: Session, hand: Hand) {
+        let Ok(permit) = self.starts.acquire().await else { return };
+        match self.store.claim(session.id, session.epoch, self.node).await {
+            Ok(true) => {}
+            Ok(false) => return tracing::debug!(session = %session.id, epoch = %session.epoch, "not to be claimed"),
+            // The next heartbeat brings it again, or comparing what runs with what is claimed.
+            Err(error) => return tracing::warn!(session = %session.id, "not claimed: {error}"),
+        }
+        let Some(kind) = self.kinds.get(&session.kind).cloned() else {
+            let failure = format!("node {} does not know the kind {}", self.here.name, session.kind);
+            return self.try_next(&session, &failure, hand).await;
+        };
+        let launch = Launch { id: session.id, epoch: session.epoch, user: session.user.clone(), kind };
+        match self.launcher.start(&launch).await {
+            Ok(program) => self.see_through(&session, program.pid, hand, Some(permit)).await,
+            Err(error) => {
+                drop(permit);
+                self.start_has_failed(&session, &error.to_string(), hand).await;
+            }
+        }
+    }
+
+    /// Sees a program that has been started through to its end.
+    async fn see_through(
+        self: &Arc<Self>,
+        session: &Session,
+        pid: u32,
+        mut hand: Hand,
+        permit: Option<SemaphorePermit<'_>>,
+    ) {
+        if !self.report(session, Report::Started { pid }).await {
+            return self.stop_superseded(session.id, session.epoch).await;
+        }
+        self.note_route(session, &self.here);
+        let ready = tokio::select! {
+            ready = self.ready(session, permit) => ready,
+            wanted = hand.wanted() => return self.stop_as_wanted(session, wanted, hand).await,
+        };
+        if let Err(failure) = ready {
+            self.stop_superseded(session.id, session.epoch).await;
+            return self.start_has_failed(session, &failure, hand).await;
+        }
+        self.note_route(&Session { state: State::Active, ..session.clone() }, &self.here);
+        if !self.report(session, Report::Active).await {
+            return self.stop_superseded(session.id, session.epoch).await;
+        }
+        tracing::info!(session = %session.id, epoch = %session.epoch, pid, "active");
+        self.watch(session, hand).await;
+    }
+
+    /// Waits until the program answers, and lets others start when it does or takes too long.
+    async fn ready(&self, session: &Session, permit: Option<SemaphorePermit<'_>>) -> Result<(), String> {
+        let mut ready = self.launcher.ready(session.id, session.epoch);
+        let result = match tokio::time::timeout(START_HOLD, &mut ready).await {
+            Ok(result) => result,
+            Err(_) => {
+                drop(permit);
+                ready.await
+            }
+        };
+        result.map_err(|error| error.to_string())
+    }
+
+    /// Watches an active program to its end.
+    async fn watch(self: &Arc<Self>, session: &Session, mut hand: Hand) {
+        tokio::select! {
+            exit = self.launcher.watch(session.id, session.epoch) => match hand.wanted_now() {
+                Some(wanted) => self.stop_as_wanted(session, wanted, hand).await,
+                None => self.conclude(session, &exit).await,
+            },
+            wanted = hand.wanted() => self.stop_as_wanted(session, wanted, hand).await,
+        }
+    }
+
+    /// A program that did not get ready is tried elsewhere, unless it was stopped because that was wanted.
+    async fn start_has_failed(self: &Arc<Self>, session: &Session, failure: &str, hand: Hand) {
+        match hand.wanted_now() {
+            Some(wanted) => self.stop_as_wanted(session, wanted, hand).await,
+            None => self.try_next(session, failure, hand).await,
+        }
+    }
+
+    /// Stops a program because it is to be suspended or ended.
+    async fn stop_as_wanted(&self, session: &Session, mut wanted: Wanted, hand: Hand) {
+        let (id, epoch) = (session.id, session.epoch);
+        if let Err(error) = self.launcher.stop(id, epoch).await {
+            // It is still wanted, so that the next heartbeat brings it again.
+            return tracing::error!(session = %id, %epoch, "cannot stop the program: {error}");
+        }
+        if hand.wanted_now() == Some(Wanted::Ended) {
+            wanted = Wanted::Ended;
+        }
+        self.mirror.remove(id, epoch);
+        match wanted {
+            Wanted::Suspended => drop(self.report(session, Report::Suspended).await),
+            Wanted::Ended => {
+                self.report(session, Report::Ended).await;
+                self.launcher.forget(id).await;
+            }
+        }
+        tracing::info!(session = %id, %epoch, "{} as wanted", wanted.as_str());
+    }
+
+    /// Reports how a program ended by itself. Where something was wanted of it, the store takes any end for that.
+    async fn conclude(&self, session: &Session, exit: &Exit) {
+        if *exit != Exit::Status(0) {
+            return self.fail(session, &format!("the program ended: {exit}")).await;
+        }
+        self.mirror.remove(session.id, session.epoch);
+        self.report(session, Report::Ended).await;
+        tracing::info!(session = %session.id, epoch = %session.epoch, "ended by itself");
+    }
+
+    /// Reports that a program died, with the last lines of its log.
+    async fn fail(&self, session: &Session, what: &str) {
+        let log = self.launcher.log_tail(session.id, LOG_LINES).await.unwrap_or_default();
+        let failure = match log.trim_end() {
+            "" => format!("{what}; its log is empty"),
+            log => format!("{what}; the last lines of its log:\n{log}"),
+        };
+        tracing::warn!(session = %session.id, epoch = %session.epoch, "failed: {what}");
+        self.mirror.remove(session.id, session.epoch);
+        self.report(session, Report::Failed { failure: bounded(&failure) }).await;
+    }
+
+    /// Lets the proxy find a session before the mirror's next read does.
+    pub(super) fn note_route(&self, session: &Session, peer: &Peer) {
+        self.mirror.note(Route {
+            id: session.id,
+            user: session.user.clone(),
+            kind: session.kind.clone(),
+            state: session.state,
+            epoch: session.epoch,
+            node: session.node,
+            node_name: peer.name.clone(),
+            address: peer.address.clone(),
+        });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(task).await.unwrap_or_default() });
+    }
+}

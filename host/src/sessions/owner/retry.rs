@@ -1,0 +1,101 @@
+//! Where a session goes whose start has failed here.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{NodeId, Session},
+    sessions::{
+        SessionError,
+        placement::{
+            Order,
+            eligible::{Needs, rule_against, select},
+        },
+    },
+    store::{Report, Snapshot},
+};
+
+use super::{Owner, hands::Hand, reports::bounded};
+
+/// The most starts of one placement.
+const MOST_STARTS: usize = 3;
+
+/// What is left to be tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// The best of the candidates that may still take it.
+    Candidate(NodeId),
+    /// No candidate, but other nodes that have not failed: the balancer decides among them.
+    AskAgain,
+    /// Nothing.
+    Nothing,
+}
+
+impl Owner {
+    /// Notes the failed start, and has the session started elsewhere or fail.
+    pub(super) async fn try_next(self: &Arc<Self>, session: &Session, failure: &str, hand: Hand) {
+        let failure = &bounded(failure);
+        let id = session.id;
+        let snapshot = self.persist(id, "reading the cluster", || self.store.snapshot()).await;
+        let next = next(session, &snapshot);
+        tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
+        match next {
+            Next::Candidate(node) => {
+                if let Some(moved) = self.start_failed(session, failure, Some(node)).await {
+                    drop(hand);
+                    self.tell(&moved, None);
+                }
+            }
+            Next::AskAgain => self.ask_again(session, failure).await,
+            Next::Nothing => drop(self.start_failed(session, failure, None).await),
+        }
+    }
+
+    /// Asks the balancer again. Meanwhile the reservation stays here under the next epoch, in hand so that nobody takes
+    /// it up: were this daemon to die now, the next heartbeat would find it.
+    async fn ask_again(self: &Arc<Self>, session: &Session, failure: &str) {
+        let Some(_held) = self.hands.take(session.id, session.epoch.next()) else { return };
+        let Some(held) = self.start_failed(session, failure, Some(self.node)).await else { return };
+        match self.placer.place(Order::Retry { id: held.id, epoch: held.epoch }).await {
+            Ok(placed) => {
+                self.note_route(&placed.session, &placed.peer);
+                self.tell(&placed.session, Some(placed.peer));
+            }
+            // Ended, or placed by somebody else.
+            Err(SessionError::State { .. } | SessionError::Missing(_)) => {}
+            Err(error) => {
+                let failure = bounded(&format!("{failure}\nno other node was found: {error}"));
+                self.report(&held, Report::Failed { failure }).await;
+                self.mirror.remove(held.id, held.epoch);
+            }
+        }
+    }
+
+    async fn start_failed(&self, session: &Session, failure: &str, next: Option<NodeId>) -> Option<Session> {
+        let (id, epoch) = (session.id, session.epoch);
+        let write = || self.store.start_failed(id, epoch, failure, next);
+        let written = self.persist(id, "noting a failed start", write).await;
+        self.mirror.remove(id, epoch);
+        written
+    }
+}
+
+fn next(session: &Session, snapshot: &Snapshot) -> Next {
+    if session.failed_nodes.len() + 1 >= MOST_STARTS {
+        return Next::Nothing;
+    }
+    let avoid: Vec<NodeId> = session.failed_nodes.iter().copied().chain([session.node]).collect();
+    let needs = Needs { kind: &session.kind, labels: &session.labels, avoid: &avoid };
+    let sessions = |node: NodeId| {
+        let count = snapshot.live.iter().filter(|live| live.node == node).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    let may_take = |candidate: &&NodeId| {
+        let node = snapshot.nodes.iter().find(|node| node.id == **candidate);
+        node.is_some_and(|node| rule_against(node, sessions(node.id), &needs).is_none())
+    };
+    if let Some(&candidate) = session.candidates.iter().find(may_take) {
+        return Next::Candidate(candidate);
+    }
+    let all = select(snapshot.nodes.iter().map(|node| (node, sessions(node.id))), &needs);
+    if all.eligible.is_empty() { Next::Nothing } else { Next::AskAgain }
+}

@@ -1,0 +1,183 @@
+//! Decides a batch of orders on one snapshot, each seeing the reservations before it.
+
+use crate::{
+    balancer::{Answer, LogLevel, Question, Refusal, Request},
+    domain::{Decision, Entropy, Epoch, NodeId, Session, SessionId, State},
+    sessions::{NewSession, SessionError},
+    store::Reservation,
+};
+
+use super::{
+    Policy,
+    eligible::{self, Explanation, Needs},
+    view::{Group, View, amount},
+};
+
+/// The most orders that are decided on one snapshot.
+pub const MOST: usize = 64;
+
+/// The most nodes that are kept to be tried.
+const MOST_CANDIDATES: usize = 16;
+
+/// A session to be placed: whole but for its node.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The session.
+    pub session: Session,
+    /// Whether it does not exist yet.
+    pub new: bool,
+    /// The name of the node where it ran before.
+    pub previous_node: Option<String>,
+}
+
+impl Wish {
+    /// A session that does not exist yet, under an id that nobody has drawn before, most likely.
+    pub fn new(new: &NewSession, view: &View, entropy: &dyn Entropy) -> Self {
+        let session = Session {
+            id: SessionId::draw(entropy),
+            user: new.user.clone(),
+            kind: new.kind.clone(),
+            name: new.name.clone().unwrap_or_else(|| new.kind.clone()),
+            state: State::Starting,
+            wanted: None,
+            node: NodeId(0),
+            epoch: Epoch::FIRST,
+            claimed: false,
+            pid: None,
+            cpus: amount(new.cpus),
+            memory: new.memory,
+            labels: new.labels.clone(),
+            candidates: Vec::new(),
+            failed_nodes: Vec::new(),
+            failure: None,
+            created: view.now(),
+            changed: view.now(),
+        };
+        Self { session, new: true, previous_node: None }
+    }
+
+    /// A session that has stopped, to be started anew where that is best now.
+    pub fn resume(stored: Session, view: &View) -> Self {
+        let previous_node = view.node(stored.node).map(|node| node.name.clone());
+        Self { previous_node, ..Self::retry(Session { failed_nodes: Vec::new(), ..stored }, view) }
+    }
+
+    /// A session that could not start on `failed_nodes`, to be started elsewhere.
+    pub fn retry(stored: Session, view: &View) -> Self {
+        let session = Session {
+            state: State::Starting,
+            wanted: None,
+            epoch: stored.epoch.next(),
+            claimed: false,
+            pid: None,
+            failure: None,
+            changed: view.now(),
+            ..stored
+        };
+        Self { session, new: false, previous_node: None }
+    }
+
+    fn needs(&self) -> Needs<'_> {
+        Needs { kind: &self.session.kind, labels: &self.session.labels, avoid: &self.session.failed_nodes }
+    }
+}
+
+/// Decides on the wishes in order.
+pub fn decide(
+    wishes: Vec<Wish>,
+    view: &mut View,
+    policy: &dyn Policy,
+    entropy: &dyn Entropy,
+) -> Vec<Result<Reservation, SessionError>> {
+    let decide = |(index, wish)| {
+        let reservation = decide_one(wish, index, view, policy, entropy)?;
+        view.reserve(&reservation.session);
+        Ok(reservation)
+    };
+    (0..).zip(wishes).map(decide).collect()
+}
+
+fn decide_one(
+    wish: Wish,
+    index: u64,
+    view: &mut View,
+    policy: &dyn Policy,
+    entropy: &dyn Entropy,
+) -> Result<Reservation, SessionError> {
+    let known = eligible::known_kinds(view.nodes());
+    if !known.is_empty() && !known.contains(wish.session.kind.as_str()) {
+        let offered = known.into_iter().map(ToOwned::to_owned).collect();
+        return Err(SessionError::UnknownKind { kind: wish.session.kind, offered });
+    }
+    let group = view.group(&wish.needs());
+    if group.selection.eligible.is_empty() {
+        let explanation = Explanation { excluded: &group.selection.excluded, needs: wish.needs() };
+        return Err(SessionError::NoNode(explanation.to_string()));
+    }
+    let ruling = policy.rank(&question(&wish, index, view, &group, entropy)).map_err(|refusal| match refusal {
+        Refusal::Declined(reason) => SessionError::Declined(reason),
+        Refusal::Failed(reason) => SessionError::NoNode(format!("the balancer could not decide: {reason}")),
+    })?;
+    log(&ruling.balancer, &ruling.answer);
+    let (candidates, scores) = candidates(&ruling.answer, &group, view);
+    let Some((&node, rest)) = candidates.split_first() else {
+        return Err(SessionError::NoNode(format!("balancer {} named no node", ruling.balancer)));
+    };
+    let session = Session { node, candidates: rest.to_vec(), ..wish.session };
+    let decision = Decision {
+        balancer: ruling.balancer,
+        digest: ruling.digest,
+        candidates,
+        scores,
+        reason: ruling.answer.reason,
+        fallback: ruling.fallback,
+        eligible: u32::try_from(group.selection.eligible.len()).unwrap_or(u32::MAX),
+        duration: ruling.answer.duration,
+    };
+    Ok(Reservation { session, new: wish.new, decision })
+}
+
+/// The question for one wish. Its sequence number is `revision * 64 + index`: a batch has at most 64 decisions and its
+/// commit raises the revision, so that the numbers of decisions that hold grow throughout the cluster.
+fn question(wish: &Wish, index: u64, view: &View, group: &Group, entropy: &dyn Entropy) -> Question {
+    let session = &wish.session;
+    let revision = u64::try_from(view.revision().0).unwrap_or_default();
+    Question {
+        nodes: group.columns.clone(),
+        user_sessions: view.user_sessions(&session.user, group),
+        request: Request {
+            username: session.user.clone(),
+            groups: Vec::new(),
+            kind: session.kind.clone(),
+            cpus: session.cpus,
+            memory: session.memory,
+            labels: session.labels.clone(),
+            previous_node: wish.previous_node.clone(),
+            now: u64::try_from(view.now().as_millisecond()).unwrap_or_default(),
+            seed: entropy.number(),
+            sequence: revision.wrapping_mul(MOST as u64).wrapping_add(index),
+        },
+    }
+}
+
+/// The nodes to try, best first, and their scores.
+fn candidates(answer: &Answer, group: &Group, view: &View) -> (Vec<NodeId>, Option<Vec<f64>>) {
+    let positions = || answer.order.iter().take(MOST_CANDIDATES).filter_map(|&position| usize::try_from(position).ok());
+    let node = |position: usize| group.selection.eligible.get(position).and_then(|&index| view.nodes().get(index));
+    let candidates = positions().filter_map(node).map(|node| node.id).collect();
+    let scores = answer.scores.as_ref().and_then(|all| positions().map(|at| all.get(at).copied()).collect());
+    (candidates, scores)
+}
+
+/// Passes on what the balancer wrote.
+fn log(balancer: &str, answer: &Answer) {
+    for line in &answer.log {
+        let message = &line.message;
+        match line.level {
+            LogLevel::Debug => tracing::debug!(balancer, "{message}"),
+            LogLevel::Info => tracing::info!(balancer, "{message}"),
+            LogLevel::Warn => tracing::warn!(balancer, "{message}"),
+            LogLevel::Error => tracing::error!(balancer, "{message}"),
+        }
+    }
+}

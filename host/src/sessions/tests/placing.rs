@@ -1,0 +1,73 @@
+//! Where sessions go.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{NodeId, State},
+    sessions::{
+        NewSession, SessionError,
+        fixtures::{Cluster, new_session},
+    },
+    store::{SessionFilter, Store},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_starts_at_once_from_three_nodes_are_spread_evenly() {
+    let cluster = Cluster::start(3).await;
+    let starts = (0..200).map(|number| {
+        let sessions = cluster.daemons[number % 3].sessions.clone();
+        tokio::spawn(async move { sessions.start(new_session(&format!("user{}", number % 7))).await })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.await.expect("no panic").expect("a start");
+    }
+    let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let all = cluster.store.sessions(&SessionFilter::default()).await.expect("the store answers");
+    assert_eq!(all.len(), 200);
+    for session in &all {
+        *counts.entry(session.node).or_default() += 1;
+    }
+    let (fewest, most) = (counts.values().min().copied(), counts.values().max().copied());
+    assert!(counts.len() == 3 && most <= fewest.map(|fewest| fewest + 1), "{counts:?}");
+    for session in all {
+        cluster.reaches(session.id, State::Active).await;
+        assert_eq!(cluster.starts(session.id), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_decision_is_on_record_with_its_candidates_in_order() {
+    let cluster = Cluster::start(3).await;
+    let first = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    let second = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    assert_eq!((first.node, second.node), (NodeId(1), NodeId(2)));
+    assert_eq!(second.candidates, [NodeId(3), NodeId(1)]);
+    assert_eq!((second.name.as_str(), second.state), ("JupyterLab", State::Starting));
+    let placements = cluster.store.placements(Some(second.id), None, 10).await.expect("the store answers");
+    let [placement] = placements.as_slice() else { panic!("{placements:?}") };
+    assert_eq!(placement.decision.balancer, "fewest");
+    assert_eq!(placement.decision.candidates, [NodeId(2), NodeId(3), NodeId(1)]);
+    assert_eq!(placement.decision.scores, Some(vec![0.0, 0.0, -1.0]));
+    assert_eq!((placement.decision.eligible, placement.decision.fallback.as_deref()), (3, None));
+}
+
+#[tokio::test]
+async fn what_cannot_be_placed_is_refused_with_the_reason() {
+    let cluster = Cluster::start(2).await;
+    let sessions = &cluster.daemons[0].sessions;
+    let vscode = NewSession { kind: "vscode".to_owned(), ..new_session("ada") };
+    let error = sessions.start(vscode).await.expect_err("no node knows it").to_string();
+    assert_eq!(error, "there is no kind vscode; there are: jupyterlab");
+    let gpu = BTreeMap::from([("gpu".to_owned(), "yes".to_owned())]);
+    let labelled = NewSession { labels: gpu, ..new_session("ada") };
+    let error = sessions.start(labelled).await.expect_err("no node has it").to_string();
+    assert_eq!(error, "no node can take the session: 2 nodes: 2 do not have gpu=yes");
+    cluster.store.set_cordoned(NodeId(1), true).await.expect("the store answers");
+    cluster.store.leave(NodeId(2)).await.expect("the store answers");
+    let error = sessions.start(new_session("ada")).await.expect_err("none is left").to_string();
+    assert_eq!(error, "no node can take the session: 2 nodes: 1 offline, 1 cordoned");
+    cluster.store.set_cordoned(NodeId(1), false).await.expect("the store answers");
+    let error = sessions.start(new_session("unwelcome")).await.expect_err("declined");
+    assert!(matches!(&error, SessionError::Declined(reason) if reason == "no sessions for you"), "{error}");
+    assert!(sessions.start(new_session("ada")).await.is_ok());
+}

@@ -1,0 +1,141 @@
+//! Records of placements. Decision and attempts are JSON: only whole records are asked for.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+
+use super::{
+    SqliteStore, StoreError, Write, failed,
+    rows::{Fields, to_json},
+};
+use crate::domain::{Attempt, Decision, Epoch, NodeId, Placement, PlacementId, SessionId};
+
+/// A decision as the column `decision` has it. Grows by optional fields only.
+#[derive(Serialize, Deserialize)]
+struct Record<'d> {
+    balancer: Cow<'d, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Cow<'d, str>>,
+    candidates: Cow<'d, [NodeId]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scores: Option<Cow<'d, [f64]>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'d, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallback: Option<Cow<'d, str>>,
+    eligible: u32,
+    nanoseconds: u64,
+}
+
+impl<'d> From<&'d Decision> for Record<'d> {
+    fn from(decision: &'d Decision) -> Self {
+        Self {
+            balancer: Cow::Borrowed(&decision.balancer),
+            digest: decision.digest.as_deref().map(Cow::Borrowed),
+            candidates: Cow::Borrowed(&decision.candidates),
+            scores: decision.scores.as_deref().map(Cow::Borrowed),
+            reason: decision.reason.as_deref().map(Cow::Borrowed),
+            fallback: decision.fallback.as_deref().map(Cow::Borrowed),
+            eligible: decision.eligible,
+            nanoseconds: u64::try_from(decision.duration.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<Record<'_>> for Decision {
+    fn from(record: Record<'_>) -> Self {
+        Self {
+            balancer: record.balancer.into_owned(),
+            digest: record.digest.map(Cow::into_owned),
+            candidates: record.candidates.into_owned(),
+            scores: record.scores.map(Cow::into_owned),
+            reason: record.reason.map(Cow::into_owned),
+            fallback: record.fallback.map(Cow::into_owned),
+            eligible: record.eligible,
+            duration: Duration::from_nanos(record.nanoseconds),
+        }
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Placement, StoreError> {
+    let fields = Fields::new("placements", row);
+    Ok(Placement {
+        id: PlacementId(fields.get("id")?),
+        session: fields.parsed("session")?,
+        user: fields.get("user")?,
+        epoch: Epoch(fields.get("epoch")?),
+        decision: fields.json::<Record<'_>>("decision")?.into(),
+        attempts: fields.json("attempts")?,
+        decided: fields.time("decided")?,
+    })
+}
+
+pub(super) async fn one(store: &SqliteStore, id: PlacementId) -> Result<Option<Placement>, StoreError> {
+    let row = sqlx::query("SELECT * FROM placements WHERE id = ?1")
+        .bind(id.0)
+        .fetch_optional(&store.readers)
+        .await
+        .map_err(failed("placement"))?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn list(
+    store: &SqliteStore,
+    session: Option<SessionId>,
+    before: Option<PlacementId>,
+    limit: u32,
+) -> Result<Vec<Placement>, StoreError> {
+    let before = before.map_or(i64::MAX, |id| id.0);
+    let query = match session {
+        Some(session) => {
+            sqlx::query("SELECT * FROM placements WHERE session = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2")
+                .bind(before)
+                .bind(limit)
+                .bind(session.as_str().to_owned())
+        }
+        None => {
+            sqlx::query("SELECT * FROM placements WHERE id < ?1 ORDER BY id DESC LIMIT ?2").bind(before).bind(limit)
+        }
+    };
+    let rows = query.fetch_all(&store.readers).await.map_err(failed("placements"))?;
+    rows.iter().map(read).collect()
+}
+
+/// Writes the record of a reservation.
+pub(super) async fn insert(
+    write: &mut Write,
+    session: SessionId,
+    user: &str,
+    epoch: Epoch,
+    decision: &Decision,
+) -> Result<(), StoreError> {
+    let (now, failed) = (write.now, write.failed());
+    sqlx::query(
+        "INSERT INTO placements (session, user, epoch, decision, attempts, decided) VALUES (?1, ?2, ?3, ?4, '[]', ?5)",
+    )
+    .bind(session.as_str())
+    .bind(user)
+    .bind(epoch.0)
+    .bind(to_json(write.operation, &Record::from(decision))?)
+    .bind(now)
+    .execute(write.on())
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Adds a start that failed to the session's latest record.
+pub(super) async fn note(write: &mut Write, session: SessionId, attempt: &Attempt) -> Result<(), StoreError> {
+    let failed = write.failed();
+    sqlx::query(
+        "UPDATE placements SET attempts = json_insert(attempts, '$[#]', json(?2))
+         WHERE id = (SELECT max(id) FROM placements WHERE session = ?1)",
+    )
+    .bind(session.as_str())
+    .bind(to_json(write.operation, attempt)?)
+    .execute(write.on())
+    .await
+    .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Sessions as they are read.
+
+use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
+
+use super::{Route, SessionFilter, SqliteStore, StoreError, failed, rows::Fields};
+use crate::domain::{Epoch, NodeId, Session, SessionId, Wanted};
+
+pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
+    let fields = Fields::new("sessions", row);
+    Ok(Session {
+        id: fields.parsed("id")?,
+        user: fields.get("user")?,
+        kind: fields.get("kind")?,
+        name: fields.get("name")?,
+        state: fields.parsed("state")?,
+        wanted: match fields.get::<Option<&str>>("wanted")? {
+            None => None,
+            Some("suspended") => Some(Wanted::Suspended),
+            Some("ended") => Some(Wanted::Ended),
+            Some(other) => return Err(fields.corrupt("wanted", format_args!("{other}: expected suspended or ended"))),
+        },
+        node: NodeId(fields.get("node")?),
+        epoch: Epoch(fields.get("epoch")?),
+        claimed: fields.flag("claimed")?,
+        pid: fields.optional_number("pid")?,
+        cpus: fields.get("cpus")?,
+        memory: fields.number("memory")?,
+        labels: fields.json("labels")?,
+        candidates: fields.json("candidates")?,
+        failed_nodes: fields.json("failed_nodes")?,
+        failure: fields.get("failure")?,
+        created: fields.time("created")?,
+        changed: fields.time("changed")?,
+    })
+}
+
+pub(super) async fn one(store: &SqliteStore, id: SessionId) -> Result<Option<Session>, StoreError> {
+    let row = sqlx::query("SELECT * FROM sessions WHERE id = ?1")
+        .bind(id.as_str())
+        .fetch_optional(&store.readers)
+        .await
+        .map_err(failed("session"))?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM sessions WHERE 1");
+    if let Some(user) = &filter.user {
+        query.push(" AND user = ").push_bind(user);
+    }
+    if let Some(node) = filter.node {
+        query.push(" AND node = ").push_bind(node.0);
+    }
+    if !filter.states.is_empty() {
+        query.push(" AND state IN (");
+        let mut states = query.separated(", ");
+        for state in &filter.states {
+            states.push_bind(state.as_str());
+        }
+        query.push(")");
+    }
+    if let Some(after) = filter.after {
+        query
+            .push(" AND (created, id) < (SELECT created, id FROM sessions WHERE id = ")
+            .push_bind(after.as_str().to_owned());
+        query.push(")");
+    }
+    query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(filter.limit.map_or(-1, i64::from));
+    let rows = query.build().fetch_all(&store.readers).await.map_err(failed("sessions"))?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT sessions.id, user, kind, state, epoch, node, nodes.name AS node_name, address
+         FROM sessions JOIN nodes ON nodes.id = sessions.node
+         WHERE state IN ('starting', 'active')",
+    )
+    .fetch_all(&store.readers)
+    .await
+    .map_err(failed("routes"))?;
+    rows.iter()
+        .map(|row| {
+            let fields = Fields::new("sessions", row);
+            Ok(Route {
+                id: fields.parsed("id")?,
+                user: fields.get("user")?,
+                kind: fields.get("kind")?,
+                state: fields.parsed("state")?,
+                epoch: Epoch(fields.get("epoch")?),
+                node: NodeId(fields.get("node")?),
+                node_name: fields.get("node_name")?,
+                address: fields.get("address")?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,193 @@
+//! The story told on SQLite, and what is SQLite's own: the file, its directory, its version.
+
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use super::{SqliteStore, Store, StoreError, open::FILE};
+use crate::store::story::{self, Bed, TIMEOUT, registration};
+
+struct SqliteBed {
+    directory: TempDir,
+}
+
+impl SqliteBed {
+    async fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join(FILE)
+    }
+
+    /// A connection past the store.
+    async fn raw(&self) -> SqliteConnection {
+        SqliteConnectOptions::new()
+            .filename(self.file())
+            .create_if_missing(true)
+            .busy_timeout(Duration::from_secs(30))
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    async fn execute(&self, statements: &'static str) {
+        let mut raw = self.raw().await;
+        sqlx::raw_sql(statements).execute(&mut raw).await.unwrap();
+        raw.close().await.unwrap();
+    }
+
+    async fn try_open(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(self.directory.path(), TIMEOUT).await
+    }
+}
+
+#[async_trait]
+impl Bed for SqliteBed {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.try_open().await.unwrap())
+    }
+
+    async fn pass(&self, time: Duration) {
+        let mut raw = self.raw().await;
+        for statement in [
+            "UPDATE nodes SET last_seen = last_seen - ?1",
+            "UPDATE cluster SET last_heartbeat = last_heartbeat - ?1, in_use_since = in_use_since - ?1",
+            "UPDATE sessions SET created = created - ?1, changed = changed - ?1, placed = placed - ?1",
+            "UPDATE placements SET decided = decided - ?1",
+        ] {
+            sqlx::query(statement).bind(super::milliseconds(time)).execute(&mut raw).await.unwrap();
+        }
+        raw.close().await.unwrap();
+    }
+}
+
+story::tell!(SqliteBed::new);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_daemons_that_open_a_new_store_at_once_all_succeed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("new/store");
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..12 {
+        let path = path.clone();
+        tasks.spawn(async move {
+            let store = SqliteStore::open(&path, TIMEOUT).await.expect("opens");
+            store.register(&registration(&format!("node{n}"))).await.expect("registers");
+            store
+        });
+    }
+    let stores = tasks.join_all().await;
+    for store in &stores {
+        assert_eq!(store.nodes().await.unwrap().len(), 12);
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    for file in std::fs::read_dir(&path).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_others_could_read_is_closed_to_them() {
+    let bed = SqliteBed::new().await;
+    bed.try_open().await.unwrap().close().await;
+    std::fs::set_permissions(bed.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = bed.try_open().await.unwrap();
+    assert_eq!(std::fs::metadata(bed.file()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_reopening() {
+    let bed = SqliteBed::new().await;
+    let store = bed.try_open().await.unwrap();
+    let id = store.register(&registration("a")).await.unwrap();
+    store.close().await;
+    assert_eq!(story::node(&bed.try_open().await.unwrap(), id).await.name, "a");
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused_by_its_number() {
+    let bed = SqliteBed::new().await;
+    bed.try_open().await.unwrap().close().await;
+    bed.execute(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'later', TRUE, x'00', 0)",
+    )
+    .await;
+    let error = bed.try_open().await.unwrap_err().to_string();
+    assert!(error.contains("version 9999") && error.contains("up to 1;"), "{error}");
+    assert!(error.contains(bed.file().to_str().unwrap()), "{error}");
+}
+
+#[tokio::test]
+async fn the_database_of_another_program_is_refused_and_left_alone() {
+    let bed = SqliteBed::new().await;
+    bed.execute("CREATE TABLE albums (title TEXT)").await;
+    let before = std::fs::read(bed.file()).unwrap();
+    let error = bed.try_open().await.unwrap_err().to_string();
+    assert!(error.contains("another program") && error.contains(bed.file().to_str().unwrap()), "{error}");
+    assert_eq!(std::fs::read(bed.file()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let bed = SqliteBed::new().await;
+    let text = "these are notes, and long enough to be taken for a header\n".repeat(40);
+    std::fs::write(bed.file(), &text).unwrap();
+    let error = bed.try_open().await.unwrap_err().to_string();
+    assert!(error.contains("not an SQLite database") && error.contains(bed.file().to_str().unwrap()), "{error}");
+    assert_eq!(std::fs::read_to_string(bed.file()).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let bed = SqliteBed::new().await;
+    let occupied = bed.directory.path().join("occupied");
+    std::fs::write(&occupied, "").unwrap();
+    for path in [occupied.join("store"), occupied, PathBuf::from("/proc/evenkeel")] {
+        let error = SqliteStore::open(&path, TIMEOUT).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unusable(_)), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_cannot_be_read_is_located() {
+    let bed = SqliteBed::new().await;
+    let store = bed.try_open().await.unwrap();
+    let id = store.register(&registration("a")).await.unwrap();
+    bed.execute("UPDATE nodes SET labels = '[1]'").await;
+    let error = store.nodes().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { table: "nodes", column: "labels", .. }), "{error}");
+    assert!(error.to_string().starts_with(&format!("nodes {id}: column labels: ")), "{error}");
+
+    bed.execute("UPDATE nodes SET labels = '{}', ip = 'localhost'").await;
+    let error = store.snapshot().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { column: "ip", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_schema_refuses_states_that_there_are_not_by_the_name_of_the_rule() {
+    let bed = SqliteBed::new().await;
+    let store = bed.try_open().await.unwrap();
+    let id = store.register(&registration("a")).await.unwrap();
+    story::starting(&store, id).await;
+    let mut raw = bed.raw().await;
+    let error = sqlx::query("UPDATE sessions SET state = 'resting'").execute(&mut raw).await.unwrap_err();
+    assert!(error.to_string().contains("sessions_state_is_known"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_half_way_leaves_the_store_usable() {
+    let bed = SqliteBed::new().await;
+    let store = bed.try_open().await.unwrap();
+    for n in 0..200_u64 {
+        let registration = registration(&format!("node{n}"));
+        let _ = tokio::time::timeout(Duration::from_micros(n * 20), store.register(&registration)).await;
+    }
+    let id = store.register(&registration("last")).await.unwrap();
+    assert_eq!(story::node(&store, id).await.name, "last");
+}

@@ -1,0 +1,216 @@
+//! The story that every store must be able to tell, whatever database is behind it.
+//!
+//! A database takes part with a [`Bed`] and one line of [`tell!`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Registration, Reservation, Snapshot, Store};
+use crate::domain::{Decision, Epoch, Node, NodeId, Reading, Session, SessionId, State};
+
+pub(crate) mod life;
+pub(crate) mod nodes;
+pub(crate) mod reservations;
+pub(crate) mod silence;
+
+/// What a node may be silent for, in every bed: longer than any test.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// An empty registry in a database of its own.
+#[async_trait]
+pub(crate) trait Bed: Send + Sync {
+    /// Opens it as one more daemon does.
+    async fn open(&self) -> Arc<dyn Store>;
+
+    /// Makes everything in it older, as if time had passed.
+    async fn pass(&self, time: Duration);
+}
+
+/// Makes a test of every chapter, each in a bed made by `$bed().await`.
+macro_rules! tell {
+    ($bed:expr) => {
+        $crate::store::story::tell!($bed; nodes:
+            a_node_that_registers_again_keeps_its_id,
+            a_node_keeps_its_id_under_a_new_name,
+            a_new_node_takes_up_the_row_of_an_offline_one_of_its_name,
+            a_name_is_refused_while_a_node_is_online_under_it,
+            the_name_of_another_offline_node_is_refused_to_a_node_with_an_id,
+            a_copied_data_directory_is_refused_while_its_node_is_online,
+            an_id_that_this_store_never_gave_is_not_taken_up,
+            a_node_reads_back_as_it_registered,
+            a_heartbeat_brings_the_reading_and_leaves_the_revision,
+            a_heartbeat_of_an_offline_node_raises_the_revision,
+            a_heartbeat_of_a_removed_node_asks_for_registration_which_gives_the_id_back,
+            a_node_that_left_is_offline_at_once_and_must_register,
+            a_node_that_is_silent_for_the_time_out_is_offline,
+            a_cordon_survives_registration,
+            a_reading_that_is_no_number_is_refused,
+            removing_a_node_needs_it_offline_and_loses_its_sessions,
+        );
+        $crate::store::story::tell!($bed; reservations:
+            a_reserved_session_reads_back,
+            a_snapshot_shows_live_sessions_only,
+            a_reservation_at_a_stale_revision_writes_nothing,
+            a_batch_is_written_whole_or_not_at_all,
+            a_session_id_that_is_taken_is_refused,
+            a_hundred_reservations_at_once_from_three_daemons_keep_exact_counts,
+            a_session_is_placed_again_under_the_next_epoch_only,
+            placements_are_paged_newest_first,
+            sessions_are_filtered_and_paged_newest_first,
+            only_live_sessions_have_routes,
+        );
+        $crate::store::story::tell!($bed; life:
+            one_of_many_claims_succeeds,
+            a_claim_needs_the_node_the_epoch_and_nothing_wanted,
+            a_session_goes_from_starting_to_active_to_ended,
+            a_report_under_an_old_epoch_changes_nothing,
+            a_session_that_is_not_claimed_cannot_run,
+            a_failed_start_moves_to_the_next_node_under_the_next_epoch,
+            a_failed_start_with_no_next_node_fails_the_session,
+            a_failed_start_of_a_session_that_is_to_end_ends_it,
+            what_runs_is_asked_and_what_does_not_becomes_so_at_once,
+            to_end_overrides_to_suspend_and_any_end_is_the_wanted_one,
+            what_is_over_takes_no_report,
+        );
+        $crate::store::story::tell!($bed; silence:
+            sessions_of_a_node_that_stays_silent_are_lost,
+            a_stopped_node_keeps_its_sessions_for_the_time_given,
+            a_session_that_was_to_end_ends_with_its_node,
+            nobody_is_lost_for_a_time_out_after_all_were_away,
+            nobody_judges_while_nobody_writes,
+            a_node_that_returns_takes_its_lost_sessions_up_again,
+            a_session_ended_while_lost_is_not_taken_up_again,
+        );
+    };
+    ($bed:expr; $chapter:ident: $($test:ident),* $(,)?) => {
+        mod $chapter {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let bed = $bed().await;
+                    $crate::store::story::$chapter::$test(&bed).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use tell;
+
+pub(crate) fn registration(name: &str) -> Registration {
+    Registration {
+        id: None,
+        name: name.to_owned(),
+        address: format!("{name}:8787"),
+        ip: None,
+        version: "0.1.0".to_owned(),
+        balancer_digest: None,
+        cores: 4,
+        memory_total: 8 << 30,
+        weight: 100,
+        capacity: None,
+        labels: BTreeMap::new(),
+        kinds: vec!["echo".to_owned()],
+        reading: reading(0.5),
+    }
+}
+
+pub(crate) fn reading(load: f64) -> Reading {
+    Reading { load: [load, load / 2.0, load / 4.0], memory_available: 4 << 30 }
+}
+
+pub(crate) fn decision(candidates: &[NodeId]) -> Decision {
+    Decision {
+        balancer: "sessions".to_owned(),
+        digest: Some("0a1b".to_owned()),
+        candidates: candidates.to_vec(),
+        scores: Some(candidates.iter().map(|node| -(node.0 as f64) / 3.0).collect()),
+        reason: Some("fewest sessions".to_owned()),
+        fallback: None,
+        eligible: 3,
+        duration: Duration::from_micros(44),
+    }
+}
+
+/// A session id of its own for each call.
+pub(crate) fn fresh_id() -> SessionId {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{:08}", COUNT.fetch_add(1, Ordering::Relaxed)).parse().expect("eight digits")
+}
+
+/// A reservation of a new session.
+pub(crate) fn reservation(now: Timestamp, node: NodeId, user: &str) -> Reservation {
+    // The store keeps milliseconds.
+    let now = Timestamp::from_millisecond(now.as_millisecond()).expect("a time of this age");
+    Reservation {
+        session: Session {
+            id: fresh_id(),
+            user: user.to_owned(),
+            kind: "echo".to_owned(),
+            name: "Echo".to_owned(),
+            state: State::Starting,
+            wanted: None,
+            node,
+            epoch: Epoch::FIRST,
+            claimed: false,
+            pid: None,
+            cpus: 0.5,
+            memory: 1 << 20,
+            labels: BTreeMap::from([("gpu".to_owned(), "yes".to_owned())]),
+            candidates: vec![],
+            failed_nodes: vec![],
+            failure: None,
+            created: now,
+            changed: now,
+        },
+        new: true,
+        decision: decision(&[node]),
+    }
+}
+
+/// A session reserved on a node.
+pub(crate) async fn starting(store: &dyn Store, node: NodeId) -> Session {
+    starting_with(store, node, &[]).await
+}
+
+/// A session reserved on a node, with others to try.
+pub(crate) async fn starting_with(store: &dyn Store, node: NodeId, candidates: &[NodeId]) -> Session {
+    loop {
+        let Snapshot { revision, now, .. } = store.snapshot().await.expect("snapshot");
+        let mut reservation = reservation(now, node, "ada");
+        reservation.session.candidates = candidates.to_vec();
+        if store.reserve(revision, std::slice::from_ref(&reservation)).await.expect("reserve") {
+            return reservation.session;
+        }
+    }
+}
+
+/// A session that runs.
+pub(crate) async fn active(store: &dyn Store, node: NodeId) -> Session {
+    let session = starting(store, node).await;
+    assert!(store.claim(session.id, session.epoch, node).await.expect("claim"));
+    assert!(store.report(session.id, session.epoch, &super::Report::Started { pid: 42 }).await.expect("report"));
+    assert!(store.report(session.id, session.epoch, &super::Report::Active).await.expect("report"));
+    read(store, session.id).await
+}
+
+pub(crate) async fn read(store: &dyn Store, id: SessionId) -> Session {
+    store.session(id).await.expect("session").expect("it is there")
+}
+
+pub(crate) async fn node(store: &dyn Store, id: NodeId) -> Node {
+    store.nodes().await.expect("nodes").into_iter().find(|node| node.id == id).expect("it is there")
+}
+
+pub(crate) async fn revision(store: &dyn Store) -> i64 {
+    store.snapshot().await.expect("snapshot").revision.0
+}

@@ -1,0 +1,201 @@
+//! A session is claimed once, moves under a higher epoch, and ends as was wanted.
+
+use std::sync::Arc;
+
+use super::{Bed, active, read, reading, registration, revision, starting, starting_with};
+use crate::{
+    domain::{Epoch, NodeId, State, Wanted},
+    store::{Report, Store},
+};
+
+fn failed() -> Report {
+    Report::Failed { failure: "exit status 1".to_owned() }
+}
+
+pub(crate) async fn one_of_many_claims_succeeds(bed: &impl Bed) {
+    let stores = [bed.open().await, bed.open().await, bed.open().await];
+    let a = stores[0].register(&registration("a")).await.unwrap();
+    let session = starting(&*stores[0], a).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..30 {
+        let store: Arc<dyn Store> = Arc::clone(&stores[n % 3]);
+        tasks.spawn(async move { store.claim(session.id, session.epoch, a).await.expect("claim") });
+    }
+    let claims = tasks.join_all().await;
+    assert_eq!(claims.into_iter().filter(|claimed| *claimed).count(), 1);
+    assert!(read(&*stores[0], session.id).await.claimed);
+}
+
+pub(crate) async fn a_claim_needs_the_node_the_epoch_and_nothing_wanted(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = starting(&*store, a).await;
+    assert!(!store.claim(session.id, session.epoch, NodeId(a.0 + 1)).await.unwrap());
+    assert!(!store.claim(session.id, session.epoch.next(), a).await.unwrap());
+    assert!(!store.claim(super::fresh_id(), session.epoch, a).await.unwrap());
+    store.want(session.id, Wanted::Suspended).await.unwrap();
+    assert!(!store.claim(session.id, session.epoch, a).await.unwrap());
+}
+
+pub(crate) async fn a_session_goes_from_starting_to_active_to_ended(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let id = starting(&*store, a).await.id;
+    let before = revision(&*store).await;
+    assert!(store.claim(id, Epoch::FIRST, a).await.unwrap());
+    assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 4_000_000 }).await.unwrap());
+    assert_eq!(read(&*store, id).await.pid, Some(4_000_000));
+    assert_eq!(read(&*store, id).await.state, State::Starting);
+    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert_eq!(read(&*store, id).await.state, State::Active);
+    // Reports may be repeated, after a restart of the daemon.
+    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 5 }).await.unwrap());
+    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert_eq!(read(&*store, id).await.pid, Some(5));
+    assert_eq!(revision(&*store).await, before);
+    assert!(store.report(id, Epoch::FIRST, &Report::Ended).await.unwrap());
+    let over = read(&*store, id).await;
+    assert_eq!((over.state, over.pid), (State::Ended, None));
+    assert!(over.changed >= over.created);
+    assert_eq!(revision(&*store).await, before + 1);
+}
+
+pub(crate) async fn a_report_under_an_old_epoch_changes_nothing(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let b = store.register(&registration("b")).await.unwrap();
+    let session = starting(&*store, a).await;
+    assert!(store.claim(session.id, session.epoch, a).await.unwrap());
+    let moved = store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap().expect("moved");
+    for report in [Report::Started { pid: 9 }, Report::Active, Report::Suspended, Report::Ended, failed()] {
+        assert!(!store.report(session.id, session.epoch, &report).await.unwrap(), "{report:?}");
+    }
+    assert!(!store.claim(session.id, session.epoch, a).await.unwrap());
+    assert_eq!(store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap(), None);
+    assert_eq!(read(&*store, session.id).await, moved);
+    assert!(!store.report(super::fresh_id(), session.epoch, &Report::Active).await.unwrap());
+}
+
+pub(crate) async fn a_session_that_is_not_claimed_cannot_run(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = starting(&*store, a).await;
+    for report in [Report::Started { pid: 9 }, Report::Active] {
+        assert!(!store.report(session.id, session.epoch, &report).await.unwrap());
+    }
+    assert_eq!(read(&*store, session.id).await, session);
+}
+
+pub(crate) async fn a_failed_start_moves_to_the_next_node_under_the_next_epoch(bed: &impl Bed) {
+    let store = bed.open().await;
+    let mut nodes = vec![];
+    for name in ["a", "b", "c"] {
+        nodes.push(store.register(&registration(name)).await.unwrap());
+    }
+    let session = starting_with(&*store, nodes[0], &nodes[1..]).await;
+    assert!(store.claim(session.id, session.epoch, nodes[0]).await.unwrap());
+    assert!(store.report(session.id, session.epoch, &Report::Started { pid: 9 }).await.unwrap());
+    let before = revision(&*store).await;
+    let moved =
+        store.start_failed(session.id, session.epoch, "no \"disk\"\n", Some(nodes[1])).await.unwrap().expect("moved");
+    assert_eq!(revision(&*store).await, before + 1);
+    assert_eq!((moved.state, moved.node, moved.epoch), (State::Starting, nodes[1], Epoch(2)));
+    assert_eq!((moved.claimed, moved.pid), (false, None));
+    assert_eq!((moved.failed_nodes.as_slice(), moved.candidates.as_slice()), (&nodes[..1], &nodes[2..]));
+    assert_eq!(read(&*store, session.id).await, moved);
+    assert!(store.heartbeat(nodes[0], &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert_eq!(store.heartbeat(nodes[1], &reading(0.0)).await.unwrap().expect("known").pending, [moved]);
+    let placements = store.placements(Some(session.id), None, 10).await.unwrap();
+    assert_eq!(placements.len(), 1);
+    let [attempt] = placements[0].attempts.as_slice() else { panic!("{placements:?}") };
+    assert_eq!((attempt.node, attempt.epoch, attempt.failure.as_str()), (nodes[0], Epoch(1), "no \"disk\"\n"));
+}
+
+pub(crate) async fn a_failed_start_with_no_next_node_fails_the_session(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let b = store.register(&registration("b")).await.unwrap();
+    let session = starting_with(&*store, a, &[b]).await;
+    store.start_failed(session.id, Epoch(1), "first", Some(b)).await.unwrap().expect("moved");
+    let over = store.start_failed(session.id, Epoch(2), "second", None).await.unwrap().expect("failed");
+    assert_eq!((over.state, over.failure.as_deref()), (State::Failed, Some("second")));
+    assert_eq!(over.failed_nodes, [a, b]);
+    assert_eq!(store.placements(Some(session.id), None, 1).await.unwrap()[0].attempts.len(), 2);
+    assert!(store.snapshot().await.unwrap().live.is_empty());
+    assert_eq!(store.start_failed(session.id, Epoch(2), "third", None).await.unwrap(), None);
+}
+
+pub(crate) async fn a_failed_start_of_a_session_that_is_to_end_ends_it(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = starting(&*store, a).await;
+    assert!(store.claim(session.id, session.epoch, a).await.unwrap());
+    let asked = store.want(session.id, Wanted::Ended).await.unwrap().expect("known");
+    assert_eq!((asked.state, asked.wanted), (State::Starting, Some(Wanted::Ended)));
+    let over = store.start_failed(session.id, session.epoch, "no", Some(NodeId(9))).await.unwrap().expect("over");
+    assert_eq!((over.state, over.wanted, over.epoch), (State::Ended, None, session.epoch));
+}
+
+pub(crate) async fn what_runs_is_asked_and_what_does_not_becomes_so_at_once(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    assert_eq!(store.want(super::fresh_id(), Wanted::Ended).await.unwrap(), None);
+
+    let running = active(&*store, a).await;
+    let asked = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
+    assert_eq!((asked.state, asked.wanted), (State::Active, Some(Wanted::Suspended)));
+    assert_eq!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending, [asked]);
+    assert!(store.report(running.id, running.epoch, &Report::Suspended).await.unwrap());
+    let suspended = read(&*store, running.id).await;
+    assert_eq!((suspended.state, suspended.wanted), (State::Suspended, None));
+    assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    let ended = store.want(running.id, Wanted::Ended).await.unwrap().expect("known");
+    assert_eq!(ended.state, State::Ended);
+    let still = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
+    assert_eq!(still.state, State::Ended);
+
+    let unclaimed = starting(&*store, a).await;
+    let before = revision(&*store).await;
+    assert_eq!(store.want(unclaimed.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+    assert_eq!(revision(&*store).await, before + 1);
+
+    let dead = active(&*store, a).await;
+    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap());
+    assert_eq!(read(&*store, dead.id).await.failure.as_deref(), Some("exit status 1"));
+    assert_eq!(store.want(dead.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+}
+
+pub(crate) async fn to_end_overrides_to_suspend_and_any_end_is_the_wanted_one(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = active(&*store, a).await;
+    store.want(session.id, Wanted::Suspended).await.unwrap();
+    store.want(session.id, Wanted::Ended).await.unwrap();
+    let asked = store.want(session.id, Wanted::Suspended).await.unwrap().expect("known");
+    assert_eq!(asked.wanted, Some(Wanted::Ended));
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
+    assert_eq!(read(&*store, session.id).await.state, State::Ended);
+
+    for report in [Report::Ended, failed(), Report::Suspended] {
+        let session = active(&*store, a).await;
+        store.want(session.id, Wanted::Suspended).await.unwrap();
+        assert!(store.report(session.id, session.epoch, &report).await.unwrap());
+        let over = read(&*store, session.id).await;
+        assert_eq!((over.state, over.failure), (State::Suspended, None), "{report:?}");
+    }
+}
+
+pub(crate) async fn what_is_over_takes_no_report(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    for end in [Report::Ended, Report::Suspended, failed()] {
+        let session = active(&*store, a).await;
+        assert!(store.report(session.id, session.epoch, &end).await.unwrap());
+        let over = read(&*store, session.id).await;
+        for late in [Report::Started { pid: 1 }, Report::Active, Report::Ended, Report::Suspended, failed()] {
+            assert!(!store.report(session.id, session.epoch, &late).await.unwrap(), "{late:?} after {end:?}");
+        }
+        assert_eq!(read(&*store, session.id).await, over);
+    }
+}

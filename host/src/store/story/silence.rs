@@ -1,0 +1,131 @@
+//! What silence means: of one node, and of all.
+
+use std::time::Duration;
+
+use super::{Bed, TIMEOUT, active, node, read, reading, registration, revision, starting};
+use crate::{
+    domain::{NodeId, NodeStatus, State, Wanted},
+    store::{Registration, Report, Store},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lets time pass while one node beats.
+async fn pass_beating(bed: &impl Bed, store: &dyn Store, beating: NodeId, time: Duration) {
+    const STEP: Duration = Duration::from_secs(TIMEOUT.as_secs() / 4);
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(STEP);
+        bed.pass(step).await;
+        store.heartbeat(beating, &reading(0.0)).await.expect("heartbeat").expect("known");
+        left -= step;
+    }
+}
+
+/// Two nodes of a cluster that has been in use for longer than a time-out.
+async fn settled(bed: &impl Bed, store: &dyn Store) -> (NodeId, NodeId) {
+    let a = store.register(&registration("a")).await.expect("register");
+    pass_beating(bed, store, a, TIMEOUT * 2).await;
+    let b = store.register(&registration("b")).await.expect("register");
+    (a, b)
+}
+
+pub(crate) async fn sessions_of_a_node_that_stays_silent_are_lost(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let (on_a, on_b, waiting) = (active(&*store, a).await, active(&*store, b).await, starting(&*store, b).await);
+    pass_beating(bed, &*store, a, TIMEOUT / 2).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    pass_beating(bed, &*store, a, TIMEOUT / 2 + SECOND).await;
+    let before = revision(&*store).await;
+    let mut lost = store.expire(TIMEOUT).await.unwrap();
+    lost.sort();
+    assert_eq!(lost, [on_b.id, waiting.id]);
+    assert_eq!(revision(&*store).await, before + 1);
+    let gone = read(&*store, on_b.id).await;
+    assert_eq!((gone.state, gone.node, gone.epoch), (State::Lost, b, on_b.epoch));
+    assert_eq!(gone.failure.as_deref(), Some("its node b is offline"));
+    assert_eq!(read(&*store, on_a.id).await.state, State::Active);
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    assert_eq!(revision(&*store).await, before + 1);
+}
+
+pub(crate) async fn a_stopped_node_keeps_its_sessions_for_the_time_given(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let session = active(&*store, b).await;
+    store.leave(b).await.unwrap();
+    pass_beating(bed, &*store, a, TIMEOUT / 2).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    assert_eq!(read(&*store, session.id).await.state, State::Active);
+    pass_beating(bed, &*store, a, TIMEOUT / 2 + SECOND).await;
+    assert_eq!(store.expire(TIMEOUT).await.unwrap(), [session.id]);
+}
+
+pub(crate) async fn a_session_that_was_to_end_ends_with_its_node(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let session = active(&*store, b).await;
+    store.want(session.id, Wanted::Ended).await.unwrap();
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    assert_eq!(read(&*store, session.id).await.state, State::Ended);
+}
+
+pub(crate) async fn nobody_is_lost_for_a_time_out_after_all_were_away(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let (on_a, on_b) = (active(&*store, a).await, active(&*store, b).await);
+    bed.pass(TIMEOUT * 6).await;
+    let again = Registration { id: Some(a), ..registration("a") };
+    store.register(&again).await.unwrap();
+    assert_eq!(node(&*store, b).await.status, NodeStatus::Offline);
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    pass_beating(bed, &*store, a, TIMEOUT - SECOND * 60).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    pass_beating(bed, &*store, a, SECOND * 61).await;
+    assert_eq!(store.expire(TIMEOUT).await.unwrap(), [on_b.id]);
+    assert_eq!(read(&*store, on_a.id).await.state, State::Active);
+}
+
+pub(crate) async fn nobody_judges_while_nobody_writes(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    active(&*store, a).await;
+    active(&*store, b).await;
+    bed.pass(TIMEOUT * 6).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_node_that_returns_takes_its_lost_sessions_up_again(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let (first, second, third) = (active(&*store, b).await, active(&*store, b).await, active(&*store, b).await);
+    let unclaimed = starting(&*store, b).await;
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 4);
+    store.register(&Registration { id: Some(b), ..registration("b") }).await.unwrap();
+    let before = revision(&*store).await;
+    assert!(store.report(first.id, first.epoch, &Report::Active).await.unwrap());
+    assert_eq!(revision(&*store).await, before + 1);
+    let back = read(&*store, first.id).await;
+    assert_eq!((back.state, back.pid, back.failure), (State::Active, Some(42), None));
+    assert_eq!(store.routes().await.unwrap().len(), 1);
+    // One that was still to answer, one that died meanwhile, and one that never was its.
+    assert!(store.report(second.id, second.epoch, &Report::Started { pid: 43 }).await.unwrap());
+    assert_eq!(read(&*store, second.id).await.state, State::Starting);
+    assert!(store.report(third.id, third.epoch, &Report::Failed { failure: "died".to_owned() }).await.unwrap());
+    assert_eq!(read(&*store, third.id).await.state, State::Failed);
+    assert!(!store.report(unclaimed.id, unclaimed.epoch, &Report::Active).await.unwrap());
+}
+
+pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let session = active(&*store, b).await;
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    assert_eq!(store.expire(TIMEOUT).await.unwrap(), [session.id]);
+    assert_eq!(store.want(session.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+    assert!(!store.report(session.id, session.epoch, &Report::Active).await.unwrap());
+    assert_eq!(read(&*store, session.id).await.state, State::Ended);
+}
