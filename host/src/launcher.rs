@@ -13,6 +13,9 @@ use crate::domain::{Epoch, SessionId};
 
 pub mod kind;
 pub mod local;
+pub mod owner;
+mod processes;
+mod record;
 pub mod supervisor;
 
 pub use kind::{BasePath, Kind, Kinds};

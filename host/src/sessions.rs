@@ -248,11 +248,15 @@ impl Sessions {
 
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
         let session = self.store.want(id, wanted).await?.ok_or(SessionError::Missing(id))?;
+        // Where it is over already, its node still has its log to forget.
+        self.owner.tell(&session, None);
         if !session.state.is_live() {
             self.mirror.remove(id, session.epoch);
             return Ok(session);
         }
-        self.owner.tell(&session, None);
+        if session.node == self.owner.node {
+            return Ok(session);
+        }
         let nodes = self.store.nodes().await?;
         let offline = nodes.iter().any(|node| node.id == session.node && node.status == NodeStatus::Offline);
         if offline {

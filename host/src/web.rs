@@ -1,1 +1,118 @@
-//! Pages, REST, status, sign-in, peer calls.
+//! Pages, REST, status, sign-in, peer calls: what a node answers on its one port, except for the traffic of sessions.
+//!
+//! [`server`] accepts connections and hands `/s/…` to the proxy and everything else to [`router`]. One endpoint a file;
+//! handlers ask for the pieces of [`App`] that they use.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{Router, extract::FromRef};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{domain::Clock, store::Store};
+
+pub mod api;
+pub mod identity;
+pub mod server;
+
+mod assets;
+mod body;
+mod health;
+mod pages;
+mod peer;
+mod problem;
+mod protect;
+mod rooms;
+mod router;
+mod status;
+
+#[cfg(test)]
+mod fixture;
+
+pub use identity::{Identity, SignInCode, SignIns};
+pub use problem::Problem;
+pub use rooms::{PeerGate, PeerRefused, SessionControl, SessionTraffic};
+pub use router::router;
+
+/// Everything that requests are answered with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The sessions of the cluster: an `Arc<Sessions>`.
+    pub sessions: Arc<dyn SessionControl>,
+    /// What passes `/s/…` on: an `Arc<Proxy>`.
+    pub proxy: Arc<dyn SessionTraffic>,
+    /// The registry, for nodes, placements and the status page.
+    pub store: Arc<dyn Store>,
+    /// What proves the callers of `/peer/…`.
+    pub peers: Arc<dyn PeerGate>,
+    /// Who is signed in, and the one-time links.
+    pub sign_ins: Arc<SignIns>,
+    /// Changes when a session or a node has changed: the mirror's subscription.
+    pub changes: watch::Receiver<u64>,
+    /// The node itself.
+    pub this: Arc<ThisNode>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when the daemon stops: event streams end, connections drain.
+    pub stopping: CancellationToken,
+    /// One permit for each open event stream: [`EventSlots::default`].
+    pub event_slots: EventSlots,
+}
+
+/// What the node says of itself on its pages.
+#[derive(Clone, Debug)]
+pub struct ThisNode {
+    /// Its name.
+    pub name: String,
+    /// How its user's browser reaches it, without a slash at the end: `http://127.0.0.1:8787`.
+    pub base_url: String,
+    /// The titles of kinds, by name, for people; a kind that is not in it goes by its name.
+    pub kind_titles: BTreeMap<String, String>,
+}
+
+/// Bounds the number of open event streams.
+#[derive(Clone, Debug)]
+pub struct EventSlots(Arc<Semaphore>);
+
+impl EventSlots {
+    /// At most this many at once.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Semaphore::new(limit)))
+    }
+}
+
+impl Default for EventSlots {
+    fn default() -> Self {
+        Self::new(256)
+    }
+}
+
+/// How long a client should wait before it asks again for what the store is needed for.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+macro_rules! pieces {
+    ($($field:ident: $piece:ty),* $(,)?) => {$(
+        impl FromRef<App> for $piece {
+            fn from_ref(app: &App) -> Self {
+                app.$field.clone()
+            }
+        }
+    )*};
+}
+pieces! {
+    sessions: Arc<dyn SessionControl>,
+    store: Arc<dyn Store>,
+    peers: Arc<dyn PeerGate>,
+    sign_ins: Arc<SignIns>,
+    changes: watch::Receiver<u64>,
+    this: Arc<ThisNode>,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+    event_slots: EventSlots,
+}
+
+/// The address that a connection came from, as the server put it into the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(pub std::net::SocketAddr);
+
+type AppRouter = Router<App>;

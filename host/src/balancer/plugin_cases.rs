@@ -178,7 +178,7 @@ impl Case {
         arrangements
     }
 
-    fn run(&self, engine: &Engine, balancer: &str, module: &[u8]) -> Result<(), String> {
+    fn run(&self, module: &mut Module<'_>) -> Result<(), String> {
         if !self.expect.is_sound() {
             return Err("`expect` must have one of order, refused, declined, failed".to_owned());
         }
@@ -186,16 +186,14 @@ impl Case {
         if names.len() != self.nodes.len() {
             return Err("two nodes have the same name".to_owned());
         }
-        let limits = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
-        let loaded = WasmBalancer::load(engine, balancer, module, self.settings.clone(), limits);
-        let balancer = match (loaded, &self.expect.refused) {
+        let balancer = match (module.with(&self.settings), &self.expect.refused) {
             (Err(LoadError::Refused(why)), Some(expected)) if why.contains(expected) => return Ok(()),
             (Err(error), _) => return Err(format!("it was not loaded: {error}")),
             (Ok(_), Some(_)) => return Err("its settings were not refused".to_owned()),
             (Ok(balancer), None) => balancer,
         };
         for nodes in self.arrangements() {
-            self.decide(&balancer, &nodes).map_err(|problem| {
+            self.decide(balancer, &nodes).map_err(|problem| {
                 let shown: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
                 format!("shown {shown:?}: {problem}")
             })?;
@@ -244,6 +242,25 @@ impl Case {
     }
 }
 
+/// A module, compiled once for each of the settings it is tried with.
+struct Module<'a> {
+    engine: &'a Engine,
+    name: &'a str,
+    bytes: Vec<u8>,
+    loaded: BTreeMap<BTreeMap<String, String>, Result<WasmBalancer, LoadError>>,
+}
+
+impl Module<'_> {
+    fn with(&mut self, settings: &BTreeMap<String, String>) -> Result<&WasmBalancer, LoadError> {
+        let Self { engine, name, bytes, loaded } = self;
+        let limits = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
+        let loaded = loaded
+            .entry(settings.clone())
+            .or_insert_with(|| WasmBalancer::load(engine, name, bytes, settings.clone(), limits));
+        loaded.as_ref().map_err(LoadError::clone)
+    }
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -253,12 +270,13 @@ fn run(engine: &Engine, path: &Path, modules: &Path) -> (usize, Vec<String>) {
     let text = fs::read_to_string(path).expect("a readable file");
     let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let module = modules.join(format!("{}.wasm", file.balancer));
-    let module = fs::read(&module).unwrap_or_else(|error| panic!("{}: {error}", module.display()));
+    let bytes = fs::read(&module).unwrap_or_else(|error| panic!("{}: {error}", module.display()));
+    let mut module = Module { engine, name: &file.balancer, bytes, loaded: BTreeMap::new() };
     assert!(!file.case.is_empty(), "{} has no case", path.display());
     let names: HashSet<&str> = file.case.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names.len(), file.case.len(), "{}: two cases have the same name", path.display());
     let failures = file.case.iter().filter_map(|case| {
-        let problem = case.run(engine, &file.balancer, &module).err()?;
+        let problem = case.run(&mut module).err()?;
         Some(format!("{}: {}: {problem}", file.balancer, case.name))
     });
     (file.case.len(), failures.collect())

@@ -98,8 +98,8 @@ impl Balancer for WasmBalancer {
     }
 
     fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
-        let start = Instant::now();
         let _entered = self.engine.enter();
+        let start = Instant::now();
         let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory));
         let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
         let order = match outcome {

@@ -106,6 +106,13 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
     (Some(config), problems)
 }
 
+/// Tells the daemons of one machine apart in a place that they share: 12 hexadecimal digits.
+fn tag(data_dir: &Path) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What `rserver.conf` says.
 #[derive(Default)]
 struct Server {
@@ -260,7 +267,7 @@ mod tests {
         let config = config.unwrap();
         assert!(problems.is_empty());
         assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/evenkeel"));
-        assert_eq!(config.runtime_dir, Path::new("/run/user/1000/evenkeel"));
+        assert_eq!(config.runtime_dir.parent(), Some(Path::new("/run/user/1000/evenkeel")));
         assert_eq!(config.key_file, Path::new("/home/ada/.local/share/evenkeel/secure-cookie-key"));
         assert_eq!((config.www_address.to_string(), config.www_port), ("127.0.0.1".to_owned(), 8787));
         assert_eq!((config.balancer.as_str(), config.node_name.as_str()), ("sessions", "n1"));

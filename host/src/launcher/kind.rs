@@ -196,7 +196,11 @@ impl Kinds {
                 Err(more) => errors.extend(more.0),
             }
         }
-        if errors.is_empty() { Ok(Self { kinds, search_path: search_path.to_owned() }) } else { Err(KindErrors(errors)) }
+        if errors.is_empty() {
+            Ok(Self { kinds, search_path: search_path.to_owned() })
+        } else {
+            Err(KindErrors(errors))
+        }
     }
 
     /// One kind, whether or not its program is here.
@@ -232,12 +236,7 @@ fn toml_files(directory: &Path, errors: &mut Vec<KindError>) -> Vec<PathBuf> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
-            errors.push(KindError {
-                file: directory.to_owned(),
-                line: None,
-                field: None,
-                problem: error.to_string(),
-            });
+            errors.push(KindError { file: directory.to_owned(), line: None, field: None, problem: error.to_string() });
             return Vec::new();
         }
     };

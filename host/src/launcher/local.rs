@@ -1,1 +1,295 @@
-//! The local launcher.
+//! The local launcher: programs on this machine, each under a supervisor process of its own.
+//!
+//! Under the daemon's runtime directory each session has a directory that only the daemon's user can enter, with the
+//! sockets, `state.json` and `exit.json`; under its data directory one with the log, and the record of the end once that
+//! has been seen. The former goes when the program has ended, the latter when the session is forgotten.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+};
+
+use async_trait::async_trait;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::Signal,
+};
+use tokio::task::JoinSet;
+
+use super::{
+    Exit, Launch, LaunchError, Launcher, Running, Upstream,
+    kind::Kinds,
+    record::{self, EXIT, ExitRecord},
+    supervisor::protocol::Request,
+};
+use crate::domain::{Entropy, Epoch, SessionId};
+
+mod adopt;
+mod control;
+mod live;
+mod prepare;
+mod probe;
+mod spawn;
+mod tail;
+
+use live::Live;
+use prepare::Account;
+
+/// `sockaddr_un` has room for 107 bytes, and `/<id>/control.sock` takes 22 of them.
+const LONGEST_RUNTIME_DIR: usize = 85;
+/// How many of the log's last lines an error shows.
+const ERROR_LINES: usize = 20;
+
+/// Starts programs on this machine.
+pub struct LocalLauncher {
+    house: Arc<House>,
+    /// Held for as long as this launcher lives: two daemons with one directory would each think the sessions theirs.
+    _lock: Flock<std::fs::File>,
+}
+
+/// What the launcher's tasks share.
+struct House {
+    runtime_dir: PathBuf,
+    data_dir: PathBuf,
+    supervisor: PathBuf,
+    kinds: Arc<Kinds>,
+    entropy: Arc<dyn Entropy>,
+    account: Account,
+    live: RwLock<HashMap<SessionId, Arc<Live>>>,
+    /// One start or stop of a session at a time.
+    turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl fmt::Debug for LocalLauncher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLauncher").field("runtime_dir", &self.house.runtime_dir).finish_non_exhaustive()
+    }
+}
+
+impl LocalLauncher {
+    /// A launcher that keeps sockets under `runtime_dir`, which no other daemon uses, and logs under `data_dir`.
+    /// `supervisor` is this program's own executable; `/proc/self/exe` stays right while an upgrade replaces the file.
+    /// Looks at the file system and the user database: to be called before serving starts, or off the async threads.
+    pub fn new(
+        runtime_dir: &Path,
+        data_dir: &Path,
+        supervisor: PathBuf,
+        kinds: Arc<Kinds>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, LaunchError> {
+        let data_dir = data_dir.join("sessions");
+        private_directory(&data_dir).map_err(failed(data_dir.display()))?;
+        private_directory(runtime_dir).map_err(failed(runtime_dir.display()))?;
+        let runtime_dir = runtime_dir.canonicalize().map_err(failed(runtime_dir.display()))?;
+        let length = runtime_dir.as_os_str().len();
+        if length > LONGEST_RUNTIME_DIR {
+            return Err(LaunchError::Supervisor {
+                context: runtime_dir.display().to_string(),
+                problem: format!(
+                    "the runtime directory's path is {length} bytes long; the paths of sockets in it would be too long \
+                     with more than {LONGEST_RUNTIME_DIR}"
+                ),
+            });
+        }
+        let lock = runtime_dir.join("lock");
+        let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
+        let lock = Flock::lock(file.map_err(failed(lock.display()))?, FlockArg::LockExclusiveNonblock).map_err(
+            |(_, error)| LaunchError::Supervisor {
+                context: lock.display().to_string(),
+                problem: format!("another daemon uses the runtime directory: {error}"),
+            },
+        )?;
+        let account = Account::own().map_err(failed("the user database"))?;
+        let house = House {
+            runtime_dir,
+            data_dir,
+            supervisor,
+            kinds,
+            entropy,
+            account,
+            live: RwLock::default(),
+            turns: Mutex::default(),
+        };
+        Ok(Self { house: Arc::new(house), _lock: lock })
+    }
+
+    /// Finds the programs of an earlier daemon again and takes them over; of those that ended meanwhile, clears away what
+    /// is left and keeps how they ended. To be called once, before anything is started.
+    pub async fn adopt(&self) -> Result<Vec<Running>, LaunchError> {
+        let house = Arc::clone(&self.house);
+        let found = blocking(move || adopt::directories(&house.runtime_dir)).await?;
+        let mut tasks = JoinSet::new();
+        for id in found.map_err(failed(self.house.runtime_dir.display()))? {
+            let house = Arc::clone(&self.house);
+            tasks.spawn(async move { adopt::session(&house, id).await });
+        }
+        while let Some(result) = tasks.join_next().await {
+            if let Ok(Err(error)) = result {
+                tracing::error!(%error, "launcher.adopt");
+            }
+        }
+        Ok(self.running().await)
+    }
+}
+
+impl House {
+    fn live(&self) -> RwLockReadGuard<'_, HashMap<SessionId, Arc<Live>>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live_mut(&self) -> RwLockWriteGuard<'_, HashMap<SessionId, Arc<Live>>> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session's program, if it runs under this epoch.
+    fn find(&self, id: SessionId, epoch: Epoch) -> Option<Arc<Live>> {
+        self.live().get(&id).filter(|live| live.running.epoch == epoch).cloned()
+    }
+
+    fn turn(&self, id: SessionId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(id, Arc::downgrade(&turn));
+        turn
+    }
+
+    fn runtime(&self, id: SessionId) -> PathBuf {
+        self.runtime_dir.join(id.as_str())
+    }
+
+    fn data(&self, id: SessionId) -> PathBuf {
+        self.data_dir.join(id.as_str())
+    }
+
+    fn log(&self, id: SessionId) -> PathBuf {
+        self.data(id).join("log")
+    }
+
+    /// How a program ended that is not there any more.
+    async fn ended(&self, id: SessionId, epoch: Epoch) -> Option<Exit> {
+        let path = self.data(id).join(EXIT);
+        let record = blocking(move || record::read::<ExitRecord>(&path)).await.ok()?.ok()??;
+        (record.epoch == epoch).then(|| record.ended.into())
+    }
+
+    async fn tail(&self, id: SessionId, lines: usize) -> Result<Option<String>, LaunchError> {
+        let log = self.log(id);
+        let context = log.display().to_string();
+        blocking(move || tail::tail(&log, lines)).await?.map_err(failed(context))
+    }
+
+    async fn tail_for_error(&self, id: SessionId) -> String {
+        self.tail(id, ERROR_LINES).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Launcher for LocalLauncher {
+    async fn start(&self, launch: &Launch) -> Result<Running, LaunchError> {
+        let (house, launch) = (Arc::clone(&self.house), launch.clone());
+        // A task of its own: whoever asked may give up, but a program that was started is known.
+        let task = tokio::spawn(async move { spawn::start(&house, &launch).await });
+        task.await.map_err(failed("starting a program"))?
+    }
+
+    async fn ready(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError> {
+        let exit = match self.house.find(id, epoch) {
+            Some(live) => match probe::ready(&live).await? {
+                probe::Outcome::Ready => return Ok(()),
+                probe::Outcome::Slow(seconds) => {
+                    return Err(LaunchError::NotReady { seconds, log: self.house.tail_for_error(id).await });
+                }
+                probe::Outcome::Ended(exit) => exit,
+            },
+            None => self.house.ended(id, epoch).await.ok_or(LaunchError::Unknown(id))?,
+        };
+        Err(LaunchError::EndedEarly { exit, log: self.house.tail_for_error(id).await })
+    }
+
+    async fn stop(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError> {
+        let turn = self.house.turn(id);
+        let _turn = turn.lock().await;
+        match self.house.find(id, epoch) {
+            Some(live) => live.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError> {
+        let live = self.house.find(id, epoch).ok_or(LaunchError::Unknown(id))?;
+        let request = Request::Signal { signal: signal as i32 };
+        let context = format!("sending {signal} to session {id}");
+        control::ask(&live.directory, &request).await.map(drop).map_err(failed(context))
+    }
+
+    async fn watch(&self, id: SessionId, epoch: Epoch) -> Exit {
+        match self.house.find(id, epoch) {
+            Some(live) => live.ended().await,
+            None => self.house.ended(id, epoch).await.unwrap_or(Exit::Unknown),
+        }
+    }
+
+    async fn running(&self) -> Vec<Running> {
+        let mut running: Vec<Running> = self.house.live().values().map(|live| live.running.clone()).collect();
+        running.sort_by_key(|running| running.id);
+        running
+    }
+
+    fn upstream(&self, id: SessionId) -> Option<Arc<Upstream>> {
+        self.house.live().get(&id).map(|live| Arc::clone(&live.upstream))
+    }
+
+    async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError> {
+        self.house.tail(id, lines).await?.ok_or(LaunchError::Unknown(id))
+    }
+
+    async fn forget(&self, id: SessionId) {
+        let turn = self.house.turn(id);
+        let _turn = turn.lock().await;
+        if self.house.live().contains_key(&id) {
+            return;
+        }
+        let data = self.house.data(id);
+        let removed = blocking(move || remove_directory(&data).map_err(|error| (data, error))).await;
+        if let Ok(Err((data, error))) = removed {
+            tracing::warn!(directory = %data.display(), %error, "launcher.forget");
+        }
+    }
+}
+
+/// An error that names what was being done.
+fn failed<E: fmt::Display>(context: impl fmt::Display) -> impl FnOnce(E) -> LaunchError {
+    move |error| LaunchError::Supervisor { context: context.to_string(), problem: error.to_string() }
+}
+
+/// Does what touches files or processes off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaunchError> {
+    tokio::task::spawn_blocking(work).await.map_err(failed("a blocking task"))
+}
+
+/// Makes a directory that only this user can enter, or makes sure that it is one.
+fn private_directory(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let data = path.metadata()?;
+    if data.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other(format!("belongs to the user id {}, not to this daemon's user", data.uid())));
+    }
+    if data.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn remove_directory(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

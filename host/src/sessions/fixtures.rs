@@ -16,7 +16,7 @@ mod cluster;
 mod fragile;
 mod programs;
 
-pub(super) use cluster::{Cluster, Daemon};
+pub(super) use cluster::{Cluster, Daemon, registration};
 pub(super) use fragile::Fragile;
 pub(super) use programs::Programs;
 
@@ -48,6 +48,13 @@ pub(super) fn node(id: i64) -> Node {
 /// Numbers that look random and are the same in each run of a test.
 #[derive(Debug, Default)]
 pub(super) struct Numbers(AtomicU64);
+
+impl Numbers {
+    /// From now on, the numbers come that came before.
+    pub(super) fn repeat(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
 
 impl Entropy for Numbers {
     fn fill(&self, bytes: &mut [u8]) {

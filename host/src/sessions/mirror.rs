@@ -12,7 +12,7 @@ use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Epoch, SessionId},
+    domain::{Epoch, SessionId, State},
     store::{Route, Store, StoreError},
 };
 
@@ -37,7 +37,8 @@ pub struct Mirror {
     changes: watch::Sender<u64>,
 }
 
-type Routes = HashMap<SessionId, Route>;
+/// Routes are shared from one version to the next, since every change makes a new map.
+type Routes = HashMap<SessionId, Arc<Route>>;
 
 /// Something that has happened to a session here.
 struct Note {
@@ -45,7 +46,7 @@ struct Note {
     id: SessionId,
     epoch: Epoch,
     /// Where it is; none where it is no longer live.
-    route: Option<Route>,
+    route: Option<Arc<Route>>,
 }
 
 /// The last read of the store.
@@ -74,7 +75,7 @@ impl Mirror {
 
     /// Where a session is, from memory.
     pub fn route(&self, id: SessionId) -> Option<Route> {
-        self.routes.load().get(&id).cloned()
+        self.routes.load().get(&id).map(|route| Route::clone(route))
     }
 
     /// Where a session is, from the store: for a session that memory does not have or that its node disowned. Reads that
@@ -92,7 +93,7 @@ impl Mirror {
     /// Takes in at once what this node knows before the next read does.
     pub fn note(&self, route: Route) {
         let (id, epoch) = (route.id, route.epoch);
-        self.take_in(Note { noted: Instant::now(), id, epoch, route: Some(route) });
+        self.take_in(Note { noted: Instant::now(), id, epoch, route: Some(Arc::new(route)) });
     }
 
     /// Takes in that a session is no longer live under `epoch`.
@@ -136,7 +137,7 @@ impl Mirror {
     }
 
     fn replace(&self, routes: Vec<Route>, began: Instant) {
-        let mut routes: Routes = routes.into_iter().map(|route| (route.id, route)).collect();
+        let mut routes: Routes = routes.into_iter().map(|route| (route.id, Arc::new(route))).collect();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.retain(|_, note| note.noted >= began);
         notes.values().for_each(|note| note.apply(&mut routes));
@@ -160,14 +161,72 @@ impl Mirror {
 }
 
 impl Note {
-    /// What is known under a later epoch holds.
+    /// What is known under a later epoch holds, and so does that the session has become active.
     fn apply(&self, routes: &mut Routes) {
-        if routes.get(&self.id).is_some_and(|known| known.epoch > self.epoch) {
+        let is_later = |known: &Arc<Route>| {
+            let steps_back = self.route.as_ref().is_some_and(|route| route.state == State::Starting);
+            known.epoch > self.epoch || (known.epoch == self.epoch && known.state == State::Active && steps_back)
+        };
+        if routes.get(&self.id).is_some_and(is_later) {
             return;
         }
         match &self.route {
-            Some(route) => routes.insert(self.id, route.clone()),
+            Some(route) => routes.insert(self.id, Arc::clone(route)),
             None => routes.remove(&self.id),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::NodeId, sessions::fixtures::Cluster};
+
+    fn route(epoch: i64, state: State) -> Route {
+        Route {
+            id: "00000000".parse().expect("an id"),
+            user: "ada".to_owned(),
+            kind: "jupyterlab".to_owned(),
+            state,
+            epoch: Epoch(epoch),
+            node: NodeId(1),
+            node_name: "node1".to_owned(),
+            address: "node1:8787".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_node_knows_outlives_a_read_that_began_earlier_and_no_other() {
+        let mirror = Mirror::new(Cluster::start(0).await.store);
+        let id = route(1, State::Starting).id;
+        let earlier = Instant::now();
+        mirror.note(route(2, State::Active));
+        mirror.replace(vec![route(1, State::Active)], earlier);
+        assert_eq!(mirror.route(id), Some(route(2, State::Active)));
+        mirror.replace(Vec::new(), Instant::now());
+        assert_eq!(mirror.route(id), None);
+
+        mirror.replace(vec![route(3, State::Active)], Instant::now());
+        let earlier = Instant::now();
+        mirror.remove(id, Epoch(3));
+        mirror.replace(vec![route(3, State::Active)], earlier);
+        assert_eq!(mirror.route(id), None);
+        mirror.replace(vec![route(4, State::Starting)], earlier);
+        assert_eq!(mirror.route(id), Some(route(4, State::Starting)), "a later start is another matter");
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_what_is_known_changes_nothing() {
+        let mirror = Mirror::new(Cluster::start(0).await.store);
+        let mut changes = mirror.subscribe();
+        mirror.note(route(2, State::Active));
+        assert!(changes.has_changed().expect("the mirror is there"));
+        changes.mark_unchanged();
+        mirror.note(route(1, State::Active));
+        mirror.note(route(2, State::Starting));
+        mirror.remove(route(1, State::Active).id, Epoch(1));
+        mirror.note(route(2, State::Active));
+        assert_eq!(mirror.route(route(2, State::Active).id), Some(route(2, State::Active)));
+        assert!(!changes.has_changed().expect("the mirror is there"));
     }
 }

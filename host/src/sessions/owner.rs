@@ -92,10 +92,7 @@ impl Owner {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                rows = pending.recv() => match rows {
-                    Some(rows) => rows.into_iter().for_each(|row| self.look(row)),
-                    None => break,
-                },
+                Some(rows) = pending.recv() => rows.into_iter().for_each(|row| self.look(row)),
                 () = tokio::time::sleep_until(compare_at.into()) => {}
             }
         }
@@ -129,6 +126,11 @@ impl Owner {
                 }
                 None => self.hands.want(row.id, row.epoch, wanted),
             },
+            // It ended without running, so that no task has it in hand.
+            (State::Ended, ..) if self.hands.epochs(row.id).is_empty() => {
+                let owner = Arc::clone(self);
+                self.spawn(async move { owner.launcher.forget(row.id).await });
+            }
             // Whoever watches a live program has it in hand; comparing what runs finds the rest.
             _ => {}
         }
@@ -164,6 +166,7 @@ impl Owner {
         }
         let Some(kind) = self.kinds.get(&session.kind).cloned() else {
             let failure = format!("node {} does not know the kind {}", self.here.name, session.kind);
+            drop(permit);
             return self.try_next(&session, &failure, hand).await;
         };
         let launch = Launch { id: session.id, epoch: session.epoch, user: session.user.clone(), kind };
@@ -247,14 +250,11 @@ impl Owner {
             wanted = Wanted::Ended;
         }
         self.mirror.remove(id, epoch);
+        tracing::info!(session = %id, %epoch, "{} as wanted", wanted.as_str());
         match wanted {
             Wanted::Suspended => drop(self.report(session, Report::Suspended).await),
-            Wanted::Ended => {
-                self.report(session, Report::Ended).await;
-                self.launcher.forget(id).await;
-            }
+            Wanted::Ended => self.ended(session).await,
         }
-        tracing::info!(session = %id, %epoch, "{} as wanted", wanted.as_str());
     }
 
     /// Reports how a program ended by itself. Where something was wanted of it, the store takes any end for that.
@@ -263,8 +263,16 @@ impl Owner {
             return self.fail(session, &format!("the program ended: {exit}")).await;
         }
         self.mirror.remove(session.id, session.epoch);
-        self.report(session, Report::Ended).await;
         tracing::info!(session = %session.id, epoch = %session.epoch, "ended by itself");
+        self.ended(session).await;
+    }
+
+    /// Reports that a session is over; nothing of it is kept here.
+    async fn ended(&self, session: &Session) {
+        // Where it was superseded, a later start may use what is here.
+        if self.report(session, Report::Ended).await {
+            self.launcher.forget(session.id).await;
+        }
     }
 
     /// Reports that a program died, with the last lines of its log.

@@ -23,7 +23,7 @@ pub(super) fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
             .validate(true)
             .module(bytes)
             .and_then(|mut encoder| encoder.encode())
-            .map_err(|error| LoadError::Invalid(format!("{error:#}"))),
+            .map_err(|error| LoadError::invalid(format_args!("{error:#}"))),
     }
 }
 
@@ -36,7 +36,7 @@ fn encoding(bytes: &[u8]) -> Result<Encoding, LoadError> {
 
 /// Checks that a component imports nothing but the contract and exports a policy, and returns the name of that export.
 pub(super) fn policy(component: &[u8]) -> Result<String, LoadError> {
-    let names = names(component).map_err(|error| LoadError::Invalid(error.to_string()))?;
+    let names = names(component).map_err(LoadError::invalid)?;
     for import in &names.imports {
         let allowed = import
             .strip_prefix(PACKAGE)

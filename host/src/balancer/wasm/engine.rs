@@ -80,8 +80,8 @@ impl Engine {
     /// Compiles a component and connects its imports.
     pub(super) fn compile(&self, component: &[u8]) -> Result<InstancePre<Guest>, LoadError> {
         let component = wasmtime::component::Component::from_binary(&self.0.wasm, component)
-            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-        self.0.linker.instantiate_pre(&component).map_err(|error| LoadError::Contract { problem: format!("{error:#}") })
+            .map_err(|error| LoadError::invalid(format_args!("{error:#}")))?;
+        self.0.linker.instantiate_pre(&component).map_err(|error| LoadError::contract(format_args!("{error:#}")))
     }
 
     /// Waits until one more guest may run, and lets deadlines count.

@@ -3,12 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::limits::Meter;
-use crate::balancer::{Answer, Columns, LogLevel, LogLine, Question, Request, text};
+use crate::balancer::{Answer, Columns, LogLevel, LogLine, Question, Request};
 
 /// Lines that are kept of one decision's log.
 const LINES: usize = 32;
-/// Bytes that are kept of a line.
-const LINE: usize = 1_024;
 
 /// The data of a guest's store.
 #[derive(Debug)]
@@ -60,8 +58,8 @@ impl Said {
     }
 
     /// Keeps a line.
-    pub(super) fn write(&mut self, level: LogLevel, message: &str) {
-        self.lines.push(LogLine { level, message: text::clean(message, LINE) });
+    pub(super) fn write(&mut self, level: LogLevel, message: String) {
+        self.lines.push(LogLine { level, message });
     }
 
     /// The last error that it wrote.

@@ -12,6 +12,8 @@ use crate::balancer::{Columns, LogLevel, Request, check, text};
 
 /// Bytes that are kept of a reason.
 const REASON: usize = 1_024;
+/// Bytes that are kept of a line of the log.
+const LINE: usize = 1_024;
 
 /// Everything that a guest may import.
 pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<Guest>> {
@@ -136,8 +138,8 @@ fn log(instance: &mut LinkerInstance<'_, Guest>) -> Result<()> {
     for (name, level) in levels {
         instance.func_wrap(name, move |mut store: StoreContextMut<'_, Guest>, (message,): (WasmStr,)| {
             if store.data_mut().said.has_room() {
-                let message = message.to_str(&store)?.into_owned();
-                store.data_mut().said.write(level, &message);
+                let message = text::clean(&message.to_str(&store)?, LINE);
+                store.data_mut().said.write(level, message);
             }
             Ok(())
         })?;

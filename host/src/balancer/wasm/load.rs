@@ -84,6 +84,18 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Not valid, for a reason that may quote the module.
+    pub(super) fn invalid(reason: impl std::fmt::Display) -> Self {
+        Self::Invalid(text::clean(&reason.to_string(), VALUE))
+    }
+
+    /// Not the contract, for a reason that may quote the module.
+    pub(super) fn contract(reason: impl std::fmt::Display) -> Self {
+        Self::Contract { problem: text::clean(&reason.to_string(), VALUE) }
+    }
+}
+
 fn list(known: &[Setting]) -> String {
     if known.is_empty() {
         return "are none".to_owned();
@@ -173,7 +185,7 @@ impl WasmBalancer {
 /// A compiler that panics over a module refuses it; the program goes on.
 fn unwinding<T>(compile: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     catch_unwind(AssertUnwindSafe(compile))
-        .unwrap_or_else(|_| Err(LoadError::Invalid("the compiler broke down over it".to_owned())))
+        .unwrap_or_else(|_| Err(LoadError::invalid("the compiler broke down over it")))
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -44,7 +44,7 @@ impl Policy {
         let find = |name: &str| {
             component
                 .get_export_index(Some(&policy), name)
-                .ok_or_else(|| LoadError::Contract { problem: format!("{export} has no function {name}") })
+                .ok_or_else(|| LoadError::contract(format_args!("{export} has no function {name}")))
         };
         Ok(Self { settings: find("settings")?, check: find("check")?, rank: find("rank")? })
     }

@@ -109,8 +109,11 @@ impl Reader<'_> {
             .iter()
             .map(|text| self.public(text, listen, "a command line can be read by everybody on the machine"))
             .collect();
-        let environment: BTreeMap<String, Template> =
-            raw.environment.into_iter().map(|(name, text)| (self.variable(name, &text), self.template(&text, listen))).collect();
+        let environment: BTreeMap<String, Template> = raw
+            .environment
+            .into_iter()
+            .map(|(name, text)| (self.variable(name, &text), self.template(&text, listen)))
+            .collect();
         let headers = raw.headers.iter().filter_map(|(name, text)| self.header(name, text, listen)).collect();
         let place = if listen == Listen::Unix { Variable::Socket } else { Variable::Port };
         if !arguments.iter().chain(environment.values()).any(|template| template.uses(place)) {
@@ -167,7 +170,8 @@ impl Reader<'_> {
 
     fn stop(&mut self, raw: &RawStop) -> Stop {
         let signal = raw.signal.as_ref().map_or(Ok(Signal::SIGTERM), |text| {
-            Signal::from_str(text.get_ref()).map_err(|_| (text.span(), format!("{} is no signal; SIGTERM, SIGINT, … are", text.get_ref())))
+            Signal::from_str(text.get_ref())
+                .map_err(|_| (text.span(), format!("{} is no signal; SIGTERM, SIGINT, … are", text.get_ref())))
         });
         Stop {
             signal: signal.unwrap_or_else(|(span, problem)| {

@@ -24,16 +24,8 @@ pub enum Variable {
 }
 
 impl Variable {
-    const ALL: [Self; 8] = [
-        Self::Id,
-        Self::User,
-        Self::Home,
-        Self::BasePath,
-        Self::Socket,
-        Self::Port,
-        Self::Secret,
-        Self::RuntimeDir,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Id, Self::User, Self::Home, Self::BasePath, Self::Socket, Self::Port, Self::Secret, Self::RuntimeDir];
 
     /// Its name in a file.
     pub fn name(self) -> &'static str {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     domain::{Epoch, Session, SessionId, State},
     launcher::{Exit, Running},
-    store::{SessionFilter, StoreError},
+    store::{Report, SessionFilter, StoreError},
 };
 
 use super::Owner;
@@ -15,7 +15,7 @@ const GONE: &str = "its program was gone when the daemon returned";
 
 impl Owner {
     /// Adopts the programs that run, stops those that have been superseded, and reports those that are gone.
-    pub(super) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(in crate::sessions) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
         let filter = SessionFilter {
             node: Some(self.node),
             states: vec![State::Starting, State::Active, State::Lost],
@@ -42,30 +42,35 @@ impl Owner {
 
     /// A program that runs here.
     fn adopt(self: &Arc<Self>, program: &Running, row: Option<Session>) {
-        let Some(hand) = self.hands.take(program.id, program.epoch) else { return };
-        let is_this_start = |row: &Session| row.epoch == program.epoch && self.is_ours(row, row);
-        match row.filter(is_this_start) {
-            None => {
-                tracing::info!(session = %program.id, epoch = %program.epoch, "superseded: its program is stopped");
-                let (owner, program) = (Arc::clone(self), program.clone());
-                self.spawn(async move {
-                    owner.stop_superseded(program.id, program.epoch).await;
-                    drop(hand);
-                });
+        let owner = Arc::clone(self);
+        let (id, epoch, pid) = (program.id, program.epoch, program.pid);
+        let is_this_start = |row: &Session| row.epoch == epoch && self.is_ours(row, row);
+        let Some(row) = row.filter(is_this_start) else {
+            tracing::info!(session = %id, %epoch, "superseded: its program is stopped");
+            // Whoever has it in hand sees it end, and the report of that is void.
+            return self.spawn(async move { owner.stop_superseded(id, epoch).await });
+        };
+        if let Some(hand) = self.hands.take(id, epoch) {
+            tracing::info!(session = %id, %epoch, state = %row.state, "its program runs: adopted");
+            if let Some(wanted) = row.wanted {
+                self.hands.want(id, epoch, wanted);
             }
-            Some(row) => {
-                if let Some(wanted) = row.wanted {
-                    self.hands.want(row.id, row.epoch, wanted);
+            self.spawn(async move {
+                match row.state {
+                    State::Active => owner.watch(&row, hand).await,
+                    _ => owner.see_through(&row, pid, hand, None).await,
                 }
-                tracing::info!(session = %row.id, epoch = %row.epoch, state = %row.state, "its program runs: adopted");
-                let (owner, pid) = (Arc::clone(self), program.pid);
-                self.spawn(async move {
-                    match row.state {
-                        State::Active => owner.watch(&row, hand).await,
-                        _ => owner.see_through(&row, pid, hand, None).await,
-                    }
-                });
-            }
+            });
+        } else if row.state == State::Lost {
+            tracing::info!(session = %id, %epoch, "thought lost, but its program runs");
+            self.spawn(async move { owner.take_back(&row, pid).await });
+        }
+    }
+
+    /// This node was thought lost, but its daemon was there all the time and has the session in hand.
+    async fn take_back(&self, row: &Session, pid: u32) {
+        if self.report(row, Report::Started { pid }).await && self.launcher.ready(row.id, row.epoch).await.is_ok() {
+            self.report(row, Report::Active).await;
         }
     }
 

@@ -104,15 +104,9 @@ fn decide_one(
     policy: &dyn Policy,
     entropy: &dyn Entropy,
 ) -> Result<Reservation, SessionError> {
-    let known = eligible::known_kinds(view.nodes());
-    if !known.is_empty() && !known.contains(wish.session.kind.as_str()) {
-        let offered = known.into_iter().map(ToOwned::to_owned).collect();
-        return Err(SessionError::UnknownKind { kind: wish.session.kind, offered });
-    }
     let group = view.group(&wish.needs());
     if group.selection.eligible.is_empty() {
-        let explanation = Explanation { excluded: &group.selection.excluded, needs: wish.needs() };
-        return Err(SessionError::NoNode(explanation.to_string()));
+        return Err(nowhere(&wish, view, &group));
     }
     let ruling = policy.rank(&question(&wish, index, view, &group, entropy)).map_err(|refusal| match refusal {
         Refusal::Declined(reason) => SessionError::Declined(reason),
@@ -135,6 +129,17 @@ fn decide_one(
         duration: ruling.answer.duration,
     };
     Ok(Reservation { session, new: wish.new, decision })
+}
+
+/// Why there is no node for a wish.
+fn nowhere(wish: &Wish, view: &View, group: &Group) -> SessionError {
+    let known = eligible::known_kinds(view.nodes());
+    if !known.is_empty() && !known.contains(wish.session.kind.as_str()) {
+        let offered = known.into_iter().map(ToOwned::to_owned).collect();
+        return SessionError::UnknownKind { kind: wish.session.kind.clone(), offered };
+    }
+    let explanation = Explanation { excluded: &group.selection.excluded, needs: wish.needs() };
+    SessionError::NoNode(explanation.to_string())
 }
 
 /// The question for one wish. Its sequence number is `revision * 64 + index`: a batch has at most 64 decisions and its
@@ -181,3 +186,6 @@ fn log(balancer: &str, answer: &Answer) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

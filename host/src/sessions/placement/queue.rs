@@ -84,6 +84,8 @@ impl Queue {
                 waiting.push_front(stale);
             }
         }
+        self.orders.close();
+        while self.orders.try_recv().is_ok() {}
     }
 
     /// Fills a batch; waits where there is nothing to do. False once stopped.
@@ -220,7 +222,8 @@ impl Decided {
 }
 
 fn with_peer(reservation: Reservation, view: &View) -> Result<(Reservation, Peer), SessionError> {
-    let node = view.node(reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
+    let node =
+        view.node(reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
     let peer = Peer { name: node.name.clone(), address: node.address.clone() };
     Ok((reservation, peer))
 }

@@ -102,8 +102,7 @@ impl View {
 
     /// The nodes for these needs and their columns.
     pub fn group(&mut self, needs: &Needs<'_>) -> Arc<Group> {
-        let key =
-            GroupKey { kind: needs.kind.to_owned(), labels: needs.labels.clone(), avoid: needs.avoid.to_vec() };
+        let key = GroupKey { kind: needs.kind.to_owned(), labels: needs.labels.clone(), avoid: needs.avoid.to_vec() };
         if let Some(group) = self.groups.get(&key) {
             return Arc::clone(group);
         }
@@ -212,7 +211,13 @@ pub fn amount(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sessions::fixtures::{KIND, node};
+    use crate::{
+        domain::Reading,
+        sessions::{
+            fixtures::{KIND, Numbers, new_session, node},
+            placement::batch::Wish,
+        },
+    };
 
     fn live(node: i64, user: &str, age: i64) -> LiveSession {
         let placed = now() - jiff::SignedDuration::from_secs(age);
@@ -225,6 +230,11 @@ mod tests {
 
     fn view(nodes: Vec<Node>, live: Vec<LiveSession>) -> View {
         View::new(Snapshot { revision: Revision(7), now: now(), nodes, live })
+    }
+
+    fn reserve(view: &mut View, node: i64) {
+        let wish = Wish::new(&new_session("ada"), view, &Numbers::default());
+        view.reserve(&Session { node: NodeId(node), ..wish.session });
     }
 
     fn group(view: &mut View, avoid: &[NodeId]) -> Arc<Group> {
@@ -247,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_session_of_the_future_and_odd_readings_do_no_harm() {
-        let odd = Node { reading: crate::domain::Reading { load: [f64::NAN, -1.0, f64::INFINITY], ..node(1).reading }, cores: 0, ..node(1) };
+        let reading = Reading { load: [f64::NAN, -1.0, f64::INFINITY], ..Reading::default() };
+        let odd = Node { reading, cores: 0, ..node(1) };
         let mut view = view(vec![odd], vec![live(1, "ada", -50)]);
         let columns = group(&mut view, &[]).columns.clone();
         assert_eq!((columns.load1[0], columns.load5[0], columns.load15[0]), (0.0, 0.0, 0.0));
@@ -263,12 +274,7 @@ mod tests {
         let sessions = avoiding.columns.sessions.as_ptr();
         drop(avoiding);
         group(&mut view, &[]);
-        let wish = crate::sessions::placement::batch::Wish::new(
-            &crate::sessions::fixtures::new_session("ada"),
-            &view,
-            &crate::sessions::fixtures::Numbers::default(),
-        );
-        view.reserve(&Session { node: NodeId(3), ..wish.session });
+        reserve(&mut view, 3);
         let avoiding = group(&mut view, &[NodeId(1)]);
         assert_eq!(*avoiding.columns.sessions, [0, 1]);
         assert!(Arc::ptr_eq(&avoiding.columns.names, &names) && sessions == avoiding.columns.sessions.as_ptr());
@@ -281,12 +287,7 @@ mod tests {
     fn a_node_that_a_reservation_fills_is_eligible_no_longer() {
         let mut view = view(vec![Node { capacity: Some(1), ..node(1) }, node(2)], Vec::new());
         assert_eq!(group(&mut view, &[]).selection.eligible, [0, 1]);
-        let wish = crate::sessions::placement::batch::Wish::new(
-            &crate::sessions::fixtures::new_session("ada"),
-            &view,
-            &crate::sessions::fixtures::Numbers::default(),
-        );
-        view.reserve(&Session { node: NodeId(1), ..wish.session });
+        reserve(&mut view, 1);
         assert_eq!(group(&mut view, &[]).selection.eligible, [1]);
     }
 }

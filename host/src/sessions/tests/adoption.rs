@@ -1,11 +1,21 @@
 //! A daemon that returns finds its programs again.
 
 use crate::{
-    domain::{Epoch, NodeId, SessionId, State},
+    domain::{Epoch, NodeId, SessionId, State, Wanted},
     launcher::Exit,
-    sessions::fixtures::{Cluster, eventually, new_session},
-    store::Store,
+    sessions::fixtures::{Cluster, KIND, Programs, eventually, new_session, registration},
+    store::{NodeDeletion, Registration, Store},
 };
+
+/// The first node is thought lost, and returns.
+async fn lose(cluster: &Cluster, session: SessionId) {
+    let (store, node) = (&cluster.store, cluster.daemons[0].node);
+    store.leave(node).await.expect("the store answers");
+    assert_eq!(store.delete_node(node).await.expect("the store answers"), NodeDeletion::Deleted(vec![session]));
+    let again = Registration { id: Some(node), ..registration("node1", KIND) };
+    assert_eq!(store.register(&again).await.expect("a registration"), node);
+    assert_eq!(cluster.row(session).await.state, State::Lost);
+}
 
 #[tokio::test]
 async fn programs_outlive_the_daemon_and_are_watched_again() {
@@ -63,7 +73,7 @@ async fn what_was_wanted_while_the_daemon_was_away_is_done() {
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
     let store = cluster.store.clone();
-    let wanted = async |_: &_| drop(store.want(session.id, crate::domain::Wanted::Ended).await);
+    let wanted = async |_: &_| drop(store.want(session.id, Wanted::Ended).await);
     cluster.restart(0, wanted).await;
     cluster.reaches(session.id, State::Ended).await;
     assert!(cluster.daemons[0].programs.alive().is_empty());
@@ -79,7 +89,7 @@ async fn programs_that_were_superseded_or_that_nobody_knows_are_stopped() {
     cluster.daemons[0].sessions.resume(session.id).await.expect("a resumption");
     cluster.reaches(session.id, State::Active).await;
     let unknown: SessionId = "00000000".parse().expect("an id");
-    let strays = async |programs: &crate::sessions::fixtures::Programs| {
+    let strays = async |programs: &Programs| {
         programs.insert(session.id, Epoch(1));
         programs.insert(unknown, Epoch(1));
     };
@@ -94,18 +104,39 @@ async fn a_session_thought_lost_is_active_again_when_its_node_returns() {
     let mut cluster = Cluster::start(1).await;
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
-    let store = cluster.store.clone();
-    let lost = async |_: &_| {
-        store.leave(NodeId(1)).await.expect("the store answers");
-        let deleted = store.delete_node(NodeId(1)).await.expect("the store answers");
-        assert_eq!(deleted, crate::store::NodeDeletion::Deleted(vec![session.id]));
-        let again = crate::sessions::fixtures::registration("node1", "jupyterlab");
-        let id = store.register(&crate::store::Registration { id: Some(NodeId(1)), ..again }).await;
-        assert_eq!(id.expect("a registration"), NodeId(1));
-        let row = store.session(session.id).await.expect("the store answers");
-        assert_eq!(row.map(|row| row.state), Some(State::Lost));
-    };
-    cluster.restart(0, lost).await;
+    lose(&cluster, session.id).await;
+    cluster.restart(0, async |_| {}).await;
     cluster.reaches(session.id, State::Active).await;
     assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn a_session_thought_lost_is_taken_back_by_a_daemon_that_was_there_all_the_time() {
+    let cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    lose(&cluster, session.id).await;
+    cluster.daemons[0].sessions.owner.reconcile().await.expect("the store answers");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.daemons[0].programs.exit(session.id, &Exit::Status(0));
+    cluster.reaches(session.id, State::Ended).await;
+    assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn a_lost_session_is_resumed_elsewhere_and_the_old_program_is_stopped() {
+    let cluster = Cluster::start(2).await;
+    let (old, new) = (&cluster.daemons[0], &cluster.daemons[1]);
+    let session = old.sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    lose(&cluster, session.id).await;
+    cluster.store.set_cordoned(old.node, true).await.expect("the store answers");
+    let resumed = new.sessions.resume(session.id).await.expect("a resumption");
+    assert_eq!((resumed.node, resumed.epoch), (new.node, Epoch(2)));
+    cluster.reaches(session.id, State::Active).await;
+    assert_eq!(old.programs.alive(), [(session.id, Epoch(1))]);
+    old.sessions.owner.reconcile().await.expect("the store answers");
+    eventually("the old program is stopped", async || old.programs.alive().is_empty()).await;
+    let row = cluster.row(session.id).await;
+    assert_eq!((row.state, row.node, row.epoch), (State::Active, new.node, Epoch(2)));
 }

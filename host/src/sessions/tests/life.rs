@@ -5,7 +5,7 @@ use crate::{
     launcher::Exit,
     sessions::{
         SessionError,
-        fixtures::{Cluster, eventually, new_session},
+        fixtures::{Cluster, KIND, eventually, new_session, registration},
     },
     store::Store,
 };
@@ -125,7 +125,7 @@ async fn a_session_of_an_offline_node_is_ended_when_that_returns_and_the_asker_i
     let error = sessions.end(there.id).await.expect_err("its node is offline").to_string();
     assert!(error.contains("its node is offline"), "{error}");
     assert_eq!(cluster.row(there.id).await.wanted, Some(Wanted::Ended));
-    let again = crate::sessions::fixtures::registration("node2", "jupyterlab");
+    let again = registration("node2", KIND);
     cluster.store.register(&again).await.expect("a registration");
     cluster.daemons[1].heartbeat(cluster.store.as_ref()).await;
     cluster.reaches(there.id, State::Ended).await;

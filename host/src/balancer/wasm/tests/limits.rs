@@ -138,3 +138,35 @@ fn a_host_that_cannot_hand_over_a_column_fails_the_guest() {
     let refusal = load(&guest).expect("it loads").rank(&question(10_000)).expect_err("no room").to_string();
     assert!(refusal.contains("beyond end of memory"), "{refusal}");
 }
+
+#[test]
+fn where_address_space_is_limited_each_decision_allocates_its_own() {
+    let program = std::env::current_exe().expect("this program");
+    let inner = "balancer::wasm::tests::limits::with_little_address_space";
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --ignored"])
+        .arg(program)
+        .arg(inner)
+        .env("EVENKEEL_TEST_LIMITED", "1")
+        .output()
+        .expect("a shell");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "run by the test above, in a process whose address space is limited"]
+fn with_little_address_space() {
+    if std::env::var_os("EVENKEEL_TEST_LIMITED").is_none() {
+        return;
+    }
+    let engine = engine();
+    assert!(!engine.is_pooled());
+    let balancer = load_in(&engine, &Guest::default(), patient()).expect("it loads");
+    assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [0]);
+}
+
+#[test]
+fn elsewhere_instances_come_from_a_pool() {
+    assert!(engine().is_pooled());
+}

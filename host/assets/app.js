@@ -1,0 +1,66 @@
+// Keeps the pages up to date. Everything works without it: the pages then ask anew by themselves.
+"use strict";
+
+const join = document.querySelector("[data-join]");
+const parts = [...document.querySelectorAll("[data-live]")].map((part) => part.id);
+if (join) waitFor(join.dataset.join);
+if (parts.length > 0) follow();
+
+// Looks until the session is ready, then opens it; any other end shows on the page itself.
+async function waitFor(id) {
+  for (;;) {
+    try {
+      const answer = await fetch(`/api/v1/sessions/${id}`);
+      if (answer.status === 401 || answer.status === 404) return location.reload();
+      if (answer.ok) {
+        const session = await answer.json();
+        if (session.state === "active") return location.replace(session.url);
+        if (session.state !== "starting") return location.reload();
+      }
+    } catch { /* The server is away: go on asking. */ }
+    await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+}
+
+function follow() {
+  const notice = document.getElementById("notice");
+  let waiting;
+  const say = (text) => {
+    notice.textContent = text;
+    notice.hidden = text === "";
+  };
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => update(say), 200);
+  };
+  const events = new EventSource("/api/v1/events");
+  for (const name of ["session", "session-gone", "node", "node-gone"]) events.addEventListener(name, soon);
+  events.addEventListener("away", () => say("The registry of sessions does not answer. Running sessions go on."));
+  events.addEventListener("error", () => {
+    if (events.readyState !== EventSource.CLOSED) return;
+    // Refused: signed out, or too many streams. Without a stream the page asks now and then.
+    setInterval(() => update(say), 10000);
+  });
+}
+
+// Takes the changed parts from a fresh copy of the page, so that there is one way in which it is made.
+async function update(say) {
+  let answer;
+  try {
+    answer = await fetch("/", { headers: { accept: "text/html" } });
+  } catch {
+    return say("The server does not answer.");
+  }
+  if (new URL(answer.url).pathname === "/sign-in") return location.assign("/sign-in");
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  say("");
+  for (const id of parts) {
+    const old = document.getElementById(id);
+    const now = fresh.getElementById(id);
+    if (!now || old.innerHTML === now.innerHTML) continue;
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    old.replaceChildren(...now.childNodes);
+    if (focused) document.getElementById(focused)?.focus();
+  }
+}

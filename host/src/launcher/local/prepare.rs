@@ -1,0 +1,188 @@
+//! From a kind and a session to the order that a supervisor gets.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue};
+use nix::unistd::{Uid, User};
+
+use crate::{
+    domain::Entropy,
+    launcher::{
+        Address, Launch, LaunchError, Upstream,
+        kind::{Kinds, Listen, Values},
+        record::{MARK, Order, PROGRAM, Service, StopOrder},
+    },
+};
+
+/// How large a log grows before it is rotated.
+const LOG_LIMIT: u64 = 2 << 20;
+/// What a program gets of the daemon's own environment, beside PATH.
+const INHERITED: [&str; 4] = ["LANG", "LC_ALL", "TZ", "TMPDIR"];
+
+/// A Unix account, as far as a program of it needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    home: PathBuf,
+    shell: PathBuf,
+}
+
+impl Account {
+    /// The daemon's own. Asks the system's user database.
+    pub(super) fn own() -> io::Result<Self> {
+        let uid = Uid::effective();
+        let user = User::from_uid(uid)?.ok_or_else(|| io::Error::other(format!("the user id {uid} has no name")))?;
+        Ok(Self { name: user.name, uid: uid.as_raw(), home: user.dir, shell: user.shell })
+    }
+
+    /// Whose programs are started as whom. A daemon has its own user's sessions only: starting them as others takes root
+    /// and belongs here.
+    pub(super) fn of(&self, user: &str) -> Result<&Self, LaunchError> {
+        if user == self.name {
+            return Ok(self);
+        }
+        Err(LaunchError::User(format!("this node runs sessions of {} only, not of {user}", self.name)))
+    }
+}
+
+/// Where things are.
+pub(super) struct Places<'a> {
+    /// The session's runtime directory.
+    pub(super) directory: &'a Path,
+    /// Its log.
+    pub(super) log: PathBuf,
+    /// Ports that other sessions of this daemon have been given.
+    pub(super) ports: &'a HashSet<u16>,
+}
+
+/// Makes the order. Looks at the file system and binds a port for a moment.
+pub(super) fn order(
+    launch: &Launch,
+    account: &Account,
+    kinds: &Kinds,
+    entropy: &dyn Entropy,
+    places: Places<'_>,
+) -> Result<Order, LaunchError> {
+    let kind = &launch.kind;
+    let program = kinds.program(kind).ok_or_else(|| LaunchError::Program {
+        program: kind.program.clone(),
+        problem: format!("not found on this node; looked in {}", kinds.search_path().to_string_lossy()),
+    })?;
+    let port = match kind.listen {
+        Listen::Unix => None,
+        Listen::Port => Some(free_port(places.ports).map_err(|error| LaunchError::Supervisor {
+            context: "looking for a free port of 127.0.0.1".to_owned(),
+            problem: error.to_string(),
+        })?),
+    };
+    let values = Values {
+        id: launch.id.to_string(),
+        user: account.name.clone(),
+        home: text(&account.home)?,
+        base_path: launch.id.base_path(),
+        socket: text(&places.directory.join(PROGRAM))?,
+        port: port.map(|port| port.to_string()).unwrap_or_default(),
+        secret: BASE64_URL_SAFE_NO_PAD.encode(entropy.bytes::<32>()),
+        runtime_dir: text(places.directory)?,
+    };
+    let service = Service {
+        port,
+        base_path: kind.base_path,
+        headers: kind
+            .headers
+            .iter()
+            .map(|(name, template)| (name.as_str().to_owned(), template.render(&values)))
+            .collect(),
+        uid: account.uid,
+        ready_path: kind.ready.path.render(&values),
+        ready_statuses: kind.ready.statuses.clone(),
+        ready_seconds: kind.ready.limit.as_secs(),
+    };
+    Ok(Order {
+        session: launch.id,
+        epoch: launch.epoch,
+        user: account.name.clone(),
+        kind: kind.name.clone(),
+        program,
+        arguments: kind.arguments.iter().map(|template| template.render(&values)).collect(),
+        environment: environment(launch, account, kinds, &values)?,
+        directory: kind.directory.render(&values).into(),
+        log: places.log,
+        log_limit: LOG_LIMIT,
+        stop: StopOrder {
+            signal: kind.stop.signal as i32,
+            grace_ms: u64::try_from(kind.stop.grace.as_millis()).unwrap_or(u64::MAX),
+        },
+        service,
+    })
+}
+
+/// What the program's environment is: nothing of the daemon's but what everybody's shell has.
+fn environment(
+    launch: &Launch,
+    account: &Account,
+    kinds: &Kinds,
+    values: &Values,
+) -> Result<BTreeMap<String, String>, LaunchError> {
+    let search = launch.kind.search.iter().cloned().chain(std::env::split_paths(kinds.search_path()));
+    let path = std::env::join_paths(search).unwrap_or_else(|_| kinds.search_path().to_owned());
+    let inherited = INHERITED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+    let mut environment: BTreeMap<String, String> = inherited.collect();
+    environment.extend([
+        ("PATH".to_owned(), text(Path::new(&path))?),
+        ("HOME".to_owned(), values.home.clone()),
+        ("USER".to_owned(), account.name.clone()),
+        ("LOGNAME".to_owned(), account.name.clone()),
+        ("SHELL".to_owned(), text(&account.shell)?),
+        ("EVENKEEL_SESSION".to_owned(), values.id.clone()),
+    ]);
+    environment.extend(launch.kind.environment.iter().map(|(name, text)| (name.clone(), text.render(values))));
+    environment.insert(MARK.to_owned(), values.runtime_dir.clone());
+    Ok(environment)
+}
+
+fn text(path: &Path) -> Result<String, LaunchError> {
+    let as_text = |path: &OsStr| path.to_str().map(str::to_owned);
+    as_text(path.as_os_str()).ok_or_else(|| LaunchError::Supervisor {
+        context: path.display().to_string(),
+        problem: "is not UTF-8".to_owned(),
+    })
+}
+
+/// A port that nobody listens on now. Somebody may take it before the program does: the program then ends, or its
+/// listener turns out to be another user's, and the start fails.
+fn free_port(taken: &HashSet<u16>) -> io::Result<u16> {
+    for _ in 0..64 {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        if !taken.contains(&port) {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::other("every port tried was another session's"))
+}
+
+/// What the proxy needs of a service.
+pub(super) fn upstream(epoch: crate::domain::Epoch, directory: &Path, service: &Service) -> io::Result<Upstream> {
+    let header = |(name, value): &(String, String)| {
+        let name = HeaderName::from_str(name).map_err(io::Error::other)?;
+        let mut value = HeaderValue::from_str(value).map_err(io::Error::other)?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    Ok(Upstream {
+        epoch,
+        address: service.port.map_or_else(|| Address::Unix(directory.join(PROGRAM)), Address::Loopback),
+        base_path: service.base_path,
+        headers: service.headers.iter().map(header).collect::<io::Result<_>>()?,
+        uid: service.uid,
+    })
+}

@@ -1,0 +1,71 @@
+//! Waiting until a program answers.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use super::{blocking, failed, live::Live};
+use crate::{
+    launcher::{Address, Exit, LaunchError, owner},
+    wire::client::{self, Socket},
+};
+
+/// How long one probe may take.
+const LIMIT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What came of waiting.
+pub(super) enum Outcome {
+    Ready,
+    /// Not within this many seconds.
+    Slow(u64),
+    Ended(Exit),
+}
+
+/// Probes until the program answers as it should, ends, or its time is over.
+pub(super) async fn ready(live: &Live) -> Result<Outcome, LaunchError> {
+    let limit = Duration::from_secs(live.service.ready_seconds);
+    tokio::select! {
+        biased;
+        exit = live.ended() => Ok(Outcome::Ended(exit)),
+        answered = tokio::time::timeout(limit, answered(live)) => match answered {
+            Ok(result) => result.map(|()| Outcome::Ready),
+            Err(_) => Ok(Outcome::Slow(live.service.ready_seconds)),
+        },
+    }
+}
+
+async fn answered(live: &Live) -> Result<(), LaunchError> {
+    let mut pause = FIRST_PAUSE;
+    let started = Instant::now();
+    while !once(live).await? {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    tracing::debug!(session = %live.running.id, elapsed = ?started.elapsed(), "launcher.ready");
+    Ok(())
+}
+
+/// One probe: whether the answer is what the kind wants.
+async fn once(live: &Live) -> Result<bool, LaunchError> {
+    let upstream = &live.upstream;
+    let socket = match &upstream.address {
+        Address::Unix(path) => Socket::Unix(path.clone()),
+        &Address::Loopback(port) => {
+            // The probe carries the session's secret: not to somebody else's listener.
+            let context = format!("asking whose port {port} is");
+            match blocking(move || owner::listener_uid(port)).await?.map_err(failed::<io::Error>(context))? {
+                None => return Ok(false),
+                Some(uid) if uid != upstream.uid => {
+                    let problem = format!("the user id {uid} listens on it, not the session's {}", upstream.uid);
+                    return Err(failed(format!("port {port} of session {}", live.running.id))(problem));
+                }
+                Some(_) => Socket::Tcp(format!("127.0.0.1:{port}")),
+            }
+        }
+    };
+    let answer = client::probe(&socket, &live.service.ready_path, &upstream.headers, LIMIT).await;
+    Ok(answer.is_ok_and(|status| live.service.ready_statuses.contains(&status.as_u16())))
+}

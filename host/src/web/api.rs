@@ -1,0 +1,79 @@
+//! The REST API, `/api/v1/…`. The routes are registered together with their description, so that none is missing in it.
+
+use axum::{Json, response::IntoResponse, routing::get};
+use serde::Serialize;
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{App, AppRouter};
+
+pub(super) mod events;
+pub(super) mod nodes;
+pub(super) mod placements;
+pub(super) mod sessions;
+pub(super) mod sign_in_codes;
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// To be sent as `after` for what follows; null where nothing does.
+    pub next: Option<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Evenkeel",
+        description = "Sessions and nodes of a cluster. Times are RFC 3339 in UTC; errors are RFC 9457 problem documents.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&SecuritySchemes),
+    security(("token" = []), ("cookie" = []))
+)]
+struct Description;
+
+struct SecuritySchemes;
+
+impl Modify for SecuritySchemes {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let cookie = ApiKeyValue::new(super::identity::COOKIE);
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
+}
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(sessions::list::list_sessions, sessions::create::create_session))
+        .routes(routes!(sessions::get::get_session, sessions::end::end_session))
+        .routes(routes!(sessions::suspend::suspend_session))
+        .routes(routes!(sessions::resume::resume_session))
+        .routes(routes!(sessions::log::get_session_log))
+        .routes(routes!(nodes::list::list_nodes))
+        .routes(routes!(nodes::delete::delete_node))
+        .routes(routes!(nodes::cordon::cordon_node))
+        .routes(routes!(nodes::uncordon::uncordon_node))
+        .routes(routes!(nodes::drain::drain_node))
+        .routes(routes!(placements::list::list_placements))
+        .routes(routes!(placements::get::get_placement))
+        .routes(routes!(events::stream_events))
+        .routes(routes!(sign_in_codes::create_sign_in_code))
+}
+
+/// The API and its description.
+pub(super) fn router() -> AppRouter {
+    let (router, description) = described().split_for_parts();
+    let description = Json(description);
+    router.route("/api/openapi.json", get(async move || description.into_response()))
+}
+
+/// The description: what `/api/openapi.json` answers.
+pub fn description() -> utoipa::openapi::OpenApi {
+    described().into_openapi()
+}

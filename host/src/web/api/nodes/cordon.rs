@@ -1,0 +1,27 @@
+//! `POST /api/v1/nodes/{id}/cordon`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+use super::{NodeView, set_cordoned};
+use crate::{
+    store::Store,
+    web::{Problem, identity::Administrator},
+};
+
+/// Take no new sessions on a node; those that run go on.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{id}/cordon", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
+    responses((status = 200, body = NodeView), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn cordon_node(
+    Administrator(_by): Administrator,
+    State(store): State<Arc<dyn Store>>,
+    Path(id): Path<String>,
+) -> Result<Json<NodeView>, Problem> {
+    set_cordoned(&*store, &id, true).await.map(Json)
+}

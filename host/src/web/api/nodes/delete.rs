@@ -1,0 +1,41 @@
+//! `DELETE /api/v1/nodes/{id}`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::parse;
+use crate::{
+    store::{NodeDeletion, Store},
+    web::{Problem, identity::Administrator},
+};
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedNode {
+    /// The ids of the sessions that were on it and are `lost` now.
+    lost: Vec<String>,
+}
+
+/// Remove a node that is offline and will not return.
+#[utoipa::path(
+    delete, path = "/api/v1/nodes/{id}", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
+    responses((status = 200, body = DeletedNode), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn delete_node(
+    Administrator(_by): Administrator,
+    State(store): State<Arc<dyn Store>>,
+    Path(id): Path<String>,
+) -> Result<Json<DeletedNode>, Problem> {
+    let id = parse(&id)?;
+    match store.delete_node(id).await? {
+        NodeDeletion::Deleted(lost) => Ok(Json(DeletedNode { lost: lost.iter().map(ToString::to_string).collect() })),
+        NodeDeletion::Online => Err(Problem::conflict(format!("node {id} is online: stop its daemon first"))),
+        NodeDeletion::Missing => Err(Problem::missing(format!("there is no node {id}"))),
+    }
+}

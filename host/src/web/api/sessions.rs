@@ -1,0 +1,143 @@
+//! Sessions: every user's own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    domain::{Clock, NodeId, Session, SessionId, State, Wanted},
+    sessions::SessionError,
+    store::{Store, StoreError},
+    web::{Identity, Problem, SessionControl, ThisNode},
+};
+
+pub(in crate::web) mod create;
+pub(in crate::web) mod end;
+pub(in crate::web) mod get;
+pub(in crate::web) mod list;
+pub(in crate::web) mod log;
+pub(in crate::web) mod resume;
+pub(in crate::web) mod suspend;
+
+/// A session.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct SessionView {
+    /// 8 characters.
+    #[schema(example = "7k3n9v2q")]
+    pub id: String,
+    /// The Unix user it belongs to.
+    pub user: String,
+    /// What it runs.
+    #[schema(example = "jupyterlab")]
+    pub kind: String,
+    /// What its user calls it.
+    pub name: String,
+    /// `starting`, `active`, `suspended`, `ended`, `failed` or `lost`.
+    #[schema(value_type = String, example = "active")]
+    pub state: State,
+    /// What it has been asked to become and is not yet: `suspended` or `ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub wanted: Option<Wanted>,
+    /// The node it runs or last ran on.
+    pub node: NodeRef,
+    /// The path where the browser reaches it, on any node.
+    #[schema(example = "/s/7k3n9v2q/")]
+    pub url: String,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+    /// When its state last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub changed: Timestamp,
+    /// The program's own process id, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Why it failed or was lost, with the log's last lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A node, by its id and its name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct NodeRef {
+    /// The store's number for it.
+    #[schema(value_type = i64)]
+    pub id: NodeId,
+    /// Its name; null where it has been deleted.
+    pub name: Option<String>,
+}
+
+/// The names of the nodes.
+#[derive(Clone, Debug, Default)]
+pub(in crate::web) struct NodeNames(BTreeMap<NodeId, String>);
+
+impl NodeNames {
+    pub(in crate::web) async fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        Ok(Self::of(&store.nodes().await?))
+    }
+
+    pub(in crate::web) fn of(nodes: &[crate::domain::Node]) -> Self {
+        Self(nodes.iter().map(|node| (node.id, node.name.clone())).collect())
+    }
+
+    pub(in crate::web) fn refer(&self, id: NodeId) -> NodeRef {
+        NodeRef { id, name: self.0.get(&id).cloned() }
+    }
+}
+
+impl SessionView {
+    pub(in crate::web) fn new(session: Session, nodes: &NodeNames) -> Self {
+        Self {
+            id: session.id.to_string(),
+            url: session.id.base_path(),
+            user: session.user,
+            kind: session.kind,
+            name: session.name,
+            state: session.state,
+            wanted: session.wanted,
+            node: nodes.refer(session.node),
+            created: session.created,
+            changed: session.changed,
+            pid: session.pid,
+            failure: session.failure,
+        }
+    }
+}
+
+/// What endpoints about one session ask for.
+#[derive(Clone, Debug)]
+pub(in crate::web) struct Desk {
+    pub(in crate::web) sessions: Arc<dyn SessionControl>,
+    store: Arc<dyn Store>,
+    pub(in crate::web) this: Arc<ThisNode>,
+    pub(in crate::web) clock: Arc<dyn Clock>,
+}
+
+impl axum::extract::FromRef<crate::web::App> for Desk {
+    fn from_ref(app: &crate::web::App) -> Self {
+        Self {
+            sessions: app.sessions.clone(),
+            store: app.store.clone(),
+            this: app.this.clone(),
+            clock: app.clock.clone(),
+        }
+    }
+}
+
+impl Desk {
+    /// The session of this id, if it belongs to who asks. What belongs to others is as absent as what is not there.
+    pub(in crate::web) async fn own(&self, identity: &Identity, id: &str) -> Result<Session, Problem> {
+        let id: SessionId = id.parse().map_err(|_| Problem::missing("there is no such session"))?;
+        let session = self.sessions.get(id).await?;
+        if session.user == identity.user { Ok(session) } else { Err(SessionError::Missing(id).into()) }
+    }
+
+    /// How a session is shown.
+    pub(in crate::web) async fn view(&self, session: Session) -> Result<SessionView, Problem> {
+        Ok(SessionView::new(session, &NodeNames::read(&*self.store).await?))
+    }
+}

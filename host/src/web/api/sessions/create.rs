@@ -1,0 +1,93 @@
+//! `POST /api/v1/sessions`.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, response::IntoResponse};
+use http::{StatusCode, header};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Desk, SessionView};
+use crate::{
+    sessions::NewSession,
+    web::{
+        Problem,
+        body::{Fields, text},
+        identity::SignedIn,
+    },
+};
+
+/// What is asked for.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct SessionRequest {
+    /// What to run; `GET /api/v1/nodes` says what each node offers.
+    #[schema(example = "jupyterlab")]
+    kind: String,
+    /// What to call it; the kind's title where absent.
+    name: Option<String>,
+    /// Processors asked for.
+    cpus: Option<f64>,
+    /// Memory asked for, bytes.
+    memory: Option<u64>,
+    /// Labels that its node must have.
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// The longest name of a session.
+pub(in crate::web) const LONGEST_NAME: usize = 100;
+
+/// Start a session. It is answered as `starting`; `GET` it until it is `active`, or follow the events.
+#[utoipa::path(
+    post, path = "/api/v1/sessions", tag = "sessions", request_body = SessionRequest,
+    responses((status = 201, body = SessionView), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn create_session(
+    SignedIn(identity): SignedIn,
+    State(desk): State<Desk>,
+    fields: Fields,
+) -> Result<impl IntoResponse, Problem> {
+    let new = NewSession { user: identity.user, ..read(fields)? };
+    let view = desk.view(desk.sessions.start(new).await?).await?;
+    let location = format!("/api/v1/sessions/{}", view.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
+}
+
+fn read(mut fields: Fields) -> Result<NewSession, Problem> {
+    let new = NewSession {
+        user: String::new(),
+        kind: fields.require("kind", |value| text(value, 64)),
+        name: fields.take("name", |value| text(value, LONGEST_NAME)),
+        cpus: fields.take("cpus", |value| cpus(&value)).unwrap_or_default(),
+        memory: fields.take("memory", |value| memory(&value)).unwrap_or_default(),
+        labels: fields.take("labels", labels).unwrap_or_default(),
+    };
+    fields.finish().map(|()| new)
+}
+
+fn cpus(value: &Value) -> Result<f64, String> {
+    const MOST: f64 = 65_536.0;
+    let within = |cpus: &f64| (0.0..=MOST).contains(cpus);
+    value.as_f64().filter(within).ok_or_else(|| format!("must be a number from 0 to {MOST}"))
+}
+
+fn memory(value: &Value) -> Result<u64, String> {
+    // What the databases' integers hold.
+    let within = |bytes: &u64| i64::try_from(*bytes).is_ok();
+    value.as_u64().filter(within).ok_or_else(|| "must be a whole number of bytes, not negative".to_owned())
+}
+
+fn labels(value: Value) -> Result<BTreeMap<String, String>, String> {
+    const MOST: usize = 16;
+    const LONGEST: usize = 64;
+    let Value::Object(object) = value else { return Err("must be an object of strings".to_owned()) };
+    if object.len() > MOST {
+        return Err(format!("must be at most {MOST} labels"));
+    }
+    let label = |(key, value): (String, Value)| {
+        let key = text(Value::String(key), LONGEST).map_err(|problem| format!("a key {problem}"))?;
+        let value = text(value, LONGEST).map_err(|problem| format!("{key} {problem}"))?;
+        Ok((key, value))
+    };
+    object.into_iter().map(label).collect()
+}

@@ -1,0 +1,23 @@
+//! `GET /api/v1/sessions/{id}`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+use super::{Desk, SessionView};
+use crate::web::{Problem, identity::SignedIn};
+
+/// One of the asking user's sessions.
+#[utoipa::path(
+    get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
+    responses((status = 200, body = SessionView), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn get_session(
+    SignedIn(identity): SignedIn,
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, Problem> {
+    let session = desk.own(&identity, &id).await?;
+    desk.view(session).await.map(Json)
+}

@@ -1,0 +1,46 @@
+//! `GET /api/v1/sessions`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State as Piece};
+
+use super::{NodeNames, SessionView};
+use crate::{
+    domain::State,
+    store::{SessionFilter, Store},
+    web::{Problem, SessionControl, api::Page, body::Paging, identity::SignedIn},
+};
+
+/// Who asks, their sessions, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most this many, up to 1000; 100 where absent"),
+        ("after" = Option<String>, Query, description = "The next of the page before"),
+        ("state" = Option<String>, Query, description = "Only those in this state"),
+    ),
+    responses((status = 200, body = Page<SessionView>), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn list_sessions(
+    SignedIn(identity): SignedIn,
+    Piece(sessions): Piece<Arc<dyn SessionControl>>,
+    Piece(store): Piece<Arc<dyn Store>>,
+    paging: Paging,
+) -> Result<Json<Page<SessionView>>, Problem> {
+    let states = "starting, active, suspended, ended, failed or lost";
+    let filter = SessionFilter {
+        user: Some(identity.user),
+        states: paging.other::<State>("state", states)?.into_iter().collect(),
+        after: paging.after()?,
+        limit: Some(paging.limit + 1),
+        ..SessionFilter::default()
+    };
+    let mut found = sessions.list(&filter).await?;
+    let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_more).map(|session| session.id.to_string());
+    let names = NodeNames::read(&*store).await?;
+    let items = found.into_iter().map(|session| SessionView::new(session, &names)).collect();
+    Ok(Json(Page { items, next }))
+}

@@ -1,0 +1,93 @@
+//! Whether a request was made by a page of this server: what stands between a cookie and pages of other sites.
+
+use http::{HeaderMap, header, uri::Authority};
+
+/// Whether the browser says that a page of this very server made the request. `Sec-Fetch-Site` and `Origin` cannot be set
+/// by pages; where both are there, neither may disagree; where neither is there, nothing is proven.
+pub(crate) fn same_origin(headers: &HeaderMap) -> bool {
+    let fetch_site = headers.get("sec-fetch-site").map(|site| site == "same-origin");
+    let origin = headers.get(header::ORIGIN).map(|_| origin_is_host(headers));
+    match (fetch_site, origin) {
+        (None, None) => false,
+        (site, origin) => site.unwrap_or(true) && origin.unwrap_or(true),
+    }
+}
+
+/// Compares whole authorities, never prefixes. The scheme is left out: behind something that ends TLS the browser's is
+/// not ours.
+fn origin_is_host(headers: &HeaderMap) -> bool {
+    let (Some(origin), Some(host)) = (only(headers, header::ORIGIN), only(headers, header::HOST)) else { return false };
+    let (default_port, authority) = match origin.split_once("://") {
+        Some(("http", authority)) => (80, authority),
+        Some(("https", authority)) => (443, authority),
+        _ => return false,
+    };
+    let normal = |text: &str| {
+        let authority: Authority = text.parse().ok()?;
+        let has_user = text.contains('@');
+        let port = authority.port_u16().unwrap_or(default_port);
+        (!has_user).then(|| (authority.host().to_ascii_lowercase(), port))
+    };
+    matches!((normal(authority), normal(host)), (Some(origin), Some(host)) if origin == host)
+}
+
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_page_of_this_server_is_of_the_same_origin() {
+        for (origin, host) in [
+            ("http://node1:8787", "node1:8787"),
+            ("http://node1", "node1:80"),
+            ("https://Node1.example", "node1.example"),
+            ("http://[::1]:8787", "[::1]:8787"),
+        ] {
+            assert!(same_origin(&headers(&[("origin", origin), ("host", host)])), "{origin} {host}");
+        }
+        assert!(same_origin(&headers(&[("sec-fetch-site", "same-origin"), ("host", "node1")])));
+    }
+
+    #[test]
+    fn a_page_of_any_other_server_is_not() {
+        for (origin, host) in [
+            ("http://evil", "node1:8787"),
+            ("http://node1:8788", "node1:8787"),
+            ("http://node1:8787.evil", "node1:8787"),
+            ("http://node1.evil:8787", "node1:8787"),
+            ("http://user@node1:8787", "node1:8787"),
+            ("http://node1:8787@evil", "node1:8787"),
+            ("null", "node1:8787"),
+            ("", ""),
+            ("http://", ""),
+            ("ftp://node1:8787", "node1:8787"),
+        ] {
+            assert!(!same_origin(&headers(&[("origin", origin), ("host", host)])), "{origin} {host}");
+        }
+        for site in ["cross-site", "same-site", "none", "same-origin, cross-site"] {
+            let pairs = [("sec-fetch-site", site), ("origin", "http://node1"), ("host", "node1")];
+            assert!(!same_origin(&headers(&pairs)), "{site}");
+        }
+    }
+
+    #[test]
+    fn nothing_said_and_twice_said_prove_nothing() {
+        assert!(!same_origin(&headers(&[("host", "node1")])));
+        let twice = [("origin", "http://node1"), ("origin", "http://node1"), ("host", "node1")];
+        assert!(!same_origin(&headers(&twice)));
+    }
+}

@@ -1,0 +1,28 @@
+//! `GET /peer/v1/sessions/{id}/log?lines=N`: the log of a session of this node, for another node to show to its user.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+use super::Call;
+use crate::{
+    domain::SessionId,
+    web::{Problem, SessionControl},
+};
+
+const MOST_LINES: usize = 1000;
+
+#[derive(Deserialize)]
+pub(super) struct Lines {
+    lines: usize,
+}
+
+pub(super) async fn log(
+    State(sessions): State<Arc<dyn SessionControl>>,
+    Path(id): Path<SessionId>,
+    Query(Lines { lines }): Query<Lines>,
+    Call(_): Call,
+) -> Result<String, Problem> {
+    Ok(sessions.local_log(id, lines.min(MOST_LINES)).await?)
+}

@@ -1,0 +1,102 @@
+//! What this room asks of those below it, as traits, so that its answers can be tested without a cluster.
+
+use std::{fmt::Debug, net::SocketAddr};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::{
+    domain::{Session, SessionId},
+    proxy::{Proxy, ProxyBody},
+    sessions::{NewSession, SessionError, Sessions},
+    store::SessionFilter,
+};
+
+/// The life of sessions, as [`Sessions`] manages it.
+#[async_trait]
+pub trait SessionControl: Send + Sync + Debug {
+    /// [`Sessions::start`].
+    async fn start(&self, new: NewSession) -> Result<Session, SessionError>;
+    /// [`Sessions::get`].
+    async fn get(&self, id: SessionId) -> Result<Session, SessionError>;
+    /// [`Sessions::list`].
+    async fn list(&self, filter: &SessionFilter) -> Result<Vec<Session>, SessionError>;
+    /// [`Sessions::end`].
+    async fn end(&self, id: SessionId) -> Result<Session, SessionError>;
+    /// [`Sessions::suspend`].
+    async fn suspend(&self, id: SessionId) -> Result<Session, SessionError>;
+    /// [`Sessions::resume`].
+    async fn resume(&self, id: SessionId) -> Result<Session, SessionError>;
+    /// [`Sessions::log`].
+    async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError>;
+    /// [`Sessions::local_log`].
+    async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError>;
+    /// [`Sessions::nudged`].
+    async fn nudged(&self, id: SessionId) -> Result<(), SessionError>;
+}
+
+#[async_trait]
+impl SessionControl for Sessions {
+    async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
+        self.start(new).await
+    }
+
+    async fn get(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.get(id).await
+    }
+
+    async fn list(&self, filter: &SessionFilter) -> Result<Vec<Session>, SessionError> {
+        self.list(filter).await
+    }
+
+    async fn end(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.end(id).await
+    }
+
+    async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.suspend(id).await
+    }
+
+    async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.resume(id).await
+    }
+
+    async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        self.log(id, lines).await
+    }
+
+    async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        self.local_log(id, lines).await
+    }
+
+    async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {
+        self.nudged(id).await
+    }
+}
+
+/// The traffic of sessions, as [`Proxy`] passes it on.
+#[async_trait]
+pub trait SessionTraffic: Send + Sync + Debug {
+    /// [`Proxy::serve`].
+    async fn serve(&self, request: Request<Incoming>, client: SocketAddr, user: Option<&str>) -> Response<ProxyBody>;
+}
+
+#[async_trait]
+impl SessionTraffic for Proxy {
+    async fn serve(&self, request: Request<Incoming>, client: SocketAddr, user: Option<&str>) -> Response<ProxyBody> {
+        self.serve(request, client, user).await
+    }
+}
+
+/// What tells a peer's call from anybody else's.
+pub trait PeerGate: Send + Sync + Debug {
+    /// The calling node's name, where the call's MAC is good for this node, this method, target and body, now, and once.
+    fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused>;
+}
+
+/// Why a call is not a peer's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PeerRefused(pub String);

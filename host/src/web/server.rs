@@ -1,0 +1,157 @@
+//! The node's one port: accepts connections, bounds what each may cost, and hands requests to the proxy or the router.
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Redirect},
+};
+use http::{HeaderName, Method, Request, Response, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::{App, Client, identity, pages, router};
+
+mod slot;
+mod target;
+
+use slot::Slotted;
+
+/// What connections may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most at once, upgraded ones included; more wait to be accepted.
+    pub connections: usize,
+    /// How long a request's head may take, and how long a connection may idle.
+    pub head: Duration,
+    /// The longest head, bytes.
+    pub head_bytes: usize,
+    /// The most headers.
+    pub headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 8192, head: Duration::from_secs(30), head_bytes: 64 * 1024, headers: 100 }
+    }
+}
+
+/// The header of a request that another node passes on: the proxy judges it by its MAC.
+const HOP: HeaderName = HeaderName::from_static("evenkeel-hop");
+
+/// Serves until `app.stopping` is cancelled: then no more connections are accepted, requests are finished, and what is
+/// still open after `grace` is cut. Upgraded connections are the proxy's to end.
+pub async fn serve(listener: TcpListener, app: App, limits: Limits, grace: Duration) {
+    let stopping = app.stopping.clone();
+    let door = Arc::new(Door { router: router(app.clone()), app, limits, grace });
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let accepting = async {
+            let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, client) = listener.accept().await?;
+            Ok::<_, io::Error>((Slotted::new(stream, slot), client))
+        };
+        match stopping.run_until_cancelled(accepting).await {
+            None => break,
+            Some(Ok((stream, client))) => {
+                connections.spawn(door.clone().connection(stream, client));
+            }
+            Some(Err(error)) => {
+                // Most often no file descriptors are left: to try again at once would only spin.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// What a connection's requests are answered with.
+struct Door {
+    router: Router,
+    app: App,
+    limits: Limits,
+    grace: Duration,
+}
+
+impl Door {
+    async fn connection(self: Arc<Self>, stream: Slotted<TcpStream>, client: SocketAddr) {
+        // Only a delay is lost where it fails.
+        let _ = stream.get_ref().set_nodelay(true);
+        let service = service_fn(|request| {
+            let door = self.clone();
+            async move { Ok::<_, Infallible>(door.answer(request, client).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(self.limits.head_bytes.max(8192))
+            .max_headers(self.limits.headers);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let stopping = self.app.stopping.clone();
+        let result = match stopping.run_until_cancelled(connection.as_mut()).await {
+            Some(result) => result,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                timeout(self.grace, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = result {
+            // What clients send or break off is theirs; it is of use only to who looks for it.
+            tracing::debug!(%client, %error, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        if let Err(problem) = target::settle(&mut request) {
+            let mut response = problem.into_response();
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            return response;
+        }
+        if request.uri().path().starts_with("/s/") {
+            return self.pass_on(request, client).await;
+        }
+        request.extensions_mut().insert(Client(client));
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
+
+    /// To a session, for whoever is signed in. The proxy answers those who are not; but a person's browser goes to sign in.
+    async fn pass_on(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        let identity = self.app.sign_ins.identify(request.headers());
+        if identity.is_none() && is_visit(&request) {
+            return Redirect::to(&pages::sign_in_target(request.method(), request.uri())).into_response();
+        }
+        let renewal = identity.as_ref().and_then(|identity| self.app.sign_ins.renewal(identity));
+        let user = identity.as_ref().map(|identity| identity.user.as_str());
+        let mut response = self.app.proxy.serve(request, client, user).await.map(Body::new);
+        if let Some(cookie) = renewal {
+            identity::renew(response.headers_mut(), cookie);
+        }
+        response
+    }
+}
+
+/// Whether a person opens a page, and no node stands between.
+fn is_visit<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && pages::wants_html(headers)
+        && !headers.contains_key(header::UPGRADE)
+        && !headers.contains_key(HOP)
+}
+
+#[cfg(test)]
+mod tests;
