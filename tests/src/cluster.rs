@@ -256,7 +256,7 @@ impl Cluster {
         // Taken before anything ends, since a process whose parent has gone cannot be told to be ours.
         let mut ours = self.processes();
         let all_run = self.nodes.iter_mut().all(Node::runs);
-        let mut problems = Vec::new();
+        let mut problems: Vec<_> = self.nodes.iter_mut().filter_map(Node::crash).collect();
         if let Err(error) = self.end_sessions().await {
             problems.push(format!("{error:#}"));
         }

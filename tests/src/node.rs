@@ -101,6 +101,16 @@ impl Node {
         self.child.is_some() && self.exit_status().is_ok_and(|status| status.is_none())
     }
 
+    /// What went wrong with the daemon without anybody's doing: it ended, or a part of it panicked.
+    pub fn crash(&mut self) -> Option<String> {
+        if let Ok(Some(status)) = self.exit_status() {
+            return Some(format!("node {} ended by itself ({status}); {}", self.name, self.log_tail()));
+        }
+        let log = self.log();
+        let panic = log.lines().find(|line| line.contains("panicked at"));
+        panic.map(|line| format!("node {} has logged: {line}", self.name))
+    }
+
     /// The daemon's process id.
     pub fn pid(&self) -> Option<i32> {
         self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok())
