@@ -66,6 +66,7 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_live ON sessions (node) WHERE state IN ('starting', 'active');
+CREATE INDEX sessions_lost ON sessions (node) WHERE state = 'lost';
 CREATE INDEX sessions_by_age ON sessions (created, id);
 CREATE INDEX sessions_by_user ON sessions (user, created, id);
 

@@ -3,14 +3,21 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{StoreClock, aside::aside, load::LoadError, load::LoadSource};
+use super::{
+    StoreClock,
+    aside::aside,
+    load::{LoadError, LoadSource},
+};
 use crate::{
-    domain::{NodeId, Session},
+    domain::{NodeId, Session, State},
     store::{Heartbeat, RegisterError, Registration, Store, StoreError},
 };
 
@@ -55,6 +62,8 @@ pub struct Membership {
     load_condition: Condition,
     store_condition: Condition,
     beats: u32,
+    /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
+    lost: Vec<Session>,
 }
 
 /// Why a node cannot take part.
@@ -105,6 +114,7 @@ impl Membership {
             load_condition: Condition::default(),
             store_condition: Condition::default(),
             beats: 0,
+            lost: Vec::new(),
         })
     }
 
@@ -163,12 +173,21 @@ impl Membership {
         }
         let Ok(Some(beat)) = beaten else { return };
         self.joining.clock.read(beat.now);
-        if !beat.pending.is_empty() {
-            let _ = pending.try_send(beat.pending);
-        }
+        self.send_on(beat.pending, pending);
         self.beats = self.beats.wrapping_add(1);
         if self.beats.is_multiple_of(JUDGE_EVERY) {
             self.judge().await;
+        }
+    }
+
+    fn send_on(&mut self, mut sessions: Vec<Session>, pending: &mpsc::Sender<Vec<Session>>) {
+        sessions.append(&mut self.lost);
+        if sessions.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(mut sessions)) = pending.try_send(sessions) {
+            sessions.retain(|session| session.state == State::Lost);
+            self.lost = sessions;
         }
     }
 

@@ -263,6 +263,25 @@ async fn heartbeats_go_on_where_nobody_takes_what_they_bring() {
 }
 
 #[tokio::test]
+async fn lost_sessions_are_sent_on_as_soon_as_somebody_takes_them() {
+    let bed = Bed::new();
+    let mut membership = bed.join("a").await;
+    let store = bed.store().await;
+    let id = reserved(&*store, membership.node()).await;
+    let session = store.session(id).await.unwrap().expect("known");
+    let lost = Session { state: State::Lost, ..session.clone() };
+    let (sender, mut pending) = mpsc::channel(1);
+    sender.try_send(vec![]).unwrap();
+    membership.send_on(vec![session, lost.clone()], &sender);
+    membership.send_on(vec![], &sender);
+    assert_eq!(pending.recv().await, Some(vec![]));
+    membership.send_on(vec![], &sender);
+    assert_eq!(pending.recv().await, Some(vec![lost]));
+    membership.send_on(vec![], &sender);
+    assert!(pending.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn a_node_that_stops_is_offline_at_once() {
     let bed = Bed::new();
     let running = Running::of(bed.join("a").await);

@@ -27,7 +27,7 @@ const APPLICATION_ID: i64 = 0x4576_4B6C;
 
 const READERS: u32 = 4;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// The connection that writes and those that read.
 pub(super) async fn open(directory: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {

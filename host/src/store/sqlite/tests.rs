@@ -192,6 +192,13 @@ async fn a_call_that_is_given_up_half_way_leaves_the_store_usable() {
     assert_eq!(story::node(&store, id).await.name, "last");
 }
 
+#[test]
+fn every_migration_in_the_folder_is_in_the_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let files = std::fs::read_dir(folder).unwrap().count();
+    assert_eq!(super::open::MIGRATIONS.iter().count(), files, "touch store/sqlite/open.rs: the build did not see them");
+}
+
 /// The environment variable that tells a process of the test below which store to work on.
 const PROCESS_STORE: &str = "EVENKEEL_TEST_PROCESS_STORE";
 const PROCESSES: usize = 3;
