@@ -43,7 +43,7 @@ impl Node {
 }
 
 /// Prints every placement of a session, newest first.
-pub async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow::Result<()> {
+pub(super) async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow::Result<()> {
     let target = format!("/api/v1/placements?session={session}");
     if as_json {
         output::line(json!({ "placements": daemon.list::<Value>(&target).await? }));
