@@ -153,9 +153,9 @@ async fn a_wrong_form_says_what_is_wrong_and_reflects_nothing() {
     let cookie = site.cookie();
     let unknown = site.submit("/sessions", &cookie, HERE, "kind=%3Cimg%20src%3Dx%3E").await;
     assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(!unknown.text.contains("<img") && unknown.text.contains("there are: echo"), "{unknown:?}");
+    assert!(!unknown.text.contains("src=x") && unknown.text.contains("there are: echo"), "{unknown:?}");
     assert_eq!(site.submit("/sessions", &cookie, HERE, "name=x").await.status, StatusCode::BAD_REQUEST);
-    let missing = site.visit("/no/%3Cscript%3E/such?x=<script>", &cookie).await;
+    let missing = site.visit("/no/%3Cscript%3E/such?x=%3Cscript%3E", &cookie).await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
     assert!(!missing.text.contains("such") && missing.header("content-type").starts_with("text/html"));
 }
