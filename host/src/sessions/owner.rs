@@ -51,7 +51,7 @@ pub(super) struct Owner {
     peers: Arc<dyn Peers>,
     placer: Placer,
     hands: Hands,
-    starts: Semaphore,
+    pub(super) starts: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
