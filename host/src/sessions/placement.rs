@@ -8,7 +8,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use crate::{
-    balancer::{Answer, Balancer, Question, Refusal},
+    balancer::{Answer, Balancer, Fallback, Question, Refusal},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -39,6 +39,19 @@ pub struct Ruling {
     pub digest: Option<String>,
     /// Why the selected balancer did not answer, where another did in its place.
     pub fallback: Option<String>,
+}
+
+/// The selected balancer, and what stands in for it where it fails.
+impl Policy for Fallback {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        let decided = self.rank(question)?;
+        Ok(Ruling {
+            answer: decided.answer,
+            balancer: decided.balancer.name().to_owned(),
+            digest: decided.balancer.digest().map(ToOwned::to_owned),
+            fallback: decided.fallback,
+        })
+    }
 }
 
 /// A balancer that nothing stands in for.
