@@ -2,6 +2,7 @@
 
 mod adoption;
 mod ending;
+mod jupyter;
 mod protocol;
 mod starting;
 mod support;
