@@ -1,5 +1,7 @@
 //! Kinds read from files: the builtin ones, a directory of more, and errors that say where.
 
+#![expect(clippy::unwrap_used, reason = "a failed test")]
+
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use evenkeel::launcher::{

@@ -22,7 +22,7 @@ async fn a_new_daemon_finds_the_program_its_address_and_its_secret_again() {
 
     let launcher = ground.launcher();
     assert_eq!(launcher.running().await, []);
-    assert_eq!(launcher.adopt().await.unwrap(), [running.clone()]);
+    assert_eq!(launcher.adopt().await.unwrap(), std::slice::from_ref(&running));
     assert!(is_alive(running.pid.cast_signed()));
     let after = launcher.upstream(id()).unwrap();
     assert_eq!((&after.address, &after.headers, after.epoch), (&before.address, &before.headers, before.epoch));

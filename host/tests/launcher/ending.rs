@@ -13,13 +13,6 @@ use nix::{
 
 use crate::support::{Ground, id, is_alive, stop, until};
 
-/// Starts a child, a child in a session of its own whose parent is gone, and one without the session's environment.
-const FAMILY: &str = "
-sleep 1001 &
-setsid sh -c 'sleep 1002 & sleep 1003 & exit 0' &
-(env -i setsid sleep 1004 &)
-";
-
 async fn family_is_complete(ground: &Ground) {
     until("the family runs", || {
         let all = ground.processes();
@@ -40,10 +33,16 @@ fn sleeps(seconds: &str) -> usize {
 async fn stopping_ends_descendants_in_sessions_of_their_own_too() {
     let ground = Ground::new();
     let launcher = ground.launcher();
-    launcher.start(&ground.script(&format!("{FAMILY} wait; sleep 1005"))).await.unwrap();
+    // A child, two in a session of their own whose parent is gone, and one without the session's environment.
+    let unmarked = format!("1004.{}", std::process::id());
+    let script = format!(
+        "sleep 1001 & setsid sh -c 'sleep 1002 & sleep 1003 & exit 0' & (env -i setsid sleep {unmarked} &) wait; sleep 1005"
+    );
+    launcher.start(&ground.script(&script)).await.unwrap();
     family_is_complete(&ground).await;
+    until("the unmarked one runs", || sleeps(&unmarked) == 1).await;
     stop(&ground, &launcher, Epoch::FIRST).await;
-    assert_eq!(sleeps("1004"), 0, "a process without the mark is a descendant all the same");
+    assert_eq!(sleeps(&unmarked), 0, "a process without the mark is a descendant all the same");
 }
 
 #[tokio::test]

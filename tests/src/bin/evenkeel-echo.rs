@@ -243,10 +243,10 @@ fn web_socket(mut request: Request<Incoming>) -> Response<Body> {
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(first) = protocol.as_ref().and_then(|value| value.to_str().ok()?.split(',').next()) {
-        if let Ok(value) = HeaderValue::from_str(first.trim()) {
-            headers.insert("sec-websocket-protocol", value);
-        }
+    if let Some(first) = protocol.as_ref().and_then(|value| value.to_str().ok()?.split(',').next())
+        && let Ok(value) = HeaderValue::from_str(first.trim())
+    {
+        headers.insert("sec-websocket-protocol", value);
     }
     response
 }
