@@ -49,9 +49,8 @@ impl Columns {
     }
 }
 
-/// The low 64 bits of the CityHash128 (version 1.1.0) of a node's name: the first word of the reference implementation's
-/// result, which the crate has in the upper half of its number.
-#[expect(clippy::cast_possible_truncation, reason = "the shift leaves 64 bits")]
+/// The low 64 bits of the CityHash128 (version 1.1.0) of a node's name.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
 pub fn name_hash(name: &str) -> u64 {
-    (cityhash_rs::cityhash_110_128(name.as_bytes()) >> 64) as u64
+    cityhash_rs::cityhash_110_128(name.as_bytes()) as u64
 }

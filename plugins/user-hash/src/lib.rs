@@ -76,7 +76,6 @@ fn weighted(user: u128, name_hashes: &[u64], weights: &[u32]) -> Answer {
         .because(reason("has the highest weighted hash with the user's name of ", name_hashes.len()))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a remainder is smaller than the count")]
 fn modulo(user: u128, name_hashes: &[u64]) -> Answer {
     let count = name_hashes.len();
     let reason = reason("is the node at the place of the user's hash modulo ", count);

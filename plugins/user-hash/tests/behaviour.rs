@@ -6,7 +6,6 @@ const USERS: usize = 4000;
 
 /// The node of each of many users.
 fn assignment<'a>(scheme: Scheme, nodes: &[(&'a str, u32)]) -> Vec<&'a str> {
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
     let hashes: Vec<u64> = nodes.iter().map(|(name, _)| city_hash(name.as_bytes()) as u64).collect();
     let weights: Vec<u32> = nodes.iter().map(|&(_, weight)| weight).collect();
     let node = |user: usize| nodes[choose(scheme, &format!("user{user}"), &hashes, &weights).order[0] as usize].0;
@@ -14,8 +13,7 @@ fn assignment<'a>(scheme: Scheme, nodes: &[(&'a str, u32)]) -> Vec<&'a str> {
 }
 
 fn share(assignment: &[&str], name: &str) -> f64 {
-    let users = assignment.iter().filter(|&&node| node == name).count();
-    f64::from(u32::try_from(users).unwrap()) / f64::from(u32::try_from(USERS).unwrap())
+    assignment.iter().filter(|&&node| node == name).count() as f64 / USERS as f64
 }
 
 #[test]

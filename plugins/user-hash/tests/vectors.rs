@@ -39,7 +39,6 @@ fn every_vector_holds() {
     assert_eq!(held, [58, 153]);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
 fn low(hash: u128) -> u64 {
     hash as u64
 }
