@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// Where programs of this machine reach a daemon that is bound to an address.
-pub fn reachable(bound: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(bound: SocketAddr) -> SocketAddr {
     match bound.ip() {
         ip if !ip.is_unspecified() => bound,
         IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, bound.port()).into(),
@@ -35,7 +35,7 @@ pub fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 /// Leaves word in the data directory where the daemon listens.
-pub fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> {
+pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> {
     let path = data_dir.join(ADDRESS_FILE);
     let aside = path.with_extension("new");
     let text = serde_json::to_vec(&Address { address: reachable(bound).to_string() })?;
@@ -44,14 +44,14 @@ pub fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> {
 
 /// The daemon of this machine, seen from a command.
 #[derive(Debug)]
-pub struct Daemon {
+pub(super) struct Daemon {
     address: String,
     token: String,
 }
 
 impl Daemon {
     /// Finds the daemon that uses a data directory.
-    pub fn find(data_dir: &Path) -> anyhow::Result<Self> {
+    pub(super) fn find(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join(ADDRESS_FILE);
         let hint = || {
             format!(
@@ -66,7 +66,7 @@ impl Daemon {
     }
 
     /// Asks the daemon; an answer that is no success is an error with what the daemon said.
-    pub async fn ask(&self, method: Method, target: &str) -> anyhow::Result<Bytes> {
+    pub(super) async fn ask(&self, method: Method, target: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder()
             .method(&method)
             .uri(target)
@@ -96,13 +96,13 @@ impl Daemon {
     }
 
     /// Asks for a document.
-    pub async fn get<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<T> {
         let body = self.ask(Method::GET, target).await?;
         serde_json::from_slice(&body).with_context(|| format!("{target}: the daemon's answer cannot be read"))
     }
 
     /// Asks for all pages of a list.
-    pub async fn list<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<Vec<T>> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<Vec<T>> {
         #[derive(Deserialize)]
         struct Page<T> {
             items: Vec<T>,

@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stops the daemon, and what it waits for.
 #[derive(Debug)]
-pub struct Lifecycle {
+pub(super) struct Lifecycle {
     soft: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
@@ -20,7 +20,7 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Takes over SIGINT and SIGTERM.
-    pub fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
@@ -31,17 +31,17 @@ impl Lifecycle {
     }
 
     /// Cancelled when nothing new is to be begun.
-    pub fn soft(&self) -> CancellationToken {
+    pub(super) fn soft(&self) -> CancellationToken {
         self.soft.clone()
     }
 
     /// Cancelled when what still runs is to be dropped.
-    pub fn hard(&self) -> CancellationToken {
+    pub(super) fn hard(&self) -> CancellationToken {
         self.hard.clone()
     }
 
     /// The tasks that a stop waits for.
-    pub fn tasks(&self) -> TaskTracker {
+    pub(super) fn tasks(&self) -> TaskTracker {
         self.tasks.clone()
     }
 
@@ -53,7 +53,7 @@ impl Lifecycle {
     }
 
     /// Waits for a signal, or for a task that gave up and cancelled [`Self::soft`]; then for the tasks.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let soft = self.soft.clone();
         tokio::select! {
             name = self.signalled() => tracing::info!(signal = name, "stopping; sessions go on"),

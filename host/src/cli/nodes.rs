@@ -23,7 +23,7 @@ struct Node {
 }
 
 /// Prints the cluster and its nodes, in the columns that administrators know, with ours behind them.
-pub async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
+pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         output::line(json!({ "protocol": PROTOCOL, "nodes": daemon.list::<Value>("/api/v1/nodes").await? }));
         return Ok(());
@@ -59,7 +59,7 @@ fn render(nodes: &[Node]) -> String {
 
 /// What an administrator may do to a node.
 #[derive(Clone, Copy, Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// It takes no new sessions.
     Cordon,
     /// It takes them again.
@@ -69,7 +69,7 @@ pub enum Change {
 }
 
 /// Changes a node and says how it then is.
-pub async fn change(daemon: &Daemon, node: NodeId, change: Change, as_json: bool) -> anyhow::Result<()> {
+pub(super) async fn change(daemon: &Daemon, node: NodeId, change: Change, as_json: bool) -> anyhow::Result<()> {
     let (method, action) = match change {
         Change::Cordon => (Method::POST, "/cordon"),
         Change::Uncordon => (Method::POST, "/uncordon"),

@@ -3,12 +3,12 @@
 use std::io::Write;
 
 /// Prints one line to standard output. A reader that has gone away (`| head`) is no error.
-pub fn line(text: impl std::fmt::Display) {
+pub(super) fn line(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Aligns rows under their header, two blanks between columns.
-pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+pub(super) fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = header.map(|title| title.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -19,7 +19,7 @@ use crate::{
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
     config::{ClusterKey, Config, data_dir::DataDir},
     domain::{Clock, Entropy},
-    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    launcher::{Kinds, Launcher, local::LocalLauncher, owner},
     proxy::{self, Drain, Proxy},
     sessions::{self, Mirror, Sessions},
     store::{Registration, Store, sqlite::SqliteStore},
@@ -37,9 +37,10 @@ const GRACE: Duration = Duration::from_secs(3);
 const PENDING: usize = 16;
 
 /// Runs the daemon until it is told to stop.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(config));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
@@ -104,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         secure: false,
         routes: mirror.clone(),
         launcher: Arc::clone(&launcher),
-        listener_uid: Arc::new(listener::listener_uid),
+        listener_uid: Arc::new(|port| owner::listener_uid(port).ok().flatten()),
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -114,7 +115,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let base_url = format!("http://{}", client::reachable(bound));
     let sign_ins = Arc::new(SignIns::new(
         key.derive("cookie"),
-        web::identity::Token::new(&token),
+        web::identity::Token::from_text(&token),
         own_user()?,
         config.auth_timeout,
         false,
@@ -143,8 +144,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     stop_if_renumbered(&membership, lifecycle.soft());
     tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
     tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
-    let connections = tasks.clone();
-    tasks.spawn(async move { web::server::serve(listener, app, web::server::Limits::default(), &connections, GRACE).await });
+    tasks.spawn(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
 
     client::publish(data_dir.path(), bound)?;
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));

@@ -26,7 +26,7 @@ struct Node {
 }
 
 /// Prints the sessions, newest first.
-pub async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
+pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         output::line(json!({ "sessions": daemon.list::<Value>("/api/v1/sessions").await? }));
         return Ok(());

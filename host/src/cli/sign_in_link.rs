@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{client::Daemon, output};
 
 /// Prints a link that signs a browser in, once.
-pub async fn print(daemon: &Daemon) -> anyhow::Result<()> {
+pub(super) async fn print(daemon: &Daemon) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Link {
         link: String,

@@ -11,7 +11,7 @@ use crate::{
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock;
+pub(super) struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "here is where time comes from")]
@@ -22,7 +22,7 @@ impl Clock for SystemClock {
 
 /// The kernel's random numbers.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemEntropy;
+pub(super) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     #[expect(clippy::disallowed_methods, clippy::expect_used, reason = "here is where randomness comes from")]
@@ -33,7 +33,7 @@ impl Entropy for SystemEntropy {
 }
 
 /// Who runs this program, and where.
-pub fn surroundings() -> Surroundings {
+pub(super) fn surroundings() -> Surroundings {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     Surroundings {
         root: nix::unistd::geteuid().is_root(),

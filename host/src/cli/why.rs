@@ -43,7 +43,7 @@ impl Node {
 }
 
 /// Prints every placement of a session, newest first.
-pub async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow::Result<()> {
+pub(super) async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow::Result<()> {
     let target = format!("/api/v1/placements?session={session}");
     if as_json {
         output::line(json!({ "placements": daemon.list::<Value>(&target).await? }));
@@ -58,9 +58,14 @@ pub async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow
     Ok(())
 }
 
+/// A score as text; zero has no sign.
+fn score(score: &f64) -> String {
+    (score + 0.0).to_string()
+}
+
 fn render(placement: &Placement) -> String {
     let mut text = format!(
-        "Start {} was decided at {} by {} in {} µs, among {} nodes.",
+        "Start {} was decided at {} by {} in {} µs, among {} eligible.",
         placement.epoch, placement.decided, placement.balancer, placement.duration_us, placement.eligible
     );
     // Writing to a string does not fail.
@@ -76,7 +81,7 @@ fn render(placement: &Placement) -> String {
     let mut scores = placement.scores.iter().flatten();
     let rows: Vec<_> = (1..)
         .zip(&placement.candidates)
-        .map(|(rank, node)| [rank.to_string(), node.title(), scores.next().map(ToString::to_string).unwrap_or_default()])
+        .map(|(rank, node)| [rank.to_string(), node.title(), scores.next().map(score).unwrap_or_default()])
         .collect();
     let _ = write!(text, "\n{}", output::columns(["Rank", "Node", "Score"], &rows));
     for attempt in &placement.attempts {
@@ -93,18 +98,18 @@ mod tests {
     fn a_placement_is_told_with_its_module_its_reason_and_its_failed_starts() {
         let placement: Placement = serde_json::from_value(json!({
             "epoch": 2, "balancer": "sessions", "digest": "ab12", "eligible": 3, "duration_us": 41,
-            "candidates": [{"id": 2, "name": "b"}, {"id": 9, "name": null}], "scores": [-0.5, -1.0],
+            "candidates": [{"id": 2, "name": "b"}, {"id": 9, "name": null}], "scores": [-0.0, -1.0],
             "reason": "fewest sessions", "fallback": "balancer mine failed: broke",
             "attempts": [{"node": {"id": 1, "name": "a"}, "failure": "no such program"}],
             "decided": "2026-01-02T03:04:05Z",
         }))
         .unwrap();
-        let expected = "Start 2 was decided at 2026-01-02T03:04:05Z by sessions in 41 µs, among 3 nodes.\n\
+        let expected = "Start 2 was decided at 2026-01-02T03:04:05Z by sessions in 41 µs, among 3 eligible.\n\
                         Module:   SHA-256 ab12\n\
                         Fallback: balancer mine failed: broke\n\
                         Reason:   fewest sessions\n\
                         Rank  Node            Score\n\
-                        1     b               -0.5\n\
+                        1     b               0\n\
                         2     deleted node 9  -1\n\
                         The start on a failed: no such program";
         assert_eq!(render(&placement), expected);

@@ -71,7 +71,10 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
     let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
     let database_directory = database_directory.unwrap_or_else(|| data_dir.clone());
     let config = Config {
-        runtime_dir: server.runtime_dir.or_else(|| surroundings.runtime_dir()).unwrap_or_else(|| data_dir.join("run")),
+        runtime_dir: server.runtime_dir.unwrap_or_else(|| match surroundings.runtime_dir() {
+            Some(base) => base.join(tag(&data_dir)),
+            None => data_dir.join("run"),
+        }),
         www_address: flags.www_address.or(server.www_address).unwrap_or(IpAddr::V4(match config_dir {
             // A configured daemon serves a network, as its files' administrators expect; one without any serves whoever
             // started it.

@@ -26,7 +26,7 @@ pub use code::{Redemption, SignInCode};
 pub use extract::{Administrator, SignedIn};
 pub(crate) use extract::{MaybeSignedIn, identify_and_guard, renew};
 pub(crate) use origin::same_origin;
-pub use token::{Token, TokenError};
+pub use token::Token;
 
 use code::Codes;
 use cookie::{CookieKey, Pass};

@@ -191,6 +191,9 @@ impl From<SessionError> for Problem {
                 let problem = Self::new(StatusCode::BAD_GATEWAY, "node-away", "The node does not answer", detail);
                 Self { retry: true, ..problem }
             }
+            SessionError::Launcher(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "launcher", "The node could not do it", detail)
+            }
             SessionError::Store(error) => error.into(),
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
     store::SessionFilter,
+    wire::peer::PeerVerifier,
 };
 
 /// The life of sessions, as [`Sessions`] manages it.
@@ -94,6 +95,15 @@ impl SessionTraffic for Proxy {
 pub trait PeerGate: Send + Sync + Debug {
     /// The calling node's name, where the call's MAC is good for this node, this method, target and body, now, and once.
     fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused>;
+}
+
+impl PeerGate for PeerVerifier {
+    fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused> {
+        match self.verify(method, target, headers, body) {
+            Ok(caller) => Ok(caller.node),
+            Err(refusal) => Err(PeerRefused(refusal.to_string())),
+        }
+    }
 }
 
 /// Why a call is not a peer's.
