@@ -22,7 +22,7 @@ const BUILTIN: [&str; 3] = ["sessions", "system-load", "user-hash"];
 pub(crate) struct Arguments {
     /// Change nothing: rebuild beside the committed modules and compare. Fails where a source changed without a rebuild.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 /// Runs it.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 
 use crate::{
     command, plugins,
@@ -44,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ("tidiness", &|| tidy::check(workspace::root())),
         ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
         ("documentation", &document),
-        ("plugins are fresh", &check_plugins),
+        ("plugins are fresh", &|| plugins::run(&plugins::Arguments { check: true })),
         ("programs", &|| cargo(&["build", "--workspace", "--bins"])),
         ("examples in the documentation", &|| cargo(&["test", "--workspace", "--doc", "--quiet"])),
         ("tests", &|| run_tests(&arguments.runner)),
@@ -69,17 +68,6 @@ fn document() -> Result<()> {
     let mut cargo = workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     cargo.env("RUSTDOCFLAGS", "-D warnings");
     command::shown(cargo)
-}
-
-/// The step as it is called from a command line.
-#[derive(Parser)]
-struct Plugins {
-    #[command(flatten)]
-    arguments: plugins::Arguments,
-}
-
-fn check_plugins() -> Result<()> {
-    plugins::run(&Plugins::try_parse_from(["plugins", "--check"])?.arguments)
 }
 
 fn run_tests(arguments: &[String]) -> Result<()> {
