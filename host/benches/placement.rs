@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::Parser;
 use evenkeel::balancer::{
     Balancer as _, builtin,
@@ -13,10 +14,15 @@ use evenkeel::balancer::{
 mod cluster;
 #[path = "placement/measure.rs"]
 mod measure;
+#[path = "placement/native.rs"]
+mod native;
 #[path = "placement/script.rs"]
 mod script;
+#[path = "placement/table.rs"]
+mod table;
 
-use measure::{Times, measure};
+use measure::measure;
+use table::Row;
 
 #[derive(Parser)]
 struct Arguments {
@@ -51,24 +57,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures, prints the table, and returns the targets that were missed.
 fn run(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     let engine = Engine::new()?;
+    if !engine.is_pooled() {
+        println!("instances are not pooled: the address space is limited");
+    }
+    let mut balancers = Vec::new();
     for name in builtin::NAMES {
-        let balancer = WasmBalancer::load(
-            &engine,
-            name,
-            builtin::module(name).unwrap_or_default(),
-            BTreeMap::new(),
-            Limits::default(),
-        )?;
-        for &count in &arguments.nodes {
-            let question = cluster::question(count);
-            let times: Times = measure(arguments.iterations, || balancer.rank(&question).is_ok())?;
-            println!("{name} {count} {times:?}");
+        let module = builtin::module(name).with_context(|| format!("there is no module {name}"))?;
+        balancers.push((name, WasmBalancer::load(&engine, name, module, BTreeMap::new(), Limits::default())?));
+    }
+    let mut rows = Vec::new();
+    for &nodes in &arguments.nodes {
+        let question = cluster::question(nodes);
+        let script = script::measure(&question, arguments.iterations / 10)?;
+        for (name, balancer) in &balancers {
+            rows.push(Row {
+                nodes,
+                balancer: name,
+                wasm: measure(arguments.iterations, || balancer.rank(&question).is_ok())?,
+                native: measure(arguments.iterations, || native::decide(name, &question))?,
+                script,
+            });
         }
     }
-    for &count in &arguments.nodes {
-        println!("{:?}", script::measure(count, arguments.iterations / 10)?);
-    }
-    Ok(Vec::new())
+    table::print(&rows);
+    Ok(table::missed(&rows))
 }

@@ -6,7 +6,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use http_body_util::{BodyExt, Empty, combinators::BoxBody};
@@ -16,8 +15,7 @@ use crate::{
     config::ClusterKey,
     domain::{Clock, Entropy, NodeId, SessionId, State},
     launcher::Launcher,
-    sessions::Mirror,
-    store::{Route, StoreError},
+    store::Route,
     wire::{
         client::{ListenerUid, pool::Pool},
         hop,
@@ -33,9 +31,11 @@ pub mod forward;
 pub mod headers;
 pub mod origin;
 pub mod refusal;
+pub mod routes;
 pub mod target;
 pub mod upgrade;
 
+pub use routes::{Registry, Routes};
 pub use upgrade::Drain;
 
 use caller::Caller;
@@ -45,27 +45,6 @@ use target::Target;
 
 /// What the proxy answers with: streamed, never gathered.
 pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
-
-/// Where sessions are.
-#[async_trait]
-pub trait Routes: Send + Sync {
-    /// From memory.
-    fn route(&self, id: SessionId) -> Option<Route>;
-
-    /// From the store. It bounds the reads itself: the proxy asks for every session that memory does not have.
-    async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError>;
-}
-
-#[async_trait]
-impl Routes for Mirror {
-    fn route(&self, id: SessionId) -> Option<Route> {
-        self.route(id)
-    }
-
-    async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError> {
-        self.refresh(id).await
-    }
-}
 
 /// How long the proxy waits.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +70,7 @@ pub struct Parts {
     pub name: String,
     /// Whether this server itself speaks TLS to browsers.
     pub secure: bool,
-    /// Where sessions are: the mirror.
+    /// Where sessions are: a [`Registry`].
     pub routes: Arc<dyn Routes>,
     /// Where the programs of this node are.
     pub launcher: Arc<dyn Launcher>,
@@ -214,22 +193,31 @@ impl Proxy {
     async fn judge(&self, id: SessionId, caller: &Caller, known: Option<Route>) -> Result<Route, Refusal> {
         let own = |route: &Route| route.user == caller.user;
         let route = match self.routes.refresh(id).await {
-            Ok(fresh) => fresh.filter(own).ok_or(Refusal::NotFound),
-            Err(_) => known.filter(own).ok_or(Refusal::Registry),
+            Ok(fresh) => fresh.filter(own),
+            Err(_) => Some(known.filter(own).ok_or(Refusal::Registry)?),
         };
-        let route = match route {
+        match route {
+            Some(route) if route.state == State::Active => Ok(route),
+            Some(route) => Err(not_active(route.state)),
             // The peer has read otherwise: it is to read again, and will find out for itself.
-            Err(Refusal::NotFound) if caller.hop.is_some() => return Err(Refusal::Misdirected),
-            route => route?,
-        };
-        match route.state {
-            State::Active => Ok(route),
-            State::Starting => Err(Refusal::Starting),
-            State::Suspended => Err(Refusal::Suspended),
-            State::Ended => Err(Refusal::Ended),
-            State::Failed => Err(Refusal::Failed),
-            State::Lost => Err(Refusal::Lost),
+            None if caller.hop.is_some() => Err(Refusal::Misdirected),
+            None => match self.routes.whose(id).await {
+                Ok(Some((user, state))) if user == caller.user => Err(not_active(state)),
+                Ok(_) => Err(Refusal::NotFound),
+                Err(_) => Err(Refusal::Registry),
+            },
         }
+    }
+}
+
+fn not_active(state: State) -> Refusal {
+    match state {
+        // Active, and yet without a route: it became so between two reads.
+        State::Starting | State::Active => Refusal::Starting,
+        State::Suspended => Refusal::Suspended,
+        State::Ended => Refusal::Ended,
+        State::Failed => Refusal::Failed,
+        State::Lost => Refusal::Lost,
     }
 }
 

@@ -252,6 +252,7 @@ impl Sessions {
         self.owner.tell(&session, None);
         if !session.state.is_live() {
             self.mirror.remove(id, session.epoch);
+            self.mirror.announce();
             return Ok(session);
         }
         if session.node == self.owner.node {

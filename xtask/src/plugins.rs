@@ -40,7 +40,7 @@ fn make(root: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for name in BUILTIN {
         let (from, to) = (module(&built, name), module(&dist, name));
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        fs::write(&to, fs::read(&from)?).with_context(|| format!("cannot write {}", to.display()))?;
         println!("{:>8} bytes  {}", fs::metadata(&to)?.len(), to.strip_prefix(root)?.display());
     }
     Manifest::of(&dist, source, toolchain.description)?.write(&dist)

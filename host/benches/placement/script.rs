@@ -6,21 +6,19 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
-    cluster,
-    measure::{self, Times},
-};
+use evenkeel::balancer::Question;
+
+use crate::measure::{self, Times};
 
 /// The cheapest script there is: it starts no other program and prints the first node.
 const SCRIPT: &str = "#!/bin/sh\necho \"${RSTUDIO_NODES%%,*}\"\n";
 
-/// The times of a script over `count` nodes; none where their names do not fit in a variable of the environment.
-pub(crate) fn measure(count: usize, iterations: usize) -> anyhow::Result<Option<Times>> {
+/// The times of a script over the nodes of a question; none where their names do not fit in a variable of the environment.
+pub(crate) fn measure(question: &Question, iterations: usize) -> anyhow::Result<Option<Times>> {
     let directory = tempfile::tempdir()?;
     let script = directory.path().join("rserver-balancer");
     fs::write(&script, SCRIPT)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    let question = cluster::question(count);
     // Linux takes at most 128 KiB in one variable.
     if question.nodes.addresses.join(",").len() >= 128 << 10 {
         return Ok(None);

@@ -21,12 +21,12 @@ pub(crate) fn print(rows: &[Row]) {
     );
     println!("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for Row { nodes, balancer, wasm, native, script } in rows {
-        let (script, ratio) = match script {
+        let (script, cheaper) = match script {
             Some(times) => (cells(times), format!("{:.0}", ratio(times.p50, wasm.p50))),
             None => ("– | – | –".to_owned(), "–".to_owned()),
         };
         let slower = ratio(wasm.p50, native.p50);
-        println!("| {nodes} | {balancer} | {} | {} | {script} | {slower:.1} | {ratio} |", cells(wasm), cells(native));
+        println!("| {nodes} | {balancer} | {} | {} | {script} | {slower:.1} | {cheaper} |", cells(wasm), cells(native));
     }
 }
 

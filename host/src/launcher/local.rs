@@ -69,6 +69,15 @@ impl fmt::Debug for LocalLauncher {
     }
 }
 
+impl Drop for LocalLauncher {
+    /// The programs go on; whatever becomes of them is for the next launcher to see.
+    fn drop(&mut self) {
+        for live in self.house.live().values() {
+            live.leave();
+        }
+    }
+}
+
 impl LocalLauncher {
     /// A launcher that keeps sockets under `runtime_dir`, which no other daemon uses, and logs under `data_dir`.
     /// `supervisor` is this program's own executable; `/proc/self/exe` stays right while an upgrade replaces the file.

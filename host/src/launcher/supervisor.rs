@@ -39,7 +39,7 @@ use program::Supervised;
 struct Failure(Report);
 
 impl Failure {
-    fn broken(context: impl Into<String>, problem: impl ToString) -> Self {
+    fn broken(context: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         Self(Report::Broken { context: context.into(), problem: problem.to_string() })
     }
 }

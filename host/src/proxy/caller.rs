@@ -40,6 +40,7 @@ impl Proxy {
             }),
             // The peer knows this node by another name: its routes are old.
             Err(PeerRefusal::Recipient) => Err(Refusal::Misdirected),
+            Err(PeerRefusal::Busy) => Err(Refusal::Moving),
             Err(refusal) => {
                 tracing::warn!(%client, %refusal, "proxy.hop_refused");
                 Err(Refusal::Peer)

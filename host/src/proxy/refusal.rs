@@ -65,7 +65,7 @@ impl Refusal {
                 (StatusCode::BAD_REQUEST, "Bad Host header", "Exactly one Host header, host:port, is needed.")
             }
             Self::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "Programs are not asked with this method.")
+                (StatusCode::NOT_IMPLEMENTED, "No such method here", "Programs are not asked with this method.")
             }
             Self::Upgrade => (
                 StatusCode::BAD_REQUEST,

@@ -91,8 +91,9 @@ fn climbs(path: &str) -> bool {
     let mut bytes = path.as_bytes().to_vec();
     for _ in 0..=ENCODINGS {
         let upwards = bytes.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
-            // `..;x=y` is `..` to programs that cut path parameters off.
-            segment.split(|byte| *byte == b';').next() == Some(b"..")
+            // `..;x=y` is `..` to programs that cut path parameters off, `.%09.` to those that drop white space.
+            let named = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
+            named.iter().filter(|byte| **byte > b' ').eq(b"..")
         });
         if upwards || bytes.contains(&0) {
             return true;
@@ -160,6 +161,11 @@ mod tests {
             "%252e%252e/x",
             "..%252fx",
             "%25252e%25252e/x",
+            "..%3fx/z",
+            "..%23/z",
+            "..%20/x",
+            ".%09./x",
+            ".%0a%2e%2fx",
             "a%00",
             "..%00/x",
         ] {

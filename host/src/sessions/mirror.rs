@@ -85,7 +85,8 @@ impl Mirror {
         Ok(self.route(id))
     }
 
-    /// A number that grows whenever a session has come, gone or changed its state or place.
+    /// A number that grows whenever a session has come, gone or changed its state or place: a live one anywhere, any other
+    /// on this node.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -99,6 +100,11 @@ impl Mirror {
     /// Takes in that a session is no longer live under `epoch`.
     pub fn remove(&self, id: SessionId, epoch: Epoch) {
         self.take_in(Note { noted: Instant::now(), id, epoch, route: None });
+    }
+
+    /// Says that something has changed which is not in the routes.
+    pub(super) fn announce(&self) {
+        self.changes.send_modify(|number| *number += 1);
     }
 
     /// Reads the routes each second until stopped.
@@ -155,7 +161,7 @@ impl Mirror {
     fn swap(&self, routes: Routes) {
         if **self.routes.load() != routes {
             self.routes.store(Arc::new(routes));
-            self.changes.send_modify(|number| *number += 1);
+            self.announce();
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Owner {
     peers: Arc<dyn Peers>,
     placer: Placer,
     hands: Hands,
-    starts: Semaphore,
+    pub(super) starts: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -78,17 +78,19 @@ impl Owner {
     /// Adopts what runs, then takes up what heartbeats bring, until stopped.
     pub(super) async fn run(self: &Arc<Self>, mut pending: mpsc::Receiver<Vec<Session>>, stop: &CancellationToken) {
         let mut compare_at = Instant::now();
+        let mut away = false;
         loop {
             if compare_at <= Instant::now() {
-                let pause = match stop.run_until_cancelled(self.reconcile()).await {
-                    None => break,
-                    Some(Ok(())) => RECONCILE,
-                    Some(Err(error)) => {
-                        tracing::warn!("cannot compare what runs here with the store: {error}");
-                        RECONCILE_AGAIN
-                    }
-                };
-                compare_at = Instant::now() + pause;
+                let Some(compared) = stop.run_until_cancelled(self.reconcile()).await else { break };
+                if let Err(error) = &compared
+                    && !away
+                {
+                    tracing::warn!(
+                        "cannot compare what runs here with the store, tried again until it answers: {error}"
+                    );
+                }
+                away = compared.is_err();
+                compare_at = Instant::now() + if away { RECONCILE_AGAIN } else { RECONCILE };
             }
             tokio::select! {
                 () = stop.cancelled() => break,

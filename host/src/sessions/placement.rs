@@ -8,7 +8,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use crate::{
-    balancer::{Answer, Balancer, Question, Refusal, fallback::Fallback},
+    balancer::{Answer, Balancer, Fallback, Question, Refusal},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -41,6 +41,19 @@ pub struct Ruling {
     pub fallback: Option<String>,
 }
 
+/// The selected balancer, and what stands in for it where it fails.
+impl Policy for Fallback {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        let decided = self.rank(question)?;
+        Ok(Ruling {
+            answer: decided.answer,
+            balancer: decided.balancer.name().to_owned(),
+            digest: decided.balancer.digest().map(ToOwned::to_owned),
+            fallback: decided.fallback,
+        })
+    }
+}
+
 /// A balancer that nothing stands in for.
 impl Policy for Arc<dyn Balancer> {
     fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
@@ -50,18 +63,6 @@ impl Policy for Arc<dyn Balancer> {
             balancer: self.name().to_owned(),
             digest: self.digest().map(ToOwned::to_owned),
             fallback: None,
-        })
-    }
-}
-
-impl Policy for Fallback {
-    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
-        let decided = Self::rank(self, question)?;
-        Ok(Ruling {
-            answer: decided.answer,
-            balancer: decided.balancer.name().to_owned(),
-            digest: decided.balancer.digest().map(ToOwned::to_owned),
-            fallback: decided.fallback,
         })
     }
 }

@@ -77,3 +77,6 @@ pub(super) fn router() -> AppRouter {
 pub fn description() -> utoipa::openapi::OpenApi {
     described().into_openapi()
 }
+
+#[cfg(test)]
+mod tests;

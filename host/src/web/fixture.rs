@@ -1,7 +1,317 @@
-//! What this room's tests share.
+//! What this room's tests share: a node's router over a real store, with stand-ins for what runs programs.
 
-use crate::domain::{Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{
+    App, Client, EventSlots, PeerGate, PeerRefused, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token,
+    router,
+};
+use crate::{
+    domain::{Clock, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted},
+    proxy::ProxyBody,
+    sessions::{NewSession, SessionError},
+    store::{Registration, Reservation, SessionFilter, Store, sqlite::SqliteStore},
+};
+
+pub(super) const TOKEN: &str = "a-token-that-is-long-enough-to-be-one";
+pub(super) const USER: &str = "alice";
+
+/// A node that people and programs can ask.
+pub(super) struct Site {
+    pub(super) app: App,
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) clock: Arc<Hands>,
+    pub(super) changes: watch::Sender<u64>,
+    router: Router,
+    _directory: TempDir,
+}
+
+impl Site {
+    /// With one node, `node1`, that offers `echo`.
+    pub(super) async fn open() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(directory.path(), Duration::from_secs(60)).await.unwrap());
+        store.register(&registration("node1")).await.unwrap();
+        let clock = Arc::new(Hands(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
+        let entropy: Arc<dyn Entropy> = Arc::new(Numbers::default());
+        let token = Token::from_text(TOKEN);
+        let timeout = Duration::from_secs(3600);
+        let (changes, seen) = watch::channel(0);
+        let app = App {
+            sessions: Arc::new(Desk { store: store.clone(), entropy: entropy.clone() }),
+            proxy: Arc::new(Parrot),
+            store: store.clone(),
+            peers: Arc::new(Gate),
+            sign_ins: Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, clock.clone(), entropy)),
+            changes: seen,
+            this: Arc::new(ThisNode {
+                name: "node1".to_owned(),
+                base_url: "http://node1:8787".to_owned(),
+                kind_titles: [("echo".to_owned(), "Echo <test>".to_owned())].into(),
+            }),
+            clock: clock.clone(),
+            stopping: CancellationToken::new(),
+            event_slots: EventSlots::default(),
+        };
+        Self { router: router(app.clone()), app, store, clock, changes, _directory: directory }
+    }
+
+    /// Allows so many event streams.
+    pub(super) fn bound_events(&mut self, most: usize) {
+        self.app.event_slots = EventSlots::new(most);
+        self.router = router(self.app.clone());
+    }
+
+    /// Sends a request as it is.
+    pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Asks, with the token.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        Answer::read(self.send(request.body(Body::from(body.to_owned())).unwrap()).await).await
+    }
+
+    /// Opens a page as a browser does, with a cookie where there is one.
+    pub(super) async fn visit(&self, path: &str, cookie: &str) -> Answer {
+        let request = Request::get(path).header(header::ACCEPT, "text/html").header(header::COOKIE, cookie);
+        Answer::read(self.send(request.body(Body::empty()).unwrap()).await).await
+    }
+
+    /// Sends a form as a browser does from a page of `origin`.
+    pub(super) async fn submit(&self, path: &str, cookie: &str, origin: &str, form: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::HOST, "node1:8787")
+            .header(header::ORIGIN, origin)
+            .header(header::ACCEPT, "text/html")
+            .header(header::COOKIE, cookie)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        Answer::read(self.send(request.body(Body::from(form.to_owned())).unwrap()).await).await
+    }
+
+    /// A request that came from an address.
+    pub(super) async fn knock(&self, path: &str, from: &str, header: Option<(&str, &str)>) -> Answer {
+        let address: SocketAddr = from.parse().unwrap();
+        let mut request = Request::get(path).extension(Client(address));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        Answer::read(self.send(request.body(Body::empty()).unwrap()).await).await
+    }
+
+    /// A session of `user`.
+    pub(super) async fn start(&self, user: &str) -> Session {
+        let new = NewSession { user: user.to_owned(), kind: "echo".to_owned(), ..NewSession::default() };
+        self.app.sessions.start(new).await.unwrap()
+    }
+
+    /// Signs in and gives the cookie as a browser sends it.
+    pub(super) fn cookie(&self) -> String {
+        let set = self.app.sign_ins.sign_in();
+        set.to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+}
+
+/// An answer that has been read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) async fn read(response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self { status: head.status, headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+fn registration(name: &str) -> Registration {
+    Registration {
+        id: None,
+        name: name.to_owned(),
+        address: format!("{name}:8787"),
+        ip: Some([10, 0, 0, 1].into()),
+        version: "0.1.0".to_owned(),
+        balancer_digest: None,
+        cores: 2,
+        memory_total: 1 << 30,
+        weight: 100,
+        capacity: None,
+        labels: Default::default(),
+        kinds: vec!["echo".to_owned()],
+        reading: Reading { load: [0.0126, 0.038, 0.0], memory_available: 1 << 29 },
+    }
+}
+
+/// A clock that is set by hand.
+#[derive(Debug)]
+pub(super) struct Hands(Mutex<Timestamp>);
+
+impl Hands {
+    pub(super) fn advance(&self, seconds: i64) {
+        let mut now = self.0.lock().unwrap();
+        *now = Timestamp::from_second(now.as_second() + seconds).unwrap();
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Bytes that differ from call to call.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(AtomicU64);
+
+impl Entropy for Numbers {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let number = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x0123_4567_89ab_cdef);
+            chunk.copy_from_slice(&number.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Manages sessions by writing their rows; nothing runs.
+#[derive(Debug)]
+struct Desk {
+    store: Arc<SqliteStore>,
+    entropy: Arc<dyn Entropy>,
+}
+
+#[async_trait]
+impl SessionControl for Desk {
+    async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
+        let snapshot = self.store.snapshot().await?;
+        let node = &snapshot.nodes[0];
+        if !node.kinds.contains(&new.kind) {
+            let offered = node.kinds.iter().cloned().collect();
+            return Err(SessionError::UnknownKind { kind: new.kind, offered });
+        }
+        if node.cordoned {
+            return Err(SessionError::NoNode("1 cordoned".to_owned()));
+        }
+        let session = Session {
+            id: SessionId::draw(&*self.entropy),
+            user: new.user,
+            kind: new.kind,
+            name: new.name.unwrap_or_else(|| "Echo".to_owned()),
+            state: State::Starting,
+            claimed: false,
+            pid: None,
+            labels: new.labels,
+            ..session(node.id.0, "")
+        };
+        let decision = Decision {
+            balancer: "sessions".to_owned(),
+            digest: None,
+            candidates: vec![node.id],
+            scores: None,
+            reason: Some("the only node".to_owned()),
+            fallback: None,
+            eligible: 1,
+            duration: Duration::from_micros(12),
+        };
+        let reservation = Reservation { session: session.clone(), new: true, decision };
+        assert!(self.store.reserve(snapshot.revision, &[reservation]).await?);
+        self.get(session.id).await
+    }
+
+    async fn get(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.store.session(id).await?.ok_or(SessionError::Missing(id))
+    }
+
+    async fn list(&self, filter: &SessionFilter) -> Result<Vec<Session>, SessionError> {
+        Ok(self.store.sessions(filter).await?)
+    }
+
+    async fn end(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.store.want(id, Wanted::Ended).await?.ok_or(SessionError::Missing(id))
+    }
+
+    async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
+        self.store.want(id, Wanted::Suspended).await?.ok_or(SessionError::Missing(id))
+    }
+
+    async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
+        let state = self.get(id).await?.state;
+        Err(SessionError::State { id, state, problem: "only a suspended or lost session can be resumed" })
+    }
+
+    async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        Ok(format!("{id}: {lines} <lines>\n"))
+    }
+
+    async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
+        self.log(id, lines).await
+    }
+
+    async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {
+        self.get(id).await.map(drop)
+    }
+}
+
+/// Says what it was asked for, and for whom.
+#[derive(Debug)]
+struct Parrot;
+
+#[async_trait]
+impl SessionTraffic for Parrot {
+    async fn serve(&self, request: Request<Incoming>, _client: SocketAddr, user: Option<&str>) -> Response<ProxyBody> {
+        let text = format!("{} {} for {}", request.method(), request.uri(), user.unwrap_or("nobody"));
+        let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed();
+        Response::new(body)
+    }
+}
+
+/// Admits who says `evenkeel-call: peer`.
+#[derive(Debug)]
+struct Gate;
+
+impl PeerGate for Gate {
+    fn admit(&self, _: &Method, _: &str, headers: &HeaderMap, _: &Bytes) -> Result<String, PeerRefused> {
+        match headers.get("evenkeel-call") {
+            Some(call) if call == "peer" => Ok("node2".to_owned()),
+            _ => Err(PeerRefused("no MAC".to_owned())),
+        }
+    }
+}
 
 /// An online node with one core.
 pub(super) fn node(id: i64, name: &str) -> Node {
@@ -28,7 +338,7 @@ pub(super) fn node(id: i64, name: &str) -> Node {
 /// An active session.
 pub(super) fn session(node: i64, user: &str) -> Session {
     Session {
-        id: "7k3n9v2q".parse::<SessionId>().unwrap(),
+        id: "7k3n9v2q".parse().unwrap(),
         user: user.to_owned(),
         kind: "echo".to_owned(),
         name: "Echo".to_owned(),

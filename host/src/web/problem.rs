@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::RETRY_AFTER;
-use crate::{sessions::SessionError, store::StoreError};
+use crate::{launcher::LaunchError, sessions::SessionError, store::StoreError};
 
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -36,7 +36,7 @@ pub struct Problem {
 
 /// One wrong field of a request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// Where: a JSON pointer (RFC 6901).
     #[schema(example = "/kind")]
     pub field: String,
@@ -191,8 +191,10 @@ impl From<SessionError> for Problem {
                 let problem = Self::new(StatusCode::BAD_GATEWAY, "node-away", "The node does not answer", detail);
                 Self { retry: true, ..problem }
             }
+            SessionError::Launcher(LaunchError::Unknown(_)) => Self::missing(detail),
             SessionError::Launcher(_) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "launcher", "The node could not do it", detail)
+                tracing::error!(error = detail, "the launcher failed a request");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "launcher", "The node failed", detail)
             }
             SessionError::Store(error) => error.into(),
         }

@@ -94,7 +94,6 @@ impl Question {
 
 /// The low 64 bits of the CityHash128 of a node's name. The crate has the reference implementation's low word in the
 /// upper half.
-#[expect(clippy::cast_possible_truncation, reason = "the shift leaves 64 bits")]
 pub fn name_hash(name: &str) -> u64 {
     (cityhash_rs::cityhash_110_128(name.as_bytes()) >> 64) as u64
 }

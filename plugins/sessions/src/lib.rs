@@ -51,8 +51,12 @@ fn reason(Columns { sessions, weights, .. }: Columns<'_>, best: usize) -> String
     if weight != 100 {
         reason += &[" at weight ", &weight.to_string()].concat();
     }
-    reason += &[", the fewest of ", &sessions.len().to_string(), if sessions.len() == 1 { " node" } else { " nodes" }]
-        .concat();
+    reason += &[
+        ", the fewest per weight of ",
+        &sessions.len().to_string(),
+        if sessions.len() == 1 { " node" } else { " nodes" },
+    ]
+    .concat();
     if tied > 1 {
         reason += &["; first by load and turn among ", &tied.to_string(), " with as few"].concat();
     }

@@ -16,12 +16,10 @@ pub(crate) fn read(text: &str) -> Option<f64> {
             _ => return None,
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "both are below 2^53")]
     (digits > 0).then(|| value as f64 / scale as f64)
 }
 
 /// Shows a number of at least 0 with two decimal places.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a larger load is shown as the largest")]
 pub(crate) fn show(value: f64) -> String {
     let hundredths = (value * 100.0 + 0.5) as u64;
     let places = hundredths % 100;

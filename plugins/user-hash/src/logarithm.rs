@@ -2,7 +2,6 @@
 //! the platform's, and the assignment of users must not hang on that.
 
 /// The hash as a fraction of 2^128, strictly between 0 and 1, to 52 bits.
-#[expect(clippy::cast_precision_loss, reason = "52 bits fit")]
 pub(crate) fn fraction(hash: u128) -> f64 {
     const STEPS: f64 = (1_u64 << 52) as f64;
     ((hash >> 76) as u64 as f64 + 0.5) / STEPS
@@ -19,7 +18,6 @@ pub(crate) fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let up = u64::from(bits & MANTISSA > SQRT_2);
     let mantissa = f64::from_bits((bits & MANTISSA) | ((1023 - up) << 52));
-    #[expect(clippy::cast_possible_truncation, reason = "an exponent has 11 bits")]
     let exponent = f64::from((bits >> 52) as u32 as i32 - 1023 + up as i32);
 
     let s = (mantissa - 1.0) / (mantissa + 1.0);

@@ -44,7 +44,6 @@ fn start(count: usize, turn: u64, compare: impl Fn(usize, usize) -> Ordering) ->
     best
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the contract counts nodes in 32 bits")]
 fn pick(nodes: impl Iterator<Item = usize>, compare: impl Fn(usize, usize) -> Ordering) -> Vec<u32> {
     let mut picked: Vec<u32> = Vec::with_capacity(CANDIDATES);
     for node in nodes {

@@ -17,9 +17,13 @@ pub(super) fn modules(root: &Path, toolchain: &Toolchain) -> anyhow::Result<Path
     let note = if first { "\nand the standard library, which takes some 90 seconds this once" } else { "" };
     eprintln!("Compiling the builtin balancers to WebAssembly with {}{note}.", toolchain.description);
 
-    let mut build = toolchain.cargo(root)?;
-    build.args(["build", "--locked", "--profile", "plugin", "--target", TARGET]).args(toolchain.arguments());
-    build.arg("--target-dir").arg(&target);
+    let mut fetch = toolchain.cargo(root);
+    let fetched = fetch.arg("fetch").args(toolchain.arguments()).status().context("cannot start cargo")?;
+    ensure!(fetched.success(), "fetching the crates that the builtin balancers need failed");
+
+    let mut build = toolchain.cargo(root);
+    build.args(["build", "--profile", "plugin"]).args(toolchain.arguments());
+    build.arg("--target-dir").arg(&target).env("CARGO_ENCODED_RUSTFLAGS", toolchain.flags(root)?);
     for name in BUILTIN {
         build.arg("--package").arg(package(name));
     }
@@ -31,7 +35,9 @@ pub(super) fn modules(root: &Path, toolchain: &Toolchain) -> anyhow::Result<Path
     std::fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for name in BUILTIN {
         let from = module(&built, &package(name).replace('-', "_"));
-        std::fs::copy(&from, module(&dist, name)).with_context(|| format!("cannot copy {}", from.display()))?;
+        let module = std::fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        let to = super::module(&dist, name);
+        std::fs::write(&to, module).with_context(|| format!("cannot write {}", to.display()))?;
     }
     Ok(dist)
 }

@@ -79,8 +79,8 @@ impl Toolchain {
         Ok(Self { cargo, rustc, own_std: Some((linker, std)), sysroot, description })
     }
 
-    /// The inner cargo, without what the outer one left in the environment.
-    pub(super) fn cargo(&self, root: &Path) -> anyhow::Result<Command> {
+    /// An inner cargo, without what the outer one left in the environment.
+    pub(super) fn cargo(&self, root: &Path) -> Command {
         let mut command = Command::new(&self.cargo);
         for (variable, _) in env::vars_os() {
             if variable.to_str().is_some_and(leaks) {
@@ -88,17 +88,17 @@ impl Toolchain {
             }
         }
         command.current_dir(root).env("RUSTC", &self.rustc);
-        command.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root)?.join("\u{1f}"));
         if self.own_std.is_some() {
             // `-Zbuild-std` is for compilers that are allowed what is not stable yet.
             command.env("RUSTC_BOOTSTRAP", "1");
         }
-        Ok(command)
+        command
     }
 
-    /// Arguments of the inner cargo's `build`.
+    /// Arguments of any inner cargo command that has to do with the target.
     pub(super) fn arguments(&self) -> &[&str] {
-        if self.own_std.is_some() { &["-Zbuild-std=panic_abort,std"] } else { &[] }
+        let all = &["-Zbuild-std=panic_abort,std", "--locked", "--target", TARGET];
+        if self.own_std.is_some() { all } else { &all[1..] }
     }
 
     /// Whether the standard library is built first.
@@ -106,9 +106,14 @@ impl Toolchain {
         self.own_std.is_some()
     }
 
-    /// Flags that make the bytes independent of where things lie. Where two prefixes match, the later one holds.
-    fn flags(&self, root: &Path) -> anyhow::Result<Vec<String>> {
-        let mut places = vec![(cargo_home()?, "/cargo"), (root.to_owned(), "/evenkeel")];
+    /// The compiler's flags, in the form of CARGO_ENCODED_RUSTFLAGS. They make the bytes independent of where things lie
+    /// (where two prefixes match, the later one holds), so the crates must have been fetched before.
+    pub(super) fn flags(&self, root: &Path) -> anyhow::Result<String> {
+        let home = cargo_home()?;
+        let registries = home.join("registry/src").read_dir().into_iter().flatten().flatten();
+        let mut places = vec![(home, "/cargo"), (root.to_owned(), "/evenkeel")];
+        // The name of a registry's folder tells which mirror the crates came from: no difference to the code.
+        places.extend(registries.map(|registry| (registry.path(), "/cargo")));
         let std =
             self.own_std.as_ref().map_or_else(|| self.sysroot.join("lib/rustlib/src/rust"), |(_, std)| std.clone());
         places.push((std, "/rust"));
@@ -122,7 +127,7 @@ impl Toolchain {
         if let Some((linker, _)) = &self.own_std {
             flags.push(format!("-Clinker={}", linker.display()));
         }
-        Ok(flags)
+        Ok(flags.join("\u{1f}"))
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
     House, blocking,
@@ -25,6 +25,8 @@ use crate::{
 
 /// Beyond the grace period: what killing everything may take.
 const KILLING: Duration = Duration::from_secs(10);
+/// One that does not listen may be about to end.
+const LEAVING: Duration = Duration::from_secs(2);
 /// How long the marked processes of a dead supervisor are hunted.
 const HUNT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -38,6 +40,7 @@ pub(super) struct Live {
     supervisor: ProcessId,
     grace: Duration,
     exit: watch::Receiver<Option<Exit>>,
+    keeper: OnceLock<AbortHandle>,
 }
 
 impl Live {
@@ -59,6 +62,7 @@ impl Live {
             grace: Duration::from_millis(state.stop.grace_ms),
             directory,
             exit,
+            keeper: OnceLock::new(),
         });
         house.live_mut().insert(state.session, Arc::clone(&live));
         let remains = Remains {
@@ -69,26 +73,39 @@ impl Live {
             directory: live.directory.clone(),
             data: house.data(state.session),
         };
-        tokio::spawn(keep(Arc::downgrade(house), Arc::downgrade(&live), remains, tell));
+        let keeper = tokio::spawn(keep(Arc::downgrade(house), Arc::downgrade(&live), remains, tell));
+        let _ = live.keeper.set(keeper.abort_handle());
         Ok(live)
+    }
+
+    /// Looks after the program no longer: that is the next daemon's.
+    pub(super) fn leave(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort();
+        }
     }
 
     /// Waits until the program has ended and all of it is cleared away.
     pub(super) async fn ended(&self) -> Exit {
         let mut exit = self.exit.clone();
-        let seen = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-        seen.unwrap_or(Exit::Unknown)
+        if let Ok(seen) = exit.wait_for(Option::is_some).await
+            && let Some(exit) = &*seen
+        {
+            return exit.clone();
+        }
+        // The launcher is gone or the daemon is ending: that is no end of the program.
+        std::future::pending().await
     }
 
     /// Stops the program and returns when nothing of it is left.
     pub(super) async fn stop(&self) -> Result<(), LaunchError> {
         let request = Request::Stop { signal: None, grace_ms: None };
         let asked = control::ask(&self.directory, &request).await;
-        let limit = if asked.is_ok() { self.grace.saturating_add(KILLING) } else { control::LIMIT };
+        let limit = if asked.is_ok() { self.grace.saturating_add(KILLING) } else { LEAVING };
         if tokio::time::timeout(limit, self.ended()).await.is_ok() {
             return Ok(());
         }
-        if control::ask(&self.directory, &Request::Status).await.is_err() {
+        if asked.is_err() || control::ask(&self.directory, &Request::Status).await.is_err() {
             // A supervisor that does not answer: ended from here, with all that is under it.
             tracing::warn!(session = %self.running.id, "launcher.stop: its supervisor does not answer; killing it");
             let supervisor = self.supervisor;

@@ -14,6 +14,7 @@ async fn node_with(program: &Program) -> Node {
     node
 }
 
+/// CVE-2024-28179.
 #[tokio::test]
 async fn an_upgrade_without_a_sign_in_is_refused() {
     let program = Program::ok();
@@ -26,6 +27,7 @@ async fn an_upgrade_without_a_sign_in_is_refused() {
     assert_eq!(program.connections.load(Ordering::Relaxed), 0);
 }
 
+/// CVE-2023-26114, CVE-2020-14368.
 #[tokio::test]
 async fn another_sites_page_opens_no_web_socket_and_changes_nothing() {
     let program = Program::ok();
@@ -50,6 +52,7 @@ async fn another_sites_page_opens_no_web_socket_and_changes_nothing() {
     assert_eq!(node.get("", "Origin: http://evil.example\r\n").await.status, 200, "a link");
 }
 
+/// CVE-2026-133111, CVE-2026-105299.
 #[tokio::test]
 async fn the_programs_own_check_sees_origin_and_host_as_the_browser_sent_them() {
     let program = Program::ok();
@@ -68,6 +71,7 @@ async fn the_programs_own_check_sees_origin_and_host_as_the_browser_sent_them() 
     }
 }
 
+/// CVE-2026-126344, GHSA-p483-wpfp-42cj, GHSA-gcv9-6737-pjqw.
 #[tokio::test]
 async fn a_target_that_names_a_host_is_refused() {
     let program = Program::ok();
@@ -94,6 +98,7 @@ async fn a_target_that_names_a_host_is_refused() {
     assert_eq!(program.connections.load(Ordering::Relaxed), 0);
 }
 
+/// CVE-2021-29492, CVE-2026-73551; on the web-socket route: CVE-2026-15631.
 #[tokio::test]
 async fn no_path_leads_out_of_the_session_on_either_route() {
     let program = Program::ok();
@@ -124,6 +129,7 @@ async fn no_path_leads_out_of_the_session_on_either_route() {
     assert_eq!(program.asked_once().0, format!("/s/{ID}/a"));
 }
 
+/// CVE-2026-69243.
 #[tokio::test]
 async fn an_upgrade_that_is_not_a_plain_handshake_is_refused() {
     let program = Program::ok();
@@ -146,6 +152,7 @@ async fn an_upgrade_that_is_not_a_plain_handshake_is_refused() {
     assert_eq!(program.connections.load(Ordering::Relaxed), 0);
 }
 
+/// CVE-2026-2835, CVE-2021-32715.
 #[tokio::test]
 async fn a_request_that_can_be_read_in_two_ways_is_refused_or_made_plain() {
     let program = Program::ok();
@@ -185,6 +192,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused_or_made_plain() {
     assert!(asked.iter().all(|(head, _)| !head.uri.path().contains("smuggled")), "{asked:?}");
 }
 
+/// CVE-2026-105299, CVE-2026-88011, CVE-2026-40575.
 #[tokio::test]
 async fn nobodys_claims_and_nothing_of_ours_reach_the_program() {
     let mut program = Program::ok();
@@ -216,6 +224,7 @@ async fn nobodys_claims_and_nothing_of_ours_reach_the_program() {
     );
 }
 
+/// CVE-2026-48545, CVE-2024-28233.
 #[tokio::test]
 async fn a_programs_cookie_stays_with_the_browser_that_got_it_and_below_the_session() {
     let program = Program::start(|_, _| {
@@ -234,6 +243,7 @@ async fn a_programs_cookie_stays_with_the_browser_that_got_it_and_below_the_sess
     }
 }
 
+/// CVE-2024-35225.
 #[tokio::test]
 async fn nothing_of_a_request_or_an_answer_comes_back_in_an_error() {
     let node = Node::start(1).await;
@@ -268,7 +278,7 @@ async fn another_accounts_socket_is_not_the_session() {
 async fn a_method_that_shows_headers_or_opens_tunnels_is_refused() {
     let program = Program::ok();
     let node = node_with(&program).await;
-    assert_eq!(node.ask(&get(&format!("/s/{ID}/"), "").replacen("GET", "TRACE", 1)).await.status, 405);
+    assert_eq!(node.ask(&get(&format!("/s/{ID}/"), "").replacen("GET", "TRACE", 1)).await.status, 501);
     assert_eq!(program.asked_times(), 0);
 }
 

@@ -74,6 +74,8 @@ impl Entropy for Counter {
 pub(super) struct Known {
     pub(super) memory: Mutex<HashMap<SessionId, Route>>,
     pub(super) store: Mutex<HashMap<SessionId, Route>>,
+    /// Sessions of the store that are not live.
+    pub(super) over: Mutex<HashMap<SessionId, (String, State)>>,
     pub(super) store_is_down: AtomicBool,
     pub(super) reads: AtomicUsize,
 }
@@ -101,6 +103,12 @@ impl Routes for Known {
             self.memory.lock().expect("lock").insert(id, route.clone());
         }
         Ok(fresh)
+    }
+
+    async fn whose(&self, id: SessionId) -> Result<Option<(String, State)>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let live = self.store.lock().expect("lock").get(&id).map(|route| (route.user.clone(), route.state));
+        Ok(live.or_else(|| self.over.lock().expect("lock").get(&id).cloned()))
     }
 }
 

@@ -138,6 +138,7 @@ async fn a_hop_of_another_epoch_or_user_finds_nothing() {
     assert_eq!(program.asked_times(), 0);
 }
 
+/// Names are compared whole: CVE-2026-111927.
 #[tokio::test]
 async fn a_hop_is_taken_once_by_its_recipient_for_its_target() {
     let program = Program::ok();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::harness::{ID, Node, Program, get};
+use super::harness::{ID, Node, Program, get, id};
 use crate::domain::State;
 
 #[tokio::test]
@@ -14,11 +14,13 @@ async fn anothers_session_and_no_session_are_the_same_answer() {
     let reads = || node.known.reads.load(Ordering::Relaxed);
     let before = reads();
     let anothers = node.get("lab", "").await;
-    assert_eq!(reads(), before + 1, "both take a look at the store, so that they take as long");
+    assert_eq!(reads(), before + 2, "both look as much at the store, so that they take as long");
     let none = node.ask(&get("/s/0000000b/lab", "")).await;
-    assert_eq!(reads(), before + 2);
+    assert_eq!(reads(), before + 4);
+    node.known.over.lock().expect("lock").insert("0000000c".parse().expect("an id"), ("ada".to_owned(), State::Ended));
+    let ended = node.ask(&get("/s/0000000c/lab", "")).await;
     let no_id = node.ask(&get("/s/nothing/lab", "")).await;
-    for answer in [&none, &no_id] {
+    for answer in [&none, &ended, &no_id] {
         assert_eq!(answer.status, 404);
         assert_eq!((answer.status, &answer.body), (anothers.status, &anothers.body));
         let without_date = |head: &str| head.lines().filter(|line| !line.starts_with("date:")).count();
@@ -50,7 +52,14 @@ async fn a_session_that_cannot_be_reached_says_why_and_when_to_try_again() {
         (State::Ended, 410, false),
         (State::Failed, 410, false),
     ] {
-        node.known.everywhere(&crate::store::Route { state, ..node.route(1) });
+        if state.is_live() {
+            node.known.everywhere(&crate::store::Route { state, ..node.route(1) });
+        } else {
+            // Only live sessions have routes; memory still has it as active, without its program.
+            node.known.everywhere(&node.route(1));
+            node.known.store.lock().expect("lock").clear();
+            node.known.over.lock().expect("lock").insert(id(), ("ada".to_owned(), state));
+        }
         let answer = node.get("", "").await;
         assert_eq!(answer.status, status, "{state}");
         assert_eq!(answer.header("retry-after").len(), usize::from(retry), "{state}");

@@ -55,6 +55,7 @@ async fn bytes_flow_both_ways_once_the_program_has_agreed() {
     node.drain.tracker.wait().await;
 }
 
+/// CVE-2026-2833.
 #[tokio::test]
 async fn a_program_that_declines_is_sent_nothing_but_the_handshake() {
     let node = Node::start(1).await;
@@ -76,6 +77,32 @@ async fn a_program_that_declines_is_sent_nothing_but_the_handshake() {
     drop(listener);
     // What follows is a request of its own to the proxy, over a connection of its own to the program.
     assert_eq!(read_rest(&mut stream).await, b"");
+}
+
+/// CVE-2026-130647.
+#[tokio::test]
+async fn a_handshake_may_follow_a_request_at_once() {
+    let node = Node::start(1).await;
+    let (listener, program) = Program::listen();
+    node.has(&program);
+    let mut browser = node.connect().await;
+    let first = format!("GET /s/{ID}/first HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    browser.write_all(format!("{first}{}early", lab()).as_bytes()).await.expect("write");
+    let (mut stream, _) = listener.accept().await.expect("accept");
+    let (head, rest) = read_head(&mut stream).await;
+    assert!(head.starts_with(&format!("GET /s/{ID}/first ")), "{head}");
+    assert_eq!(rest, b"");
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("write");
+    let (head, rest) = read_head(&mut browser).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    expect_bytes(&mut browser, rest, b"ok").await;
+    let (mut stream, _) = listener.accept().await.expect("a connection of its own");
+    read_head(&mut stream).await;
+    stream.write_all(SWITCH).await.expect("write");
+    let (head, rest) = read_head(&mut browser).await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(rest, b"");
+    expect_bytes(&mut stream, Vec::new(), b"early").await;
 }
 
 #[tokio::test]
@@ -141,6 +168,7 @@ async fn open_web_sockets_hold_the_drain_until_it_cuts_them() {
     assert_eq!(read_rest(&mut browser).await, b"");
 }
 
+/// CVE-2026-129500.
 #[tokio::test]
 async fn an_end_that_breaks_ends_the_other_and_nothing_else() {
     let node = Node::start(1).await;

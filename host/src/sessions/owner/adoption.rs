@@ -84,7 +84,7 @@ impl Owner {
                 let owner = Arc::clone(self);
                 self.spawn(async move {
                     match state {
-                        State::Starting => owner.try_next(&row, GONE, hand).await,
+                        State::Starting => owner.start_again(&row, GONE, hand).await,
                         _ => owner.conclude_gone(&row).await,
                     }
                 });

@@ -21,6 +21,7 @@ impl Owner {
     pub(super) async fn report(&self, session: &Session, report: Report) -> bool {
         let (id, epoch) = (session.id, session.epoch);
         if self.persist(id, "reporting a session", || self.store.report(id, epoch, &report)).await {
+            self.mirror.announce();
             return true;
         }
         let stored = self.persist(id, "reading a session", || self.store.session(id)).await;

@@ -50,6 +50,18 @@ impl Owner {
         }
     }
 
+    /// A claimed start that left no program, for all that is known because this daemon stopped in between: it is made
+    /// again here, but once only, lest it be what stops the daemon.
+    pub(super) async fn start_again(self: &Arc<Self>, session: &Session, failure: &str, hand: Hand) {
+        if session.pid.is_some() || session.failed_nodes.contains(&self.node) {
+            return self.try_next(session, failure, hand).await;
+        }
+        if let Some(again) = self.start_failed(session, failure, Some(self.node)).await {
+            drop(hand);
+            self.tell(&again, None);
+        }
+    }
+
     /// Asks the balancer again. Meanwhile the reservation stays here under the next epoch, in hand so that nobody takes
     /// it up: were this daemon to die now, the next heartbeat would find it.
     async fn ask_again(self: &Arc<Self>, session: &Session, failure: &str) {
@@ -75,6 +87,7 @@ impl Owner {
         let write = || self.store.start_failed(id, epoch, failure, next);
         let written = self.persist(id, "noting a failed start", write).await;
         self.mirror.remove(id, epoch);
+        self.mirror.announce();
         written
     }
 }

@@ -68,6 +68,35 @@ async fn a_claimed_start_whose_program_is_gone_is_tried_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_start_that_the_daemon_did_not_survive_is_made_again() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.daemons[0].programs.hang(true);
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    eventually("it is claimed", async || cluster.row(session.id).await.claimed).await;
+    cluster.restart(0, async |programs| programs.hang(false)).await;
+    let active = cluster.reaches(session.id, State::Active).await;
+    assert_eq!((active.epoch, active.failed_nodes), (Epoch(2), vec![NodeId(1)]));
+}
+
+#[tokio::test]
+async fn a_start_that_stops_the_daemon_again_and_again_fails() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.daemons[0].programs.hang(true);
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    for epoch in [Epoch(1), Epoch(2)] {
+        let claimed = async || {
+            let row = cluster.row(session.id).await;
+            row.claimed && row.epoch == epoch
+        };
+        eventually("it is claimed", claimed).await;
+        cluster.restart(0, async |_| {}).await;
+    }
+    cluster.reaches(session.id, State::Failed).await;
+    let placements = cluster.store.placements(Some(session.id), None, 10).await.expect("the store answers");
+    assert_eq!(placements[0].attempts.len(), 2);
+}
+
+#[tokio::test]
 async fn what_was_wanted_while_the_daemon_was_away_is_done() {
     let mut cluster = Cluster::start(2).await;
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");

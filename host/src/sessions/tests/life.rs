@@ -144,3 +144,24 @@ async fn the_log_comes_from_the_node_that_has_it() {
     let error = sessions.log(there.id, 2).await.expect_err("cut off").to_string();
     assert_eq!(error, "node 2: node2:8787 does not answer: connection refused");
 }
+
+#[tokio::test]
+async fn starts_at_once_are_bounded_and_all_have_their_turn() {
+    let cluster = Cluster::start(1).await;
+    let daemon = &cluster.daemons[0];
+    let most = daemon.sessions.owner.starts.available_permits();
+    daemon.programs.slow_down();
+    for _ in 0..most + 3 {
+        daemon.sessions.start(new_session("ada")).await.expect("a start");
+    }
+    eventually("as many run as may start at once", async || daemon.programs.alive().len() >= most).await;
+    daemon.heartbeat(cluster.store.as_ref()).await;
+    assert_eq!(daemon.programs.starts().len(), most);
+    eventually("all are active", async || {
+        daemon.programs.all_ready();
+        let all = daemon.sessions.list(&Default::default()).await.expect("a list");
+        all.iter().all(|session| session.state == State::Active)
+    })
+    .await;
+    assert_eq!(daemon.programs.starts().len(), most + 3);
+}

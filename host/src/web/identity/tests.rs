@@ -1,1 +1,172 @@
+//! Who is signed in, and who is not.
 
+use std::{os::unix::fs::PermissionsExt, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+
+use super::{
+    Identity, Means, Token, TokenError,
+    cookie::{CookieKey, Pass},
+};
+use crate::{
+    domain::Clock,
+    web::fixture::{Numbers, Site, TOKEN, USER},
+};
+
+fn with(name: &'static str, value: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(name, HeaderValue::from_str(value).unwrap());
+    headers
+}
+
+#[tokio::test]
+async fn a_cookie_signs_in_on_every_node_of_the_cluster() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let elsewhere = Site::open().await;
+    let found = elsewhere.app.sign_ins.identify(&with("cookie", &format!("a=b; {cookie}; c=d"))).unwrap();
+    assert_eq!(found.user, USER);
+    assert!(!found.is_administrator());
+}
+
+#[tokio::test]
+async fn no_changed_cookie_signs_in() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let (name, value) = cookie.split_once('=').unwrap();
+    for at in 0..value.len() {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        // The last character of base64 carries bits that do not count; the decoder refuses those that are not zero.
+        let changed = format!("{name}={}", String::from_utf8(bytes).unwrap());
+        assert_eq!(site.app.sign_ins.identify(&with("cookie", &changed)), None, "{at}");
+    }
+    for value in ["", ".", "1", "1.....", "1.YWxpY2U.AAAAAAAAAAAAAAAAAAAAAA.0.9999999999."] {
+        assert_eq!(site.app.sign_ins.identify(&with("cookie", &format!("{name}={value}"))), None, "{value}");
+    }
+    let other = CookieKey::new([8; 32]);
+    let now = site.clock.now();
+    let pass =
+        Pass { user: USER.to_owned(), id: [0; 16], issued: now, expires: super::later(now, Duration::from_secs(9)) };
+    assert_eq!(site.app.sign_ins.identify(&with("cookie", &format!("{name}={}", other.seal(&pass)))), None);
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_when_it_is_not_used_and_lasts_while_it_is() {
+    let site = Site::open().await;
+    let mut cookie = site.cookie();
+    assert_eq!(site.visit("/", &cookie).await.header("set-cookie"), "", "not before half of its time");
+    for _ in 0..5 {
+        site.clock.advance(2000);
+        let answer = site.visit("/", &cookie).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+    }
+    site.clock.advance(3601);
+    assert_eq!(site.visit("/", &cookie).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn signing_out_ends_every_copy_of_the_cookie() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    site.clock.advance(2000);
+    let prolonged = site.visit("/", &cookie).await.header("set-cookie").split(';').next().unwrap().to_owned();
+    let out = site.submit("/sign-out", &cookie, "http://node1:8787", "").await;
+    assert_eq!((out.status, out.header("location")), (StatusCode::SEE_OTHER, "/sign-in"));
+    assert!(out.header("set-cookie").starts_with("evenkeel=; ") && out.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(out.headers.get_all(header::SET_COOKIE).iter().count(), 1);
+    for copy in [cookie, prolonged] {
+        assert_eq!(site.visit("/", &copy).await.status, StatusCode::SEE_OTHER);
+    }
+}
+
+#[tokio::test]
+async fn a_planted_second_cookie_of_somebody_else_signs_nobody_in() {
+    let site = Site::open().await;
+    let now = site.clock.now();
+    let pass = Pass {
+        user: "mallory".to_owned(),
+        id: [1; 16],
+        issued: now,
+        expires: super::later(now, Duration::from_secs(9)),
+    };
+    let planted = format!("evenkeel={}", CookieKey::new([7; 32]).seal(&pass));
+    let own = site.cookie();
+    assert_eq!(site.app.sign_ins.identify(&with("cookie", &planted)).unwrap().user, "mallory");
+    assert_eq!(site.app.sign_ins.identify(&with("cookie", &format!("{planted}; {own}"))), None);
+    assert_eq!(site.app.sign_ins.identify(&with("cookie", &format!("evenkeel=rubbish; {own}"))).unwrap().user, USER);
+}
+
+#[tokio::test]
+async fn only_the_token_itself_is_an_administrators() {
+    let site = Site::open().await;
+    let found = |value: &str| site.app.sign_ins.identify(&with("authorization", value));
+    let identity = Identity { user: USER.to_owned(), means: Means::Token };
+    assert_eq!(found(&format!("Bearer {TOKEN}")), Some(identity.clone()));
+    assert_eq!(found(&format!("bearer {TOKEN}")), Some(identity));
+    for value in ["", "Bearer", "Bearer ", "Bearer x", &format!("Basic {TOKEN}"), TOKEN, &format!("Bearer {TOKEN}x")] {
+        assert_eq!(found(value), None, "{value}");
+    }
+    let mut twice = with("authorization", &format!("Bearer {TOKEN}"));
+    twice.append("authorization", HeaderValue::from_static("Bearer x"));
+    assert_eq!(site.app.sign_ins.identify(&twice), None);
+}
+
+#[tokio::test]
+async fn no_header_that_a_proxy_might_set_signs_in() {
+    let site = Site::open().await;
+    for name in
+        ["x-forwarded-user", "x-rstudio-username", "x-remote-user", "remote-user", "x-forwarded-for", "evenkeel-hop"]
+    {
+        let request = Request::get("/api/v1/sessions").header(name, USER).body(Body::empty()).unwrap();
+        let response = site.send(request).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{name}");
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn changes_with_a_cookie_must_come_from_a_page_of_this_server() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let id = site.start(USER).await.id;
+    for path in ["/sessions", "/sign-out", &format!("/sessions/{id}/end"), &format!("/api/v1/sessions/{id}/suspend")] {
+        for origin in ["http://evil.example", "null", "http://node1:8788", "http://node1:8787.evil.example"] {
+            let answer = site.submit(path, &cookie, origin, "kind=echo").await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {origin}");
+        }
+        let silent = Request::post(path).header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
+        assert_eq!(site.send(silent).await.status(), StatusCode::FORBIDDEN, "{path} without an origin");
+    }
+    assert_eq!(site.ask(Method::GET, "/api/v1/sessions", "").await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(site.visit("/", &cookie).await.status, StatusCode::OK, "still signed in");
+}
+
+#[test]
+fn a_token_is_made_once_for_its_owner_only_and_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let entropy = Numbers::default();
+    let path = directory.path().join("token");
+    Token::load_or_create(directory.path(), &entropy).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let again = Token::load_or_create(directory.path(), &entropy).unwrap();
+    assert!(again.is_borne_by(&with("authorization", &format!("Bearer {}", text.trim()))));
+    assert!(!format!("{again:?}").contains(text.trim()));
+}
+
+#[test]
+fn a_token_that_others_can_read_or_that_is_short_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, TOKEN).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = Token::load_or_create(directory.path(), &Numbers::default()).unwrap_err();
+    assert!(matches!(error, TokenError::Exposed { mode: 0o644, .. }), "{error}");
+    std::fs::write(&path, "short").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let error = Token::load_or_create(directory.path(), &Numbers::default()).unwrap_err();
+    assert!(matches!(error, TokenError::Short { .. }), "{error}");
+}

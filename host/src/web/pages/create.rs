@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Refusal, Visitor, go_to};
 use crate::{
-    sessions::NewSession,
+    sessions::{NewSession, SessionError},
     web::{Problem, SessionControl, api::sessions::create::LONGEST_NAME, body::check_text, problem::FieldError},
 };
 
@@ -39,6 +39,14 @@ pub(super) async fn create(
         "" => None,
         name => Some(checked("name", name, LONGEST_NAME)?),
     };
-    let session = sessions.start(NewSession { user: identity.user, kind, name, ..NewSession::default() }).await?;
+    let new = NewSession { user: identity.user, kind, name, ..NewSession::default() };
+    let session = sessions.start(new).await.map_err(|error| match error {
+        // The page repeats nothing that was sent.
+        SessionError::UnknownKind { offered, .. } => {
+            let detail = format!("there is no such kind; there are: {}", offered.join(", "));
+            Problem::invalid(vec![FieldError { field: "kind".to_owned(), detail }])
+        }
+        error => error.into(),
+    })?;
     Ok(if form.join.is_some() { go_to(&format!("/sessions/{}/join", session.id)) } else { go_to("/") })
 }

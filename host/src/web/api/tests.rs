@@ -1,0 +1,320 @@
+//! The REST API as programs meet it.
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::{
+    domain::{Epoch, NodeId},
+    store::{Report, Store},
+    web::fixture::{Site, USER},
+};
+
+#[tokio::test]
+async fn a_session_is_started_seen_and_ended() {
+    let site = Site::open().await;
+    let made = site.ask(Method::POST, "/api/v1/sessions", r#"{"kind": "echo", "name": "My <b>"}"#).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let session = made.json();
+    let id = session["id"].as_str().unwrap();
+    assert_eq!(made.header("location"), format!("/api/v1/sessions/{id}"));
+    assert_eq!(session["user"], USER);
+    assert_eq!(session["name"], "My <b>");
+    assert_eq!(session["state"], "starting");
+    assert_eq!(session["node"], json!({"id": 1, "name": "node1"}));
+    assert_eq!(session["url"], format!("/s/{id}/"));
+    assert!(session["created"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(session.get("pid"), None);
+
+    let list = site.ask(Method::GET, "/api/v1/sessions", "").await.json();
+    assert_eq!(list, json!({"items": [session], "next": null}));
+    let ended = site.ask(Method::DELETE, &format!("/api/v1/sessions/{id}"), "").await;
+    assert_eq!((ended.status, &ended.json()["state"]), (StatusCode::OK, &json!("ended")));
+    let ended = site.ask(Method::GET, "/api/v1/sessions?state=ended", "").await.json();
+    assert_eq!(ended["items"][0]["id"], id);
+    let active = site.ask(Method::GET, "/api/v1/sessions?state=active", "").await.json();
+    assert_eq!(active["items"], json!([]));
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let site = Site::open().await;
+    for _ in 0..5 {
+        site.start(USER).await;
+    }
+    let mut found = Vec::new();
+    let mut path = "/api/v1/sessions?limit=2".to_owned();
+    loop {
+        let page = site.ask(Method::GET, &path, "").await.json();
+        found.extend(page["items"].as_array().unwrap().iter().map(|session| session["id"].to_string()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/sessions?limit=2&after={next}");
+    }
+    assert_eq!(found.len(), 5);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 5);
+    for query in ["limit=0", "limit=x", "limit=5000", "after=..", "state=sleeping"] {
+        let answer = site.ask(Method::GET, &format!("/api/v1/sessions?{query}"), "").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        let name = query.split('=').next().unwrap();
+        assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_answered_with_a_document_that_names_the_field() {
+    let site = Site::open().await;
+    for (body, status, field) in [
+        (r#"{"kind": "jupiter"}"#, 422, "/kind"),
+        (r#"{"name": "x"}"#, 422, "/kind"),
+        (r#"{"kind": "echo", "cpus": -1}"#, 422, "/cpus"),
+        (r#"{"kind": "echo", "memory": 1.5}"#, 422, "/memory"),
+        (r#"{"kind": "echo", "labels": {"gpu": 1}}"#, 422, "/labels"),
+        (r#"{"kind": "echo", "user": "bob"}"#, 422, "/user"),
+    ] {
+        let answer = site.ask(Method::POST, "/api/v1/sessions", body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body} {answer:?}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+    let unknown = site.ask(Method::POST, "/api/v1/sessions", r#"{"kind": "jupiter"}"#).await.json();
+    assert_eq!(unknown["type"], "urn:problem-type:evenkeel:unknown-kind");
+    assert_eq!(unknown["detail"], "there is no kind jupiter; there are: echo");
+    let broken = site.ask(Method::POST, "/api/v1/sessions", "{").await;
+    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    let long = format!(r#"{{"kind": "{}"}}"#, "x".repeat(70_000));
+    assert_eq!(site.ask(Method::POST, "/api/v1/sessions", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let form = site.ask(Method::POST, "/api/v1/sessions", "").await;
+    assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn what_belongs_to_others_is_as_absent_as_what_is_not_there() {
+    let site = Site::open().await;
+    let theirs = site.start("bob").await.id;
+    assert_eq!(site.ask(Method::GET, "/api/v1/sessions", "").await.json()["items"], json!([]));
+    for (method, what) in
+        [("GET", ""), ("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume"), ("GET", "/log"), ("GET", "/../x")]
+    {
+        let method: Method = method.parse().unwrap();
+        let answer = site.ask(method.clone(), &format!("/api/v1/sessions/{theirs}{what}"), "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
+        let absent = site.ask(method, &format!("/api/v1/sessions/00000000{what}"), "").await;
+        let texts = [answer.text.replace(theirs.as_str(), "ID"), absent.text.replace("00000000", "ID")];
+        assert_eq!(texts[0], texts[1]);
+    }
+    let still = site.store.session(theirs).await.unwrap().unwrap();
+    assert_eq!((still.state, still.wanted), (crate::domain::State::Starting, None));
+}
+
+#[tokio::test]
+async fn a_log_is_plain_text() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let log = site.ask(Method::GET, &format!("/api/v1/sessions/{id}/log?limit=7"), "").await;
+    assert_eq!(log.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(log.text, format!("{id}: 7 <lines>\n"));
+}
+
+#[tokio::test]
+async fn what_a_state_does_not_allow_is_a_conflict() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let answer = site.ask(Method::POST, &format!("/api/v1/sessions/{id}/resume"), "").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("is starting"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_node_is_cordoned_drained_and_taken_back() {
+    let site = Site::open().await;
+    let id = site.start("bob").await.id;
+    let nodes = site.ask(Method::GET, "/api/v1/nodes", "").await.json();
+    assert_eq!(nodes["items"][0]["name"], "node1");
+    assert_eq!(nodes["items"][0]["status"], "online");
+    assert_eq!(nodes["items"][0]["cordoned"], false);
+    let drained = site.ask(Method::POST, "/api/v1/nodes/1/drain", "").await.json();
+    assert_eq!(drained["node"]["cordoned"], true);
+    assert_eq!(drained["sessions"][0]["id"], id.as_str());
+    let full = site.ask(Method::POST, "/api/v1/sessions", r#"{"kind": "echo"}"#).await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(full.header("retry-after"), "5");
+    let back = site.ask(Method::POST, "/api/v1/nodes/1/uncordon", "").await.json();
+    assert_eq!(back["cordoned"], false);
+    assert_eq!(site.ask(Method::POST, "/api/v1/nodes/1/cordon", "").await.json()["cordoned"], true);
+    for path in ["/api/v1/nodes/99/cordon", "/api/v1/nodes/x/drain"] {
+        assert_eq!(site.ask(Method::POST, path, "").await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_node_that_is_offline_is_deleted() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    assert_eq!(site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.status, StatusCode::CONFLICT);
+    site.store.leave(NodeId(1)).await.unwrap();
+    let deleted = site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.json();
+    assert_eq!(deleted, json!({"lost": [id.as_str()]}));
+    assert_eq!(site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_placement_says_why_a_session_is_where_it_is() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let list = site.ask(Method::GET, &format!("/api/v1/placements?session={id}"), "").await.json();
+    let placement = &list["items"][0];
+    assert_eq!(placement["session"], id.as_str());
+    assert_eq!(placement["reason"], "the only node");
+    assert_eq!(placement["duration_us"], 12);
+    assert_eq!(placement["candidates"], json!([{"id": 1, "name": "node1"}]));
+    let one = site.ask(Method::GET, &format!("/api/v1/placements/{}", placement["id"]), "").await.json();
+    assert_eq!(&one, placement);
+}
+
+#[tokio::test]
+async fn other_users_see_their_own_placements_only() {
+    let site = Site::open().await;
+    site.start("bob").await;
+    let own = site.start(USER).await.id;
+    let list = site.visit("/api/v1/placements", &site.cookie()).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list["items"][0]["session"], own.as_str());
+    assert_eq!(site.visit("/api/v1/placements/1", &site.cookie()).await.status, StatusCode::NOT_FOUND);
+    let all = site.ask(Method::GET, "/api/v1/placements", "").await.json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nodes_are_changed_by_administrators_only() {
+    let site = Site::open().await;
+    let request = Request::post("/api/v1/nodes/1/cordon")
+        .header(header::COOKIE, site.cookie())
+        .header("sec-fetch-site", "same-origin")
+        .body(Body::empty());
+    assert_eq!(site.send(request.unwrap()).await.status(), StatusCode::FORBIDDEN);
+    assert!(!site.store.nodes().await.unwrap()[0].cordoned);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_calls_say_when_to_come_back() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    site.store.close().await;
+    for path in ["/api/v1/sessions", "/api/v1/nodes", "/api/v1/placements", "/api/v1/sessions/00000000"] {
+        let answer = site.visit(path, &cookie).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: the cookie still signs in");
+        assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!(answer.json()["type"], "urn:problem-type:evenkeel:store-away");
+    }
+    let launch = site.ask(Method::POST, "/api/v1/sessions", r#"{"kind": "echo"}"#).await;
+    assert_eq!((launch.status, launch.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+}
+
+#[tokio::test]
+async fn events_tell_everything_and_then_what_changes_until_the_daemon_stops() {
+    let site = Site::open().await;
+    let session = site.start(USER).await;
+    let theirs = site.start("bob").await;
+    let request = Request::get("/api/v1/events").header(header::COOKIE, site.cookie());
+    let response = site.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let mut body = response.into_body();
+    let mut seen = String::new();
+    let mut read_until = async |what: &str| {
+        while !seen.contains(what) {
+            let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("no {what} in {seen}")).unwrap().unwrap();
+            seen.push_str(str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        seen.clone()
+    };
+    let first = read_until(session.id.as_str()).await;
+    assert!(first.contains("event: node\n") && first.contains("event: session\n"), "{first}");
+    assert!(site.store.claim(session.id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(session.id, Epoch::FIRST, &Report::Active).await.unwrap());
+    site.changes.send_replace(1);
+    read_until("\"state\":\"active\"").await;
+    site.store.report(session.id, Epoch::FIRST, &Report::Ended).await.unwrap();
+    site.changes.send_replace(2);
+    let all = read_until("event: session-gone\n").await;
+    assert!(!all.contains(theirs.id.as_str()), "others' sessions are not told");
+    site.app.stopping.cancel();
+    while let Some(frame) = body.frame().await {
+        frame.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn event_streams_are_bounded() {
+    let mut site = Site::open().await;
+    site.bound_events(1);
+    let cookie = site.cookie();
+    let open = || Request::get("/api/v1/events").header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
+    let first = site.send(open()).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!(site.send(open()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(first);
+    assert_eq!(site.send(open()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_route_is_described_and_every_described_route_is_there_and_guarded() {
+    let site = Site::open().await;
+    let description = site.visit("/api/openapi.json", "").await.json();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut described = Vec::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["responses"]["default"].is_object(), "{method} {path} describes its refusals");
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let concrete = path.replace("{id}", "1");
+            let request = Request::builder().method(&method).uri(concrete).body(Body::empty()).unwrap();
+            assert_eq!(site.send(request).await.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+            described.push(format!("{method} {path}"));
+        }
+    }
+    described.sort();
+    let expected = [
+        "DELETE /api/v1/nodes/{id}",
+        "DELETE /api/v1/sessions/{id}",
+        "GET /api/v1/events",
+        "GET /api/v1/nodes",
+        "GET /api/v1/placements",
+        "GET /api/v1/placements/{id}",
+        "GET /api/v1/sessions",
+        "GET /api/v1/sessions/{id}",
+        "GET /api/v1/sessions/{id}/log",
+        "POST /api/v1/nodes/{id}/cordon",
+        "POST /api/v1/nodes/{id}/drain",
+        "POST /api/v1/nodes/{id}/uncordon",
+        "POST /api/v1/sessions",
+        "POST /api/v1/sessions/{id}/resume",
+        "POST /api/v1/sessions/{id}/suspend",
+        "POST /api/v1/sign-in-codes",
+    ];
+    assert_eq!(described, expected);
+    // Whatever the description refers to is in it.
+    let mut references = Vec::new();
+    collect_references(&description, &mut references);
+    assert!(!references.is_empty());
+    for reference in references {
+        let pointer = reference.trim_start_matches('#');
+        assert!(description.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+fn collect_references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            object.values().for_each(|value| collect_references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect_references(value, found)),
+        _ => {}
+    }
+}

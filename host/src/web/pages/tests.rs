@@ -1,0 +1,266 @@
+//! The pages as a person's browser meets them, without a script.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, StatusCode, header};
+
+use crate::{
+    domain::{Epoch, NodeId},
+    store::{Report, Store},
+    web::fixture::{Answer, Site, USER},
+};
+
+const HERE: &str = "http://node1:8787";
+
+fn path(link: &str) -> &str {
+    link.strip_prefix(HERE).unwrap()
+}
+
+#[tokio::test]
+async fn a_one_time_link_signs_in_once() {
+    let site = Site::open().await;
+    let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
+    let first = site.visit(&format!("{}&next=/sessions/7k3n9v2q/join", path(&link)), "").await;
+    assert_eq!((first.status, first.header("location")), (StatusCode::SEE_OTHER, "/sessions/7k3n9v2q/join"));
+    let set = first.header("set-cookie").to_owned();
+    for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(set.contains(attribute), "{set}");
+    }
+    assert_eq!(site.visit("/", set.split(';').next().unwrap()).await.status, StatusCode::OK);
+    let second = site.visit(path(&link), "").await;
+    assert_eq!((second.status, second.header("set-cookie")), (StatusCode::FORBIDDEN, ""));
+    assert!(second.text.contains("used before") && second.text.contains("evenkeel sign-in-link"), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_link_is_not_used_up_by_what_only_looks_and_not_good_for_ever() {
+    let site = Site::open().await;
+    let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
+    let head = Request::head(path(&link)).body(axum::body::Body::empty()).unwrap();
+    assert_eq!(site.send(head).await.headers().get(header::SET_COOKIE), None);
+    let ahead = site.knock(path(&link), "10.0.0.9:1", Some(("sec-purpose", "prefetch;prerender"))).await;
+    assert_eq!(ahead.header("set-cookie"), "");
+    site.store.close().await;
+    let away = site.visit(path(&link), "").await;
+    assert_eq!((away.status, away.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+
+    let site = Site::open().await;
+    let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
+    site.clock.advance(601);
+    assert_eq!(site.visit(path(&link), "").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn after_signing_in_nobody_is_led_to_another_site() {
+    let site = Site::open().await;
+    for next in ["//evil.example", "/%5Cevil.example", "http://evil.example", "/%09/evil.example", "%2F%2Fevil.example"]
+    {
+        let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
+        let answer = site.visit(&format!("{}&next={next}", path(&link)), "").await;
+        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/"), "{next}");
+        let signed_in = site.visit(&format!("/sign-in?next={next}"), &site.cookie()).await;
+        assert_eq!(signed_in.header("location"), "/", "{next}");
+    }
+}
+
+#[tokio::test]
+async fn who_tries_codes_is_slowed_down_and_nobody_else() {
+    let site = Site::open().await;
+    let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
+    for _ in 0..10 {
+        assert_eq!(site.knock("/sign-in?code=guess", "10.0.0.66:1", None).await.status, StatusCode::FORBIDDEN);
+    }
+    let slowed = site.knock(path(&link), "10.0.0.66:2", None).await;
+    assert_eq!((slowed.status, slowed.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "60"));
+    assert_eq!(site.knock(path(&link), "10.0.0.5:1", None).await.status, StatusCode::SEE_OTHER);
+    site.clock.advance(61);
+    assert_eq!(site.knock("/sign-in?code=guess", "10.0.0.66:3", None).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_new_link_is_made_for_the_holder_of_the_token() {
+    let site = Site::open().await;
+    let made = site.ask(Method::POST, "/api/v1/sign-in-codes", "").await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let link = made.json()["link"].as_str().unwrap().to_owned();
+    assert_eq!(site.visit(path(&link), "").await.status, StatusCode::SEE_OTHER);
+    let by_cookie = site.submit("/api/v1/sign-in-codes", &site.cookie(), HERE, "").await;
+    assert_eq!(by_cookie.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_session_is_started_from_the_home_page_and_joined_when_ready() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let home = site.visit("/", &cookie).await;
+    assert_eq!(home.status, StatusCode::OK);
+    for part in
+        ["+ New Session", "Join session when ready", "Echo &#60;test&#62;", "node1", "0.013, 0.038, 0", "(here)"]
+    {
+        assert!(home.text.contains(part), "{part} in {}", home.text);
+    }
+    let form = "kind=echo&name=%3Cscript%3Ealert(1)%3C%2Fscript%3E&join=on";
+    let started = site.submit("/sessions", &cookie, HERE, form).await;
+    assert_eq!(started.status, StatusCode::SEE_OTHER, "{started:?}");
+    let join = started.header("location").to_owned();
+    let id = join.split('/').nth(2).unwrap().parse().unwrap();
+    let waiting = site.visit(&join, &cookie).await;
+    assert!(waiting.text.contains("http-equiv=\"refresh\"") && waiting.text.contains("starting"), "{waiting:?}");
+    assert!(!waiting.text.contains("<script>"), "names are escaped");
+    assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    let ready = site.visit(&join, &cookie).await;
+    assert_eq!((ready.status, ready.header("location")), (StatusCode::SEE_OTHER, format!("/s/{id}/").as_str()));
+    let home = site.visit("/", &cookie).await;
+    assert!(home.text.contains(&format!("href=\"/s/{id}/\"")) && !home.text.contains("<script>"));
+    let stay = site.submit("/sessions", &cookie, HERE, "kind=echo&name=").await;
+    assert_eq!((stay.status, stay.header("location")), (StatusCode::SEE_OTHER, "/"));
+}
+
+#[tokio::test]
+async fn buttons_suspend_and_end_what_is_the_visitors_own() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let theirs = site.start("bob").await.id;
+    let own = site.start(USER).await.id;
+    assert_eq!(site.submit(&format!("/sessions/{theirs}/end"), &cookie, HERE, "").await.status, StatusCode::NOT_FOUND);
+    assert!(!site.visit("/", &cookie).await.text.contains(theirs.as_str()));
+    let suspended = site.submit(&format!("/sessions/{own}/suspend"), &cookie, HERE, "").await;
+    assert_eq!((suspended.status, suspended.header("location")), (StatusCode::SEE_OTHER, "/"));
+    assert!(site.visit("/", &cookie).await.text.contains(&format!("/sessions/{own}/resume")));
+    site.submit(&format!("/sessions/{own}/end"), &cookie, HERE, "").await;
+    assert!(!site.visit("/", &cookie).await.text.contains(own.as_str()));
+}
+
+#[tokio::test]
+async fn a_failed_session_shows_why() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let id = site.start(USER).await.id;
+    let failure = "exit status 1; the last lines of its log:\n<b>no module named lab</b>".to_owned();
+    assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Failed { failure }).await.unwrap());
+    for page in ["/".to_owned(), format!("/sessions/{id}/join")] {
+        let shown = site.visit(&page, &cookie).await.text;
+        assert!(shown.contains("&#60;b&#62;no module named lab"), "{shown}");
+        assert!(shown.contains("Failed") && !shown.contains("http-equiv=\"refresh\" content=\"2\""));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_form_says_what_is_wrong_and_reflects_nothing() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let unknown = site.submit("/sessions", &cookie, HERE, "kind=%3Cimg%20src%3Dx%3E").await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(!unknown.text.contains("src=x") && unknown.text.contains("there are: echo"), "{unknown:?}");
+    assert_eq!(site.submit("/sessions", &cookie, HERE, "name=x").await.status, StatusCode::BAD_REQUEST);
+    let missing = site.visit("/no/%3Cscript%3E/such?x=%3Cscript%3E", &cookie).await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert!(!missing.text.contains("such") && missing.header("content-type").starts_with("text/html"));
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_sent_to_sign_in_and_back() {
+    let site = Site::open().await;
+    let answer = site.visit("/sessions/7k3n9v2q/join?x=1", "").await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(answer.header("location"), "/sign-in?next=/sessions/7k3n9v2q/join%3Fx%3D1");
+    assert!(site.visit("/sign-in", "").await.text.contains("evenkeel sign-in-link"));
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_the_home_page_says_so() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    site.store.close().await;
+    let home = site.visit("/", &cookie).await;
+    assert_eq!((home.status, home.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
+    assert!(home.text.contains("does not answer") && home.text.contains(USER), "{home:?}");
+}
+
+fn assert_protected(answer: &Answer) {
+    let names: &[&str] = &["content-security-policy", "x-content-type-options", "referrer-policy", "x-frame-options"];
+    assert!(names.iter().all(|name| answer.headers.contains_key(*name)), "{:?}", answer.headers);
+    let policy = answer.header("content-security-policy");
+    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+}
+
+#[tokio::test]
+async fn every_answer_is_protected_and_no_page_has_a_script_or_style_of_its_own() {
+    let site = Site::open().await;
+    site.start(USER).await;
+    let cookie = site.cookie();
+    for path in
+        ["/", "/sign-in", "/none", "/assets/app.js", "/assets/style.css", "/api/v1/sessions", "/load-balancer/status"]
+    {
+        let answer = site.visit(path, &cookie).await;
+        assert_protected(&answer);
+        let is_asset = path.starts_with("/assets/");
+        assert_eq!(answer.header("cache-control").contains("public"), is_asset, "{path}");
+        if answer.header("content-type").starts_with("text/html") {
+            for inline in ["<style", "style=", "onclick", "onload", "javascript:"] {
+                assert!(!answer.text.contains(inline), "{inline} in {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_status_page_is_for_this_machine_and_the_cluster() {
+    let site = Site::open().await;
+    let session = site.start("bob").await;
+    assert!(site.store.claim(session.id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(session.id, Epoch::FIRST, &Report::Started { pid: 48751 }).await.unwrap());
+    site.start("bob").await;
+    let page = "node1:8787 - 10.0.0.1  Load: 0.0063, 0.019, 0\n   48751 - bob\n\n";
+    for client in ["127.0.0.1:9", "[::1]:9", "10.0.0.1:9", "[::ffff:10.0.0.1]:9"] {
+        let answer = site.knock("/load-balancer/status", client, None).await;
+        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, page), "{client}");
+        assert!(answer.header("content-type").starts_with("text/plain"));
+    }
+    for client in ["10.0.0.2:9", "192.0.2.1:9", "[2001:db8::1]:9", "10.0.0.11:9"] {
+        assert_eq!(site.knock("/load-balancer/status", client, None).await.status, StatusCode::FORBIDDEN, "{client}");
+    }
+    for name in ["x-forwarded-for", "forwarded", "via", "x-real-ip", "x_forwarded_for"] {
+        let answer = site.knock("/load-balancer/status", "127.0.0.1:9", Some((name, "127.0.0.1"))).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}");
+    }
+    assert_eq!(site.visit("/load-balancer/status", &site.cookie()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn peers_are_known_by_their_mac_only() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let log = format!("/peer/v1/sessions/{id}/log?lines=3");
+    let peer = Some(("evenkeel-call", "peer"));
+    let answer = site.knock(&log, "10.0.0.2:9", peer).await;
+    assert_eq!((answer.status, answer.text), (StatusCode::OK, format!("{id}: 3 <lines>\n")));
+    let token = format!("Bearer {}", crate::web::fixture::TOKEN);
+    for other in [None, Some(("authorization", token.as_str())), Some(("cookie", site.cookie().as_str()))] {
+        assert_eq!(site.knock(&log, "127.0.0.1:9", other).await.status, StatusCode::FORBIDDEN);
+    }
+    let nudge = async |body: String| {
+        let request = Request::post("/peer/v1/nudge").header("evenkeel-call", "peer").body(body.into()).unwrap();
+        site.send(request).await.status()
+    };
+    assert_eq!(nudge(format!(r#"{{"session": "{id}"}}"#)).await, StatusCode::NO_CONTENT);
+    assert_eq!(nudge(r#"{"session": "00000000"}"#.to_owned()).await, StatusCode::NOT_FOUND);
+    assert_eq!(nudge("{".to_owned()).await, StatusCode::BAD_REQUEST);
+    assert_eq!(nudge(" ".repeat(1024 * 1024 + 1)).await, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn programs_and_people_are_told_apart_by_what_they_accept() {
+    for (accept, people) in [
+        ("text/html,application/xhtml+xml;q=0.9", true),
+        ("application/json, text/html;q=0.1", true),
+        ("*/*", false),
+        ("application/json", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        assert_eq!(super::wants_html(&headers), people, "{accept}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Kinds read from files: the builtin ones, a directory of more, and errors that say where.
+
+#![expect(clippy::unwrap_used, reason = "a failed test")]
+
+use std::{ffi::OsStr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use evenkeel::launcher::{
+    BasePath, Kind, Kinds,
+    kind::{KindErrors, Listen, Suspend},
+};
+use nix::sys::signal::Signal;
+
+const GOOD: &str = r#"name = "mine"
+title = "Mine"
+program = "my-program"
+arguments = ["--port={port}"]
+listen = "port"
+base-path = "stripped"
+suspend = "keeps"
+
+[ready]
+path = "/healthz"
+"#;
+
+fn errors(text: &str) -> String {
+    let error: KindErrors = Kind::parse(Path::new("/etc/kinds/mine.toml"), text).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn the_builtin_kinds_and_the_tests_own_are_good() {
+    let kinds = Kinds::load(None, OsStr::new("")).unwrap();
+    let names: Vec<_> = kinds.all().map(|kind| kind.name.as_str()).collect();
+    assert_eq!(names, ["jupyter-notebook", "jupyterlab"]);
+    for kind in kinds.all() {
+        assert_eq!((kind.listen, kind.base_path), (Listen::Unix, BasePath::Kept));
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kinds");
+    assert!(Kinds::load(Some(&directory), OsStr::new("")).unwrap().get("echo").is_some());
+}
+
+#[test]
+fn what_is_not_said_has_usual_values() {
+    let kind = Kind::parse(Path::new("mine.toml"), GOOD).unwrap();
+    assert_eq!((kind.listen, kind.base_path, kind.suspend), (Listen::Port, BasePath::Stripped, Suspend::Keeps));
+    assert_eq!((kind.stop.signal, kind.stop.grace), (Signal::SIGTERM, Duration::from_secs(10)));
+    assert_eq!((kind.ready.statuses, kind.ready.limit), (vec![200], Duration::from_secs(120)));
+}
+
+#[test]
+fn an_error_names_file_line_field_and_what_would_be_right() {
+    let cases = [
+        (GOOD.replace("title", "titel"), "mine.toml:2: titel: unknown field `titel`"),
+        (GOOD.replace("\"Mine\"", "7"), "mine.toml:2: title: invalid type: integer `7`, expected a string"),
+        (GOOD.replace("\"port\"", "\"tcp\""), "mine.toml:5: listen: unknown variant `tcp`, expected `unix` or `port`"),
+        (GOOD.replace("{port}", "{prot}"), "mine.toml:4: arguments: unknown variable {prot}; there are {id} {user}"),
+        (
+            GOOD.replace("{port}", "{port}{socket}"),
+            "mine.toml:4: arguments: there is no {socket} where listen = \"port\"",
+        ),
+        (GOOD.replace("={port}", ""), "mine.toml:5: listen: the program is not told where to listen: put {port}"),
+        (GOOD.replace("{port}", "{port}-{secret}"), "mine.toml:4: arguments: {secret} may stand in [environment]"),
+        (GOOD.replace("\"/healthz\"", "\"healthz\""), "mine.toml:10: ready.path: must start with / or {base_path}"),
+        (GOOD.replace("/healthz", "/{secret}"), "mine.toml:10: ready.path: {secret} may stand in"),
+        (GOOD.replace("\"mine\"", "\"../mine\""), "mine.toml:1: name: must be 1 to 64 characters of a-z"),
+        (GOOD.replace("my-program", "bin/my-program"), "mine.toml:3: program: must be a name to be looked for on PATH"),
+        (format!("{GOOD}statuses = [99]"), "mine.toml:11: ready.statuses: must be HTTP statuses"),
+        (format!("{GOOD}seconds = 999999"), "mine.toml:11: ready.seconds: must be at most 86400 seconds"),
+        (format!("{GOOD}[stop]\nsignal = \"TERM\""), "mine.toml:12: stop.signal: TERM is no signal; SIGTERM,"),
+        (format!("{GOOD}[headers]\n\"a b\" = \"\""), "mine.toml:12: headers.a b: is no name for a header"),
+        (format!("{GOOD}[headers]\na = \"\\u0007\""), "mine.toml:12: headers.a: must be printable ASCII"),
+        (format!("{GOOD}[environment]\n\"A=B\" = \"\""), "mine.toml:12: environment.A=B: is no name for an"),
+        (GOOD.replace("suspend = \"keeps\"\n", ""), "missing field `suspend`"),
+        (format!("{GOOD}seconds = \"1"), "mine.toml:11"),
+        (String::new(), "missing field `name`"),
+    ];
+    for (text, expected) in cases {
+        let shown = errors(&text);
+        assert!(shown.contains(expected), "expected {expected:?}, there is {shown:?}");
+        assert!(shown.starts_with("/etc/kinds/mine.toml"), "{shown}");
+    }
+}
+
+#[test]
+fn every_error_of_every_file_is_reported_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = GOOD.replace("{port}", "{prot}").replace("/healthz", "healthz");
+    std::fs::write(directory.path().join("a.toml"), bad).unwrap();
+    std::fs::write(directory.path().join("b.toml"), GOOD.replace("\"Mine\"", "\"\"")).unwrap();
+    std::fs::write(directory.path().join("c.toml"), "x".repeat(100_000)).unwrap();
+    std::fs::write(directory.path().join("d.toml"), b"\xff\xfe").unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "no kind").unwrap();
+    let shown = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap_err().to_string();
+    for expected in ["a.toml:4: arguments", "a.toml:10: ready.path", "b.toml:2: title", "c.toml: is longer", "d.toml: "]
+    {
+        assert!(shown.contains(expected), "{expected} is not in\n{shown}");
+    }
+    assert!(!shown.contains("notes.txt"), "{shown}");
+}
+
+#[test]
+fn a_directory_adds_kinds_and_overrides_builtin_ones_but_not_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lab.toml"), GOOD.replace("\"mine\"", "\"jupyterlab\"")).unwrap();
+    std::fs::write(directory.path().join("mine.toml"), GOOD).unwrap();
+    let kinds = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap();
+    assert_eq!(kinds.get("jupyterlab").unwrap().title, "Mine");
+    assert_eq!(kinds.all().count(), 3);
+
+    std::fs::write(directory.path().join("mine2.toml"), GOOD).unwrap();
+    let shown = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap_err().to_string();
+    assert!(shown.contains("mine2.toml: name: ") && shown.contains("mine.toml already describes"), "{shown}");
+    assert!(Kinds::load(Some(Path::new("/no/such/directory")), OsStr::new("")).is_ok());
+}
+
+#[test]
+fn a_kind_is_offered_where_its_program_can_be_executed() {
+    let (config, bin, extra) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(config.path().join("mine.toml"), GOOD).unwrap();
+    let search = format!("search = [\"{}\"]\nname = \"extra\"", extra.path().display());
+    std::fs::write(config.path().join("extra.toml"), GOOD.replace("name = \"mine\"", &search)).unwrap();
+    let kinds = Kinds::load(Some(config.path()), bin.path().as_os_str()).unwrap();
+    let offered = || kinds.offered().iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
+    assert!(offered().is_empty());
+    for (directory, expected) in [(&extra, vec!["extra"]), (&bin, vec!["extra", "mine"])] {
+        let program = directory.path().join("my-program");
+        std::fs::write(&program, "").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_ne!(offered(), expected, "it cannot be executed yet");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(offered(), expected);
+    }
+}

@@ -1,0 +1,140 @@
+//! The supervisor's socket, spoken to by hand; what a supervisor costs.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use evenkeel::{
+    domain::Epoch,
+    launcher::{Exit, Launcher},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Ground, id, stop};
+
+struct Talk(BufReader<UnixStream>);
+
+impl Talk {
+    fn with(ground: &Ground) -> Self {
+        let stream = UnixStream::connect(ground.session().join("control.sock")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Value {
+        let _ = self.0.get_mut().write_all(bytes);
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_answered_with_an_error_and_hurts_nothing() {
+    let ground = Ground::new();
+    let launcher = ground.launcher();
+    let running = launcher.start(&ground.script("exec sleep 1061")).await.unwrap();
+    let mut talk = Talk::with(&ground);
+    let deep = [vec![b'['; 4000], vec![b'\n']].concat();
+    let nested = [br#"{"call":"stop","x":"#.to_vec(), vec![b'['; 3000], vec![b'\n']].concat();
+    let garbage: [&[u8]; 9] = [
+        b"\n",
+        b"hello\n",
+        b"\xff\xfe\0\n",
+        b"{}\n",
+        b"{\"call\":7}\n",
+        b"{\"call\":\"signal\"}\n",
+        b"{\"call\":\"signal\",\"signal\":4711}\n",
+        &deep,
+        &nested,
+    ];
+    for line in garbage {
+        assert!(talk.say(line)["error"].is_string(), "{}", String::from_utf8_lossy(line));
+    }
+    let error = talk.say(b"{\"call\":\"from-the-future\",\"more\":1}\n");
+    assert!(error["error"].as_str().unwrap().contains("protocol 1"), "{error}");
+
+    let hello = talk.say(b"{\"call\":\"hello\",\"version\":7,\"who\":\"a newer daemon\"}\n");
+    assert_eq!(hello["protocol"], 1);
+    assert_eq!(hello["session"], "abcdefgh");
+    assert_eq!(hello["epoch"], 1);
+    assert_eq!(hello["program"]["pid"], running.pid);
+    assert_eq!(talk.say(b"{\"call\":\"status\"}\n")["exit"], Value::Null);
+
+    // A line without an end is cut off, and its connection with it.
+    let answer = talk.say(&vec![b'x'; 100_000]);
+    assert!(answer["error"].as_str().unwrap().contains("4096"), "{answer}");
+    // Connections that stay open do not keep others out once they are closed.
+    for _ in 0..5 {
+        let mut idle: Vec<Talk> = (0..30).map(|_| Talk::with(&ground)).collect();
+        assert!(idle.iter_mut().any(|talk| talk.say(b"{\"call\":\"hello\"}\n")["error"].is_string()));
+    }
+    crate::support::until("a connection is free", || {
+        Talk::with(&ground).say(b"{\"call\":\"hello\"}\n")["protocol"] == 1
+    })
+    .await;
+
+    // Two wait for the end, one hangs up; the other is told.
+    let mut waiting = Talk::with(&ground);
+    waiting.0.get_mut().write_all(b"{\"call\":\"wait\"}\n").unwrap();
+    let mut gone = Talk::with(&ground);
+    gone.0.get_mut().write_all(b"{\"call\":\"wait\"}\n").unwrap();
+    drop(gone);
+    let mut talk = Talk::with(&ground);
+    assert_eq!(talk.say(b"{\"call\":\"stop\",\"signal\":9}\n"), json!({}));
+    let end = waiting.say(b"");
+    assert_eq!(end["exit"]["signal"], 9, "{end}");
+    let mut rest = Vec::new();
+    waiting.0.read_to_end(&mut rest).unwrap();
+    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Signal(9));
+}
+
+#[tokio::test]
+async fn a_supervisor_is_small_and_holds_nothing_of_the_daemons() {
+    let ground = Ground::new();
+    let launcher = ground.launcher();
+    let launch = ground.script("exec sleep 1071");
+    launcher.start(&launch).await.unwrap();
+    // On a node the daemon at least runs the same executable, and shares its pages; here another supervisor does.
+    let other = evenkeel::launcher::Launch { id: "00000001".parse().unwrap(), ..launch };
+    launcher.start(&other).await.unwrap();
+    launcher.signal(id(), Epoch::FIRST, nix::sys::signal::Signal::SIGCONT).await.unwrap();
+    let pid = ground.supervisor();
+    let process = procfs::process::Process::new(pid).unwrap();
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap();
+    println!("PSS of the supervisor: {kibibytes} KiB");
+    assert!(kibibytes <= 5 * 1024, "{kibibytes} KiB");
+
+    let stat = process.stat().unwrap();
+    assert_eq!(stat.session, pid, "a session of its own");
+    assert_eq!(process.cwd().unwrap(), std::path::Path::new("/"));
+    let mut files = 0;
+    for descriptor in process.fd().unwrap() {
+        if let procfs::process::FDTarget::Path(path) = descriptor.unwrap().target {
+            assert!(path == std::path::Path::new("/dev/null") || path == ground.log(), "{}", path.display());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 4, "standard input, output, error; the log");
+    launcher.stop(other.id, other.epoch).await.unwrap();
+    stop(&ground, &launcher, Epoch::FIRST).await;
+}
+
+#[test]
+fn started_by_hand_it_says_that_it_should_not_be() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel")).arg("supervisor").output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("started by the daemon"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["supervisor", "/nonexistent"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["broken"]["context"].as_str().unwrap().contains("order"), "{report}");
+}
