@@ -1,5 +1,7 @@
 //! What the kind `echo` does, for the tests of what lies between.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -20,13 +22,21 @@ pub struct Seen {
     pub target: String,
     /// Everything that the program said of it.
     pub text: String,
-    headers: Vec<(String, String)>,
+    headers: BTreeMap<String, Vec<String>>,
 }
 
 impl Seen {
-    /// The values of a header.
-    pub fn header(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str()).collect()
+    /// The values of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> &[String] {
+        self.headers.get(name).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Has the program describe the request that it gets: a `GET` with that query and those headers.
+pub async fn describe(client: &Client, session: &Session, query: &str, headers: &[(&str, &str)]) -> Result<Seen> {
+    let reply = client.get_with(&session.path(&format!("headers?{query}")), headers).await?.success()?;
+    let value: Value = reply.json()?;
+    let named: BTreeMap<String, Vec<String>> = serde_json::from_value(value["headers"].clone())?;
+    let text = |field: &str| value[field].as_str().map(str::to_owned).with_context(|| format!("no {field}"));
+    Ok(Seen { method: text("method")?, target: text("target")?, text: reply.text(), headers: named })
 }

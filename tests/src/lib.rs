@@ -8,6 +8,7 @@ pub mod api;
 pub mod binaries;
 pub mod client;
 pub mod cluster;
+pub mod echo;
 pub mod kernel;
 pub mod layout;
 pub mod node;

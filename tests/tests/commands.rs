@@ -46,7 +46,8 @@ async fn a_command_that_fails_says_so_in_one_line_and_its_status() -> Result<()>
     let cluster = Cluster::start(1).await?;
     let data = cluster.nodes()[0].files.data.clone();
     let nowhere = cluster.root().join("nowhere");
-    for (arguments, data) in [(&["why", "00000000"][..], &data), (&["sessions"], &nowhere), (&["list-nodes"], &nowhere)] {
+    for (arguments, data) in [(&["why", "00000000"][..], &data), (&["sessions"], &nowhere), (&["list-nodes"], &nowhere)]
+    {
         let output = cluster.command(arguments)?.arg("--data-dir").arg(data).output()?;
         assert!(!output.status.success(), "{arguments:?}");
         let message = String::from_utf8(output.stderr)?;

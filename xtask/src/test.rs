@@ -4,7 +4,6 @@
 //! so that the runner's own summary ends the output.
 
 use std::{
-    env,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -79,10 +78,6 @@ fn run_tests(arguments: &[String]) -> Result<()> {
         workspace::cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])
     };
     cargo.args(arguments);
-    // Where nothing says otherwise, a test that fails tells where.
-    if env::var_os("RUST_BACKTRACE").is_none() {
-        cargo.env("RUST_BACKTRACE", "1");
-    }
     command::shown(cargo)
 }
 

@@ -36,7 +36,10 @@ async fn stopping_ends_descendants_in_sessions_of_their_own_too() {
     // A child, two in a session of their own whose parent is gone, and one without the session's environment.
     let unmarked = format!("1004.{}", std::process::id());
     let script = format!(
-        "sleep 1001 & setsid sh -c 'sleep 1002 & sleep 1003 & exit 0' & (env -i setsid sleep {unmarked} &) wait; sleep 1005"
+        "sleep 1001 &
+        setsid sh -c 'sleep 1002 & sleep 1003 & exit 0' &
+        (env -i setsid sleep {unmarked} &)
+        wait; sleep 1005"
     );
     launcher.start(&ground.script(&script)).await.unwrap();
     family_is_complete(&ground).await;

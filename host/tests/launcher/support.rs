@@ -59,7 +59,8 @@ impl Ground {
     }
 
     pub(crate) fn session(&self) -> PathBuf {
-        self.runtime().canonicalize().unwrap().join(id().as_str())
+        let runtime = self.runtime();
+        runtime.canonicalize().unwrap_or(runtime).join(id().as_str())
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -160,7 +161,13 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        if std::thread::panicking() || !self.runtime().exists() {
+        if self.owned.is_none() {
+            return;
+        }
+        if std::thread::panicking() {
+            for stat in self.processes() {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(stat.pid), nix::sys::signal::Signal::SIGKILL);
+            }
             return;
         }
         let mut left = String::new();

@@ -16,6 +16,9 @@ const LONGEST: usize = 500;
 /// How a file's module doc gives the reason why it is longer.
 const REASON: &str = "//! Length: ";
 
+/// How a module takes its doc from a file.
+const DOCUMENT: &str = "#![doc = include_str!(";
+
 /// Checks the whole project.
 pub(super) fn check(root: &Path) -> Result<()> {
     let mut problems = Vec::new();
@@ -34,8 +37,11 @@ pub(super) fn check(root: &Path) -> Result<()> {
 }
 
 fn documentation(text: &str) -> Option<String> {
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!"));
-    let said = first.is_some_and(|line| line.strip_prefix("//!").is_some_and(|words| !words.trim().is_empty()));
+    let is_attribute = |line: &str| line.starts_with("#!") && !line.starts_with(DOCUMENT);
+    let first = text.lines().find(|line| !line.trim().is_empty() && !is_attribute(line));
+    let said = first.is_some_and(|line| {
+        line.starts_with(DOCUMENT) || line.strip_prefix("//!").is_some_and(|words| !words.trim().is_empty())
+    });
     (!said).then(|| "no module doc: begin the file with `//!` and what it is".to_owned())
 }
 
@@ -54,6 +60,7 @@ mod tests {
     fn a_module_says_what_it_is() {
         assert_eq!(documentation("//! Nodes.\nfn f() {}\n"), None);
         assert_eq!(documentation("#![no_std]\n//! Nodes.\n"), None);
+        assert_eq!(documentation("#![doc = include_str!(\"../README.md\")]\nfn f() {}\n"), None);
         for text in ["", "fn f() {}\n//! Late.\n", "//!\nfn f() {}\n", "/// Of the function.\nfn f() {}\n"] {
             assert!(documentation(text).is_some(), "{text:?}");
         }
