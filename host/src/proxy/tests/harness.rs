@@ -27,7 +27,7 @@ use crate::{
     config::ClusterKey,
     domain::{Clock, Entropy, Epoch, NodeId, SessionId, State},
     launcher::{Exit, Launch, LaunchError, Launcher, Running, Upstream},
-    proxy::{Drain, Limits, Parts, Proxy, Routes, is_hop},
+    proxy::{Drain, Limits, Parts, Proxy, Routes},
     store::{Route, StoreError},
     wire::{hop, names::HOP, seal::Seal},
 };
@@ -155,7 +155,7 @@ pub(super) struct Node {
     pub(super) known: Arc<Known>,
     pub(super) programs: Arc<Programs>,
     pub(super) drain: Drain,
-    /// Whom every request but a hop is taken for.
+    /// Whose cookie every request carries, a hop too.
     pub(super) signed_in: Arc<Mutex<Option<String>>>,
     /// Another node's, for hops that the test makes itself.
     peer: Seal,
@@ -198,7 +198,7 @@ impl Node {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (proxy, signed_in) = (Arc::clone(&proxy), Arc::clone(&signed_in));
                     async move {
-                        let user = signed_in.lock().expect("lock").clone().filter(|_| !is_hop(request.headers()));
+                        let user = signed_in.lock().expect("lock").clone();
                         Ok::<_, Infallible>(proxy.serve(request, client, user.as_deref()).await)
                     }
                 });
