@@ -1,15 +1,22 @@
 //! Policies: which node the next session goes to.
 //!
 //! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
-//! components behind a fence; nothing else in the program names wasmtime.
+//! components behind a fence; nothing else in the program names wasmtime. [`fallback`] is what placement asks: it stands in
+//! for a balancer that fails.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 pub mod builtin;
+pub mod check;
 pub mod columns;
+pub mod fallback;
+#[cfg(test)]
+mod plugin_cases;
+pub mod text;
 pub mod wasm;
 
 pub use columns::Columns;
+pub use fallback::{Decided, Fallback};
 
 /// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
 pub trait Balancer: Send + Sync + Debug {

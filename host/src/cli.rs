@@ -1,1 +1,191 @@
 //! The commands.
+//!
+//! Errors are `anyhow` here and nowhere else in the library: a command prints the chain in one line and exits non-zero,
+//! with 78 (`EX_CONFIG`) where the configuration is wrong.
+
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{self, Config, Flags, Severity},
+    domain::{NodeId, SessionId},
+};
+
+mod client;
+mod lifecycle;
+mod nodes;
+mod output;
+mod serve;
+mod sessions;
+mod sign_in_link;
+mod system;
+mod why;
+
+/// One address behind which a cluster's machines run people's sessions.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run this machine's daemon.
+    Serve(ServeArguments),
+    /// List the nodes of the cluster.
+    ListNodes(ListArguments),
+    /// List sessions, newest first.
+    Sessions(ListArguments),
+    /// Tell why a session runs where it does.
+    Why(WhyArguments),
+    /// Let a node take no new sessions; those that run go on.
+    Cordon(NodeArguments),
+    /// Let a cordoned node take sessions again.
+    Uncordon(NodeArguments),
+    /// Remove an offline node that will not return.
+    DeleteNode(NodeArguments),
+    /// Print a link that signs a browser in, once.
+    SignInLink(LocationArguments),
+}
+
+/// Where the daemon keeps its files.
+#[derive(Debug, Args)]
+struct LocationArguments {
+    /// Directory of the configuration files [default: /etc/evenkeel, where it exists]
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Directory of the daemon's own data [default: /var/lib/evenkeel as root, else ~/.local/share/evenkeel]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    #[command(flatten)]
+    location: LocationArguments,
+    /// Address to listen on [default: 127.0.0.1 without configuration files, 0.0.0.0 with them]
+    #[arg(long, value_name = "ADDRESS")]
+    www_address: Option<IpAddr>,
+    /// Port to listen on; 0 takes a free one [default: 8787]
+    #[arg(long, value_name = "PORT")]
+    www_port: Option<u16>,
+    /// This node's name in the cluster [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    location: LocationArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct NodeArguments {
+    /// The node's id, as `list-nodes` prints it
+    node: NodeId,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Args)]
+struct WhyArguments {
+    /// The session's id
+    session: SessionId,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+/// Why a command failed.
+enum Failure {
+    /// The configuration is wrong, and has been told so.
+    Configuration,
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration) => ExitCode::from(EXIT_CONFIGURATION),
+        Err(Failure::Other(error)) => {
+            eprintln!("evenkeel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(arguments) => {
+            let flags = Flags {
+                config_dir: arguments.location.config_dir,
+                data_dir: arguments.location.data_dir,
+                www_address: arguments.www_address,
+                www_port: arguments.www_port,
+                node_name: arguments.node_name,
+            };
+            let config = configuration(&flags, true)?;
+            Ok(serve::run(config)?)
+        }
+        Command::ListNodes(arguments) => {
+            ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
+        }
+        Command::Sessions(arguments) => {
+            ask(&arguments.location, async |daemon| sessions::list(&daemon, arguments.json).await)
+        }
+        Command::Why(WhyArguments { session, output }) => {
+            ask(&output.location, async |daemon| why::print(&daemon, session, output.json).await)
+        }
+        Command::Cordon(NodeArguments { node, output }) => {
+            ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Cordon, output.json).await)
+        }
+        Command::Uncordon(NodeArguments { node, output }) => ask(&output.location, async |daemon| {
+            nodes::change(&daemon, node, nodes::Change::Uncordon, output.json).await
+        }),
+        Command::DeleteNode(NodeArguments { node, output }) => {
+            ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
+        }
+        Command::SignInLink(location) => ask(&location, async |daemon| sign_in_link::print(&daemon).await),
+    }
+}
+
+/// The effective configuration. Errors are all printed; warnings where `warn` says so: they are the daemon's to tell.
+fn configuration(flags: &Flags, warn: bool) -> Result<Config, Failure> {
+    let (config, problems) = config::load(flags, &system::surroundings());
+    for problem in &problems {
+        match problem.severity {
+            Severity::Error => eprintln!("evenkeel: {problem}"),
+            Severity::Warning if warn => eprintln!("evenkeel: warning: {problem}"),
+            Severity::Warning => {}
+        }
+    }
+    config.ok_or(Failure::Configuration)
+}
+
+/// Runs a command that asks the daemon of this machine.
+fn ask(
+    location: &LocationArguments,
+    command: impl AsyncFnOnce(client::Daemon) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
+    let flags =
+        Flags { config_dir: location.config_dir.clone(), data_dir: location.data_dir.clone(), ..Flags::default() };
+    let config = configuration(&flags, false)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async { command(client::Daemon::find(&config.data_dir)?).await })?)
+}

@@ -1,29 +1,41 @@
 //! The files read at start, and the cluster key.
+//!
+//! Every setting has a name in one of the legacy files; a flag on the command line goes before the file, and the file
+//! before the default. All problems are found in one pass. ARCHITECTURE.md lists the files, README.md the names.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
+pub mod data_dir;
+pub mod file;
 pub mod key;
+pub mod load;
+pub mod problem;
+pub mod reader;
+pub mod surroundings;
 
 pub use key::ClusterKey;
+pub use load::{Flags, load};
+pub use problem::{Problem, Severity};
+pub use surroundings::Surroundings;
 
 /// The effective configuration of one daemon.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The directory the files were read from; none where there is no configuration.
     pub config_dir: Option<PathBuf>,
     /// This daemon's own: token, node id, logs of sessions.
     pub data_dir: PathBuf,
-    /// Sockets and state of running sessions: short, and only the daemon can enter.
+    /// `server-data-dir`: sockets and state of running sessions. Short, and only the daemon can enter.
     pub runtime_dir: PathBuf,
-    /// `www-address`.
+    /// `www-address`: where the daemon listens.
     pub www_address: IpAddr,
     /// `www-port`; 0 takes a free one.
     pub www_port: u16,
-    /// `www-host-name`: this node's own `host:port`; `None`: worked out from the address and port bound.
+    /// `www-host-name`: this node's own `host` or `host:port`; else worked out from what is bound.
     pub www_host_name: Option<String>,
     /// `node-name`, else the host name.
     pub node_name: String,
-    /// Where the SQLite store lies: `directory` in `database.conf`.
+    /// `directory` in `database.conf`: where the SQLite store lies.
     pub database_directory: PathBuf,
     /// `secure-cookie-key-file`, else beside the store.
     pub key_file: PathBuf,
@@ -31,9 +43,9 @@ pub struct Config {
     pub auth_timeout: Duration,
     /// `node-weight`; 100 is normal.
     pub weight: u32,
-    /// `node-capacity`.
+    /// `node-capacity`: the most sessions the node takes.
     pub capacity: Option<u32>,
-    /// `node-label-KEY = VALUE`.
+    /// `node-label-KEY`.
     pub labels: BTreeMap<String, String>,
     /// `load-average-file`: the kernel's, or one of the same format.
     pub load_average_file: PathBuf,
@@ -45,8 +57,10 @@ pub struct Config {
     pub balancer: String,
     /// `balancer-timeout-ms`: the deadline of a decision.
     pub balancer_timeout: Duration,
-    /// Section `[balancer NAME]` of `load-balancer`, for each name.
+    /// `balancer-fallback`: asked where `balancer` cannot decide; none refuses the session instead.
+    pub balancer_fallback: Option<String>,
+    /// Sections `[balancer NAME]` of `load-balancer`, by NAME.
     pub balancer_settings: BTreeMap<String, BTreeMap<String, String>>,
-    /// Directories of kinds beside the builtin ones: `<config-dir>/kinds`.
+    /// `<config-dir>/kinds`: kinds beside the builtin ones.
     pub kinds_dir: Option<PathBuf>,
 }

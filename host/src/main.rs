@@ -1,12 +1,12 @@
-//! Evenkeel.
+//! The program `evenkeel`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A supervisor stays small and knows nothing of the daemon's command line.
     let mut arguments = std::env::args_os().skip(1);
-    // Before anything else: a supervisor stays small.
-    if arguments.next().is_some_and(|word| word == "supervisor") {
+    if arguments.next().is_some_and(|first| first == "supervisor") {
         return evenkeel::launcher::supervisor::main(arguments);
     }
-    ExitCode::SUCCESS
+    evenkeel::cli::main()
 }

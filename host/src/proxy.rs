@@ -1,28 +1,246 @@
-//! The browser's traffic to a session, `/s/<id>/…`: HTTP and upgrades, here or by one hop to the session's node.
+//! The browser's traffic to a session, `/s/<id>/…`: HTTP and web sockets, here or by one hop to the session's node.
+//!
+//! The way of a request: its target ([`target`]), who asks ([`caller`]), from which site ([`origin`]), where the session
+//! is ([`Routes`]), then to its program or to its node ([`forward`]). What may pass in which direction is in
+//! [`headers`], [`cookies`] and [`answer`]; every answer of the proxy's own is a [`refusal`].
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::combinators::BoxBody;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
+use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::body::Incoming;
+
+use crate::{
+    config::ClusterKey,
+    domain::{Clock, Entropy, NodeId, SessionId, State},
+    launcher::Launcher,
+    sessions::Mirror,
+    store::{Route, StoreError},
+    wire::{
+        client::{ListenerUid, pool::Pool},
+        hop,
+        names::HOP,
+        seal::Seal,
+    },
+};
+
+pub mod answer;
+pub mod caller;
+pub mod cookies;
+pub mod forward;
+pub mod headers;
+pub mod origin;
+pub mod refusal;
+pub mod target;
+pub mod upgrade;
+
+pub use upgrade::Drain;
+
+use caller::Caller;
+use forward::Outbound;
+use refusal::Refusal;
+use target::Target;
 
 /// What the proxy answers with: streamed, never gathered.
 pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
 
+/// Where sessions are.
+#[async_trait]
+pub trait Routes: Send + Sync {
+    /// From memory.
+    fn route(&self, id: SessionId) -> Option<Route>;
+
+    /// From the store. It bounds the reads itself: the proxy asks for every session that memory does not have.
+    async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError>;
+}
+
+#[async_trait]
+impl Routes for Mirror {
+    fn route(&self, id: SessionId) -> Option<Route> {
+        self.route(id)
+    }
+
+    async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError> {
+        self.refresh(id).await
+    }
+}
+
+/// How long the proxy waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the head of the answer to a request without a body. One with a body may take its time to be sent; it ends
+    /// with the browser's connection.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(300) }
+    }
+}
+
+/// What a proxy is made of.
+pub struct Parts {
+    /// This node.
+    pub node: NodeId,
+    /// Its name: hops are addressed to it.
+    pub name: String,
+    /// Whether this server itself speaks TLS to browsers.
+    pub secure: bool,
+    /// Where sessions are: the mirror.
+    pub routes: Arc<dyn Routes>,
+    /// Where the programs of this node are.
+    pub launcher: Arc<dyn Launcher>,
+    /// Whose the listener on a loopback port is.
+    pub listener_uid: ListenerUid,
+    /// What the keys of hops are derived from.
+    pub key: ClusterKey,
+    /// The store's clock.
+    pub clock: Arc<dyn Clock>,
+    /// For the nonces of hops.
+    pub entropy: Arc<dyn Entropy>,
+    /// How long to wait.
+    pub limits: Limits,
+    /// What open web sockets take part in.
+    pub drain: Drain,
+}
+
 /// The proxy of one node.
-#[derive(Debug)]
-pub struct Proxy {}
+pub struct Proxy {
+    node: NodeId,
+    secure: bool,
+    routes: Arc<dyn Routes>,
+    launcher: Arc<dyn Launcher>,
+    listener_uid: ListenerUid,
+    seal: Seal,
+    limits: Limits,
+    drain: Drain,
+    pool: Pool,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// Whether a request says that a peer forwarded it, so that the proxy judges it by its MAC: nobody is to be sent to
+/// sign in for it.
+pub fn is_hop(headers: &HeaderMap) -> bool {
+    headers.contains_key(HOP)
+}
 
 impl Proxy {
+    /// The proxy of a node.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            node: parts.node,
+            secure: parts.secure,
+            routes: parts.routes,
+            launcher: parts.launcher,
+            listener_uid: parts.listener_uid,
+            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.key, parts.clock, parts.entropy),
+            limits: parts.limits,
+            drain: parts.drain,
+            pool: Pool::default(),
+        }
+    }
+
     /// Passes one request on. `user` is who is signed in by cookie or token, as `web` found out; a request that carries a
     /// peer's hop headers is judged by their MAC instead.
     pub async fn serve(
         &self,
-        _request: Request<Incoming>,
-        _client: SocketAddr,
-        _user: Option<&str>,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        user: Option<&str>,
     ) -> Response<ProxyBody> {
-        todo!()
+        let page = refusal::wants_page(request.method(), request.headers());
+        self.pass(request, client, user).await.unwrap_or_else(|refusal| refusal.answer(page))
+    }
+
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        user: Option<&str>,
+    ) -> Result<Response<ProxyBody>, Refusal> {
+        let caller = self.caller(&request, client, user)?;
+        let upgrade = upgrade::asks(&request)?;
+        let target = Target::read(request.uri())?;
+        origin::host(request.headers())?;
+        origin::check(request.method(), request.headers(), upgrade, caller.browser.secure)?;
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::Method);
+        }
+        if caller.hop.as_ref().is_some_and(|hop| hop.session != target.id) {
+            return Err(Refusal::Peer);
+        }
+        let mut route = self.find(target.id, &caller).await?;
+        if let Some(location) = target.with_slash() {
+            return Ok(redirect(&location));
+        }
+        let mut outbound = Outbound::new(request, target, caller, upgrade);
+        for last in [false, true] {
+            if let Some(answer) = self.forward(&mut outbound, &route).await? {
+                return Ok(answer);
+            }
+            // Not there, or no longer: the routes are read again, once.
+            if last || !outbound.can_repeat() {
+                break;
+            }
+            route = self.reread(&outbound.target, &outbound.caller).await?;
+        }
+        Err(Refusal::Moving)
+    }
+
+    /// Where the caller's session is, from memory where memory says that it is active.
+    async fn find(&self, id: SessionId, caller: &Caller) -> Result<Route, Refusal> {
+        match self.routes.route(id) {
+            Some(route) if route.user == caller.user && route.state == State::Active => Ok(route),
+            // Also where it is another user's: the time an answer takes must not tell that it exists.
+            known => self.judge(id, caller, known).await,
+        }
+    }
+
+    async fn reread(&self, target: &Target, caller: &Caller) -> Result<Route, Refusal> {
+        self.judge(target.id, caller, self.routes.route(target.id)).await
+    }
+
+    /// Where the caller's session is, from the store; from memory while the store does not answer.
+    async fn judge(&self, id: SessionId, caller: &Caller, known: Option<Route>) -> Result<Route, Refusal> {
+        let own = |route: &Route| route.user == caller.user;
+        let route = match self.routes.refresh(id).await {
+            Ok(fresh) => fresh.filter(own).ok_or(Refusal::NotFound),
+            Err(_) => known.filter(own).ok_or(Refusal::Registry),
+        };
+        let route = match route {
+            // The peer has read otherwise: it is to read again, and will find out for itself.
+            Err(Refusal::NotFound) if caller.hop.is_some() => return Err(Refusal::Misdirected),
+            route => route?,
+        };
+        match route.state {
+            State::Active => Ok(route),
+            State::Starting => Err(Refusal::Starting),
+            State::Suspended => Err(Refusal::Suspended),
+            State::Ended => Err(Refusal::Ended),
+            State::Failed => Err(Refusal::Failed),
+            State::Lost => Err(Refusal::Lost),
+        }
     }
 }
+
+fn redirect(location: &str) -> Response<ProxyBody> {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -254,6 +254,9 @@ impl Sessions {
             self.mirror.remove(id, session.epoch);
             return Ok(session);
         }
+        if session.node == self.owner.node {
+            return Ok(session);
+        }
         let nodes = self.store.nodes().await?;
         let offline = nodes.iter().any(|node| node.id == session.node && node.status == NodeStatus::Offline);
         if offline {

@@ -143,7 +143,8 @@ pub struct Registration {
 pub struct Heartbeat {
     /// The store's time.
     pub now: Timestamp,
-    /// The node's own sessions that want something of it: reservations to claim, sessions to stop.
+    /// The node's own sessions that want something of it: reservations to claim, sessions to stop; and, at the first
+    /// heartbeat after it was offline, those that became `lost` meanwhile, for it to report on them.
     pub pending: Vec<Session>,
 }
 

@@ -1,5 +1,9 @@
-//! Outbound HTTP over TCP and Unix sockets, and the MAC of peer calls.
+//! Outbound HTTP over TCP and Unix sockets, and the MACs of what nodes send each other.
 
 pub mod client;
+pub mod hop;
 pub mod mac;
+pub mod names;
 pub mod peer;
+pub mod replays;
+pub mod seal;

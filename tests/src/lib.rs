@@ -1,1 +1,21 @@
-//! Whole-system tests.
+//! A harness that runs whole clusters: the real program, real processes, one directory each.
+//!
+//! A [`Cluster`] is started, asked through a [`Client`] of any of its nodes, and taken down when it goes out of scope;
+//! then nothing of it may be left running, or the test fails. What a test waits for, it waits for with [`wait::until`]:
+//! a condition and a deadline, never a pause. `cargo xtask demo` is built from the same pieces.
+
+pub mod api;
+pub mod binaries;
+pub mod client;
+pub mod cluster;
+pub mod kernel;
+pub mod layout;
+pub mod node;
+pub mod processes;
+pub mod status;
+pub mod wait;
+
+pub use api::Session;
+pub use client::Client;
+pub use cluster::{Builder, Cluster};
+pub use node::Node;

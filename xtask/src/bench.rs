@@ -1,10 +1,78 @@
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: measurements, as docs/benchmarks.md shows them.
+
+use std::{
+    env,
+    ffi::OsString,
+    process::{Command, ExitStatus},
+};
+
+use anyhow::{Context, bail};
 
 /// What it takes.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// The time of a decision: each builtin balancer as WebAssembly, run natively, and a shell script.
+    Placement(Placement),
+}
+
+#[derive(clap::Args)]
+struct Placement {
+    /// The numbers of nodes.
+    #[arg(long, value_delimiter = ',', default_value = "3,100,1000,10000")]
+    nodes: Vec<u32>,
+    /// Decisions measured a row, those of the script a tenth of them.
+    #[arg(long, default_value_t = 5_000)]
+    iterations: u32,
+    /// Fail where a target is missed.
+    #[arg(long)]
+    assert: bool,
+}
 
 /// Runs it.
-pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
-    todo!()
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match &arguments.what {
+        What::Placement(placement) => measure("placement", &placement.arguments()),
+    }
+}
+
+impl Placement {
+    /// What the benchmark is called with.
+    fn arguments(&self) -> Vec<String> {
+        let nodes: Vec<String> = self.nodes.iter().map(u32::to_string).collect();
+        let mut arguments =
+            vec!["--nodes".to_owned(), nodes.join(","), "--iterations".to_owned(), self.iterations.to_string()];
+        if self.assert {
+            arguments.push("--assert".to_owned());
+        }
+        arguments
+    }
+}
+
+/// Builds a benchmark of the host, optimised, and runs it.
+fn measure(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let command = |last: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.args(["bench", "--package", "evenkeel", "--bench", name]).args(last);
+        command
+    };
+    eprintln!("building the optimised benchmark `{name}`: some minutes the first time");
+    succeed(command(&["--no-run"]), "it cannot be built")?;
+    let mut run = command(&["--"]);
+    run.args(arguments);
+    succeed(run, "it failed, or missed a target")
+}
+
+fn succeed(mut command: Command, problem: &str) -> anyhow::Result<()> {
+    let status: ExitStatus = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    if !status.success() {
+        bail!("{command:?}: {problem} ({status})");
+    }
+    Ok(())
 }

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod command;
 mod demo;
+mod interrupt;
 mod plugins;
 mod setup;
 mod test;
+mod workspace;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own commands")]

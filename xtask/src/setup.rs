@@ -1,10 +1,154 @@
-//! `cargo xtask setup`.
+//! `cargo xtask setup`: what the demo and the tests need and a fresh machine lacks.
+//!
+//! It says first what is missing and where it will go. Where it may not install, it names the line to run.
+
+use std::{
+    io::{IsTerminal as _, Write as _, stderr, stdin},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+use crate::workspace;
+
+mod debian;
+mod jupyter;
+
+pub(crate) use jupyter::programs as jupyter_programs;
 
 /// What it takes.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// What is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// JupyterLab and Jupyter Notebook.
+    pub(crate) jupyter: bool,
+    /// A compiler for Wasm.
+    pub(crate) wasm: bool,
+}
+
+impl Needs {
+    /// What the tests need.
+    pub(crate) const ALL: Self = Self { jupyter: true, wasm: true };
+}
+
+/// What is missing.
+#[derive(Debug, Default)]
+struct Missing {
+    packages: Vec<&'static str>,
+    jupyter: Option<PathBuf>,
+}
 
 /// Runs it.
-pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
-    todo!()
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    provide(Needs::ALL, arguments.yes)?;
+    eprintln!("Everything that the demo and the tests need is there.");
+    Ok(())
+}
+
+/// Installs what is needed and missing. Quick where nothing is.
+pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
+    let missing = Missing::of(needs)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("Missing, and to be installed:");
+    if !missing.packages.is_empty() {
+        eprintln!("  Debian packages: {}", missing.packages.join(" "));
+    }
+    if let Some(directory) = &missing.jupyter {
+        let packages = jupyter::REQUIREMENTS.join(" ");
+        eprintln!("  Python packages: {packages} (about 260 MB) in {}", directory.display());
+    }
+    if !missing.packages.is_empty() && !debian::may_install() {
+        bail!("this program may not install packages here; {}", missing.advice());
+    }
+    if !yes && stdin().is_terminal() && stderr().is_terminal() && !agreed()? {
+        bail!("nothing was installed");
+    }
+    if !missing.packages.is_empty() {
+        debian::install(&missing.packages)?;
+    }
+    if let Some(directory) = &missing.jupyter {
+        jupyter::install(directory)?;
+    }
+    Ok(())
+}
+
+fn agreed() -> Result<bool> {
+    eprint!("Install? [Y/n] ");
+    stderr().flush()?;
+    let mut answer = String::new();
+    let length = stdin().read_line(&mut answer)?;
+    Ok(length > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+impl Missing {
+    fn of(needs: Needs) -> Result<Self> {
+        let mut missing = Self::default();
+        if needs.jupyter
+            && let Some(directory) = jupyter::missing()?
+        {
+            missing.jupyter = Some(directory);
+            if !jupyter::python_is_complete() {
+                missing.packages.push("python3-venv");
+            }
+        }
+        if needs.wasm && !compiles_to_wasm() {
+            missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package)));
+        }
+        Ok(missing)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.jupyter.is_none()
+    }
+
+    /// The line to run where the program may not install.
+    fn advice(&self) -> String {
+        let mut advice = format!("run: {}", debian::line(&self.packages));
+        if self.packages.iter().any(|package| WASM.contains(package)) && runs("rustup") {
+            advice.push_str(", or in place of its packages for Wasm: rustup target add wasm32-unknown-unknown");
+        }
+        advice
+    }
+}
+
+/// Debian's compiler for Wasm: all three of one version.
+const WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// Whether the active toolchain has the target by itself.
+fn compiles_to_wasm() -> bool {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
+        .current_dir(workspace::root())
+        .stderr(Stdio::null())
+        .output();
+    output.is_ok_and(|output| {
+        let directory = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && Path::new(directory.trim()).is_dir()
+    })
+}
+
+fn runs(program: &str) -> bool {
+    let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_may_not_install_it_names_the_line_to_run() {
+        let missing = Missing { packages: vec!["python3-venv"], jupyter: None };
+        assert_eq!(missing.advice(), "run: sudo apt-get install --no-install-recommends python3-venv");
+    }
 }

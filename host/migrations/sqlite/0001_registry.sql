@@ -16,7 +16,8 @@ INSERT INTO cluster (one, revision, last_heartbeat, in_use_since) VALUES (1, 0, 
 CREATE TABLE nodes (
     -- AUTOINCREMENT: the id of a node that was removed is never another's.
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
-    name             TEXT    NOT NULL CONSTRAINT nodes_name_is_unique UNIQUE,
+    name             TEXT    NOT NULL CONSTRAINT nodes_name_is_unique UNIQUE
+                     CONSTRAINT nodes_have_a_name CHECK (name <> ''),
     address          TEXT    NOT NULL,
     ip               TEXT,
     version          TEXT    NOT NULL,
@@ -65,6 +66,7 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_live ON sessions (node) WHERE state IN ('starting', 'active');
+CREATE INDEX sessions_lost ON sessions (node) WHERE state = 'lost';
 CREATE INDEX sessions_by_age ON sessions (created, id);
 CREATE INDEX sessions_by_user ON sessions (user, created, id);
 

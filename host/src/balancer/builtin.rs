@@ -1,1 +1,82 @@
 //! The balancers that ship with the program.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    Balancer,
+    wasm::{Engine, Limits, LoadError, WasmBalancer},
+};
+
+/// Their names, the default first.
+pub const NAMES: [&str; 3] = ["sessions", "system-load", "user-hash"];
+
+/// What decides where nothing else is configured, and where another balancer fails.
+pub const DEFAULT: &str = NAMES[0];
+
+/// The module of a builtin balancer. `cargo xtask plugins` makes them from their sources in `plugins/`.
+pub fn module(name: &str) -> Option<&'static [u8]> {
+    match name {
+        "sessions" => Some(include_bytes!("../../../plugins/dist/sessions.wasm")),
+        "system-load" => Some(include_bytes!("../../../plugins/dist/system-load.wasm")),
+        "user-hash" => Some(include_bytes!("../../../plugins/dist/user-hash.wasm")),
+        _ => None,
+    }
+}
+
+/// A builtin balancer, ready to be asked.
+pub fn select(
+    name: &str,
+    settings: BTreeMap<String, String>,
+    engine: &Engine,
+    limits: Limits,
+) -> Result<Arc<dyn Balancer>, LoadError> {
+    let bytes = module(name).ok_or_else(|| LoadError::Unknown { name: name.to_owned(), known: NAMES.to_vec() })?;
+    Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
+}
+
+/// The balancer that stands in for one that fails: a builtin, or none for `refuse` (`balancer-fallback`). Its deadline is
+/// long, since after it there is nobody left to ask.
+pub fn stand_in(name: &str, engine: &Engine) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
+    if name == "refuse" {
+        return Ok(None);
+    }
+    let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
+    select(name, BTreeMap::new(), engine, limits).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{NAMES, module, select, stand_in};
+    use crate::balancer::wasm::{Engine, Limits, LoadError};
+
+    #[test]
+    fn every_builtin_balancer_loads_with_its_defaults() {
+        let engine = Engine::new().expect("an engine");
+        for name in NAMES {
+            let balancer = select(name, BTreeMap::new(), &engine, Limits::default()).expect("it loads");
+            assert_eq!(balancer.name(), name);
+            assert!(balancer.digest().is_some());
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_builtin_is_refused_with_those_there_are() {
+        let engine = Engine::new().expect("an engine");
+        assert!(module("round-robin").is_none());
+        let error = select("round-robin", BTreeMap::new(), &engine, Limits::default()).expect_err("unknown");
+        assert!(matches!(error, LoadError::Unknown { .. }));
+        assert_eq!(
+            error.to_string(),
+            "there is no builtin balancer round-robin; there are: sessions, system-load, user-hash"
+        );
+    }
+
+    #[test]
+    fn no_balancer_stands_in_where_a_failure_is_to_refuse() {
+        let engine = Engine::new().expect("an engine");
+        assert!(stand_in("refuse", &engine).expect("a choice").is_none());
+        assert_eq!(stand_in("sessions", &engine).expect("it loads").expect("one").name(), "sessions");
+    }
+}

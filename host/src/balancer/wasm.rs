@@ -1,1 +1,126 @@
 //! WebAssembly balancers.
+//!
+//! A balancer is a component that imports nothing but the contract in `wit/`. Each decision runs in an instance of its own
+//! that no other decision has used, within [`Limits`]; what it may see is in its [`Question`]. Nothing outside this module
+//! names wasmtime.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre},
+};
+
+use self::{
+    guest::Guest,
+    limits::HANDOVER,
+    policy::{GuestRefusal, Policy},
+    ticker::TICK,
+};
+use super::{Answer, Balancer, Question, Refusal, check, text};
+
+mod contract;
+mod engine;
+mod failure;
+mod gate;
+mod guest;
+mod host;
+mod limits;
+mod load;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod ticker;
+
+pub use contract::VERSION as CONTRACT_VERSION;
+pub use engine::Engine;
+pub use limits::Limits;
+pub use load::LoadError;
+pub use policy::Setting;
+
+/// Bytes that are kept of a refusal's sentence.
+const SENTENCE: usize = 1_024;
+
+/// A balancer that is a WebAssembly component.
+pub struct WasmBalancer {
+    name: String,
+    digest: String,
+    engine: Engine,
+    pre: InstancePre<Guest>,
+    policy: Policy,
+    declared: Vec<Setting>,
+    settings: Arc<BTreeMap<String, String>>,
+    limits: Limits,
+}
+
+impl WasmBalancer {
+    /// The settings that it declares.
+    pub fn declared(&self) -> &[Setting] {
+        &self.declared
+    }
+
+    /// The settings that it runs with, defaults included.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
+    /// A store for one instance. The deadline counts from here.
+    fn store(&self, guest: Guest) -> Store<Guest> {
+        let handover = HANDOVER + 16 * guest.nodes.count();
+        let mut store = Store::new(self.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.meter);
+        store.set_hostcall_fuel(handover);
+        // One more than the deadline has ticks, since the first may come at once.
+        let ticks = self.limits.deadline.as_nanos().div_ceil(TICK.as_nanos());
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
+        store
+    }
+
+    /// Calls one function of a fresh instance that has no question to answer.
+    fn ask<T>(
+        &self,
+        call: impl FnOnce(&Policy, Instance, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Result<T, String> {
+        let _entered = self.engine.enter();
+        let mut store = self.store(Guest::idle(&self.settings, self.limits.memory));
+        let outcome = self.pre.instantiate(&mut store).and_then(|instance| call(&self.policy, instance, &mut store));
+        outcome.map_err(|error| failure::describe(&error, store.data(), &self.limits))
+    }
+}
+
+impl Balancer for WasmBalancer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn digest(&self) -> Option<&str> {
+        Some(&self.digest)
+    }
+
+    fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+        let _entered = self.engine.enter();
+        let start = Instant::now();
+        let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory));
+        let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
+        let order = match outcome {
+            Ok(Ok(order)) => order,
+            Ok(Err(GuestRefusal::Declined(why))) => return Err(Refusal::Declined(text::clean(&why, SENTENCE))),
+            Ok(Err(GuestRefusal::Failed(why))) => return Err(Refusal::Failed(text::clean(&why, SENTENCE))),
+            Err(error) => return Err(Refusal::Failed(failure::describe(&error, store.data(), &self.limits))),
+        };
+        check::order(&order, question.nodes.count()).map_err(|error| Refusal::Failed(error.to_string()))?;
+        let said = std::mem::take(&mut store.data_mut().said);
+        Ok(said.into_answer(order, start.elapsed()))
+    }
+}
+
+impl std::fmt::Debug for WasmBalancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasmBalancer")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .field("settings", &self.settings)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

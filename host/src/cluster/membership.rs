@@ -1,1 +1,240 @@
 //! Registration and heartbeats.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    StoreClock,
+    aside::aside,
+    load::{LoadError, LoadSource},
+};
+use crate::{
+    domain::{NodeId, Session, State},
+    store::{Heartbeat, RegisterError, Registration, Store, StoreError},
+};
+
+mod condition;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use condition::{Change, Condition};
+use identity::Identity;
+pub use identity::IdentityError;
+
+/// How long a call of the store may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// At every so many heartbeats the silence of the others is judged.
+const JUDGE_EVERY: u32 = 3;
+
+/// What a node needs to take part in a cluster.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// The registry.
+    pub store: Arc<dyn Store>,
+    /// Kept at the store's time.
+    pub clock: Arc<StoreClock>,
+    /// What the node measures of itself.
+    pub load: LoadSource,
+    /// Keeps the node's id over restarts and renames.
+    pub data_dir: PathBuf,
+    /// After this long without a heartbeat, the sessions of an offline node are lost.
+    pub node_timeout: Duration,
+    /// What the node says of itself; its `id` and `reading` are put in here.
+    pub registration: Registration,
+}
+
+/// A node's part in the cluster.
+#[derive(Debug)]
+pub struct Membership {
+    joining: Joining,
+    node: watch::Sender<NodeId>,
+    patience: Duration,
+    load_condition: Condition,
+    store_condition: Condition,
+    beats: u32,
+    /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
+    lost: Vec<Session>,
+}
+
+/// Why a node cannot take part.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// What it measures cannot be read.
+    #[error("the load of this node: {0}")]
+    Load(#[from] LoadError),
+    /// The file that keeps its id.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The registry refuses it.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
+impl From<StoreError> for JoinError {
+    fn from(error: StoreError) -> Self {
+        Self::Register(error.into())
+    }
+}
+
+impl Membership {
+    /// Registers the node, under the id it had before where it had one.
+    ///
+    /// # Errors
+    /// What keeps it from taking part; it is not left registered then.
+    pub async fn join(mut joining: Joining) -> Result<Self, JoinError> {
+        joining.registration.reading = joining.load.read().await?;
+        let kept = Identity::read(&joining.data_dir)?;
+        let store = &joining.store;
+        joining.registration.id = match kept {
+            Some(kept) => kept.id_in(&bounded(PATIENCE, "nodes", store.nodes()).await?, &joining.registration.name),
+            None => None,
+        };
+        let id = bounded(PATIENCE, "registration", store.register(&joining.registration)).await?;
+        joining.registration.id = Some(id);
+        let identity = Identity { id, name: joining.registration.name.clone() };
+        if let Err(error) = identity.write(&joining.data_dir) {
+            let _ = bounded(PATIENCE, "leave", store.leave(id)).await;
+            return Err(error.into());
+        }
+        joining.clock.read(bounded(PATIENCE, "clock", store.now()).await?);
+        Ok(Self {
+            joining,
+            node: watch::Sender::new(id),
+            patience: PATIENCE,
+            load_condition: Condition::default(),
+            store_condition: Condition::default(),
+            beats: 0,
+            lost: Vec::new(),
+        })
+    }
+
+    /// The node's id.
+    pub fn node(&self) -> NodeId {
+        *self.node.borrow()
+    }
+
+    /// The node's id, should it change: a row that was removed is made anew, and where the store was replaced, under
+    /// another id.
+    pub fn watch_node(&self) -> watch::Receiver<NodeId> {
+        self.node.subscribe()
+    }
+
+    /// Heartbeats until stopped, then leaves the cluster. Sessions that want something of this node are sent to `pending`;
+    /// where that is full they are let go, since the next heartbeat brings them again.
+    pub async fn run(mut self, every: Duration, pending: mpsc::Sender<Vec<Session>>, stop: CancellationToken) {
+        let mut ticks = interval(every);
+        // After a call that took long there is no need to catch up.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let beating = async {
+            loop {
+                ticks.tick().await;
+                self.beat(&pending).await;
+            }
+        };
+        stop.run_until_cancelled(beating).await;
+        self.leave().await;
+    }
+
+    /// Leaves the cluster: the node is offline at once, and its sessions go on.
+    pub async fn leave(self) {
+        let node = self.node();
+        if let Err(error) = bounded(self.patience, "leave", self.joining.store.leave(node)).await {
+            tracing::warn!(%node, %error, "the store was not told that this node stops: it takes it for online until \
+                 the time-out");
+        }
+    }
+
+    async fn beat(&mut self, pending: &mpsc::Sender<Vec<Session>>) {
+        let reading = self.joining.load.read().await;
+        match self.load_condition.now(reading.as_ref().err()) {
+            Change::None => {}
+            Change::Failed(error) => tracing::warn!(error, "this node's load cannot be read: the last reading stands"),
+            Change::Recovered => tracing::info!("this node's load can be read again"),
+        }
+        if let Ok(reading) = reading {
+            self.joining.registration.reading = reading;
+        }
+
+        let beaten = self.heartbeat().await;
+        match self.store_condition.now(beaten.as_ref().err()) {
+            Change::None => {}
+            Change::Failed(error) => tracing::warn!(error, "no heartbeat: trying again at the next"),
+            Change::Recovered => tracing::info!("heartbeats arrive again"),
+        }
+        let Ok(Some(beat)) = beaten else { return };
+        self.joining.clock.read(beat.now);
+        self.send_on(beat.pending, pending);
+        self.beats = self.beats.wrapping_add(1);
+        if self.beats.is_multiple_of(JUDGE_EVERY) {
+            self.judge().await;
+        }
+    }
+
+    fn send_on(&mut self, mut sessions: Vec<Session>, pending: &mpsc::Sender<Vec<Session>>) {
+        sessions.append(&mut self.lost);
+        if sessions.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(mut sessions)) = pending.try_send(sessions) {
+            sessions.retain(|session| session.state == State::Lost);
+            self.lost = sessions;
+        }
+    }
+
+    /// One heartbeat; where the node's row is gone, it registers again instead.
+    async fn heartbeat(&mut self) -> Result<Option<Heartbeat>, RegisterError> {
+        let Joining { store, registration, .. } = &self.joining;
+        let node = self.node();
+        let beat = bounded(self.patience, "heartbeat", store.heartbeat(node, &registration.reading)).await?;
+        if beat.is_some() {
+            return Ok(beat);
+        }
+        let id = bounded(self.patience, "registration", store.register(registration)).await?;
+        tracing::warn!(node = %id, before = %node, "this node had been removed from the cluster: it registered again");
+        if id != node {
+            self.joining.registration.id = Some(id);
+            self.node.send_replace(id);
+            let identity = Identity { id, name: self.joining.registration.name.clone() };
+            let directory = self.joining.data_dir.clone();
+            let kept = aside("evenkeel-node-id", self.patience, move || identity.write(&directory)).await;
+            match kept {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "this node's new id is not kept"),
+                Err(error) => tracing::warn!(%error, "this node's new id is not kept"),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn judge(&self) {
+        let Joining { store, node_timeout, .. } = &self.joining;
+        match bounded(self.patience, "expiry", store.expire(*node_timeout)).await {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => tracing::warn!(sessions = ?lost, "their node is offline: these sessions are lost"),
+            // The next heartbeat tells.
+            Err(error) => tracing::debug!(%error, "the silence of the others was not judged"),
+        }
+    }
+}
+
+/// A call of the store that fails where it takes too long.
+async fn bounded<T, E: From<StoreError>>(
+    patience: Duration,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(patience, call).await.unwrap_or_else(|_| {
+        let message = format!("the store did not answer within {} s", patience.as_secs_f32());
+        Err(StoreError::Database { operation, message }.into())
+    })
+}

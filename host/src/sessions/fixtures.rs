@@ -49,6 +49,13 @@ pub(super) fn node(id: i64) -> Node {
 #[derive(Debug, Default)]
 pub(super) struct Numbers(AtomicU64);
 
+impl Numbers {
+    /// From now on, the numbers come that came before.
+    pub(super) fn repeat(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
 impl Entropy for Numbers {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {

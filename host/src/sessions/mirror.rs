@@ -37,7 +37,8 @@ pub struct Mirror {
     changes: watch::Sender<u64>,
 }
 
-type Routes = HashMap<SessionId, Route>;
+/// Routes are shared from one version to the next, since every change makes a new map.
+type Routes = HashMap<SessionId, Arc<Route>>;
 
 /// Something that has happened to a session here.
 struct Note {
@@ -45,7 +46,7 @@ struct Note {
     id: SessionId,
     epoch: Epoch,
     /// Where it is; none where it is no longer live.
-    route: Option<Route>,
+    route: Option<Arc<Route>>,
 }
 
 /// The last read of the store.
@@ -74,7 +75,7 @@ impl Mirror {
 
     /// Where a session is, from memory.
     pub fn route(&self, id: SessionId) -> Option<Route> {
-        self.routes.load().get(&id).cloned()
+        self.routes.load().get(&id).map(|route| Route::clone(route))
     }
 
     /// Where a session is, from the store: for a session that memory does not have or that its node disowned. Reads that
@@ -92,7 +93,7 @@ impl Mirror {
     /// Takes in at once what this node knows before the next read does.
     pub fn note(&self, route: Route) {
         let (id, epoch) = (route.id, route.epoch);
-        self.take_in(Note { noted: Instant::now(), id, epoch, route: Some(route) });
+        self.take_in(Note { noted: Instant::now(), id, epoch, route: Some(Arc::new(route)) });
     }
 
     /// Takes in that a session is no longer live under `epoch`.
@@ -136,7 +137,7 @@ impl Mirror {
     }
 
     fn replace(&self, routes: Vec<Route>, began: Instant) {
-        let mut routes: Routes = routes.into_iter().map(|route| (route.id, route)).collect();
+        let mut routes: Routes = routes.into_iter().map(|route| (route.id, Arc::new(route))).collect();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.retain(|_, note| note.noted >= began);
         notes.values().for_each(|note| note.apply(&mut routes));
@@ -162,7 +163,7 @@ impl Mirror {
 impl Note {
     /// What is known under a later epoch holds, and so does that the session has become active.
     fn apply(&self, routes: &mut Routes) {
-        let is_later = |known: &Route| {
+        let is_later = |known: &Arc<Route>| {
             let steps_back = self.route.as_ref().is_some_and(|route| route.state == State::Starting);
             known.epoch > self.epoch || (known.epoch == self.epoch && known.state == State::Active && steps_back)
         };
@@ -170,7 +171,7 @@ impl Note {
             return;
         }
         match &self.route {
-            Some(route) => routes.insert(self.id, route.clone()),
+            Some(route) => routes.insert(self.id, Arc::clone(route)),
             None => routes.remove(&self.id),
         };
     }

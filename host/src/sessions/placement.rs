@@ -8,7 +8,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use crate::{
-    balancer::{Answer, Balancer, Question, Refusal},
+    balancer::{Answer, Balancer, Question, Refusal, fallback::Fallback},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -50,6 +50,18 @@ impl Policy for Arc<dyn Balancer> {
             balancer: self.name().to_owned(),
             digest: self.digest().map(ToOwned::to_owned),
             fallback: None,
+        })
+    }
+}
+
+impl Policy for Fallback {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        let decided = Self::rank(self, question)?;
+        Ok(Ruling {
+            answer: decided.answer,
+            balancer: decided.balancer.name().to_owned(),
+            digest: decided.balancer.digest().map(ToOwned::to_owned),
+            fallback: decided.fallback,
         })
     }
 }

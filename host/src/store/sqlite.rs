@@ -68,6 +68,12 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
+    /// Keeps every other daemon from writing, until dropped.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self) -> Result<impl Drop + use<>, StoreError> {
+        Ok(self.write("hold").await?.transaction)
+    }
+
     async fn write(&self, operation: &'static str) -> Result<Write, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))?;
         let now = sqlx::query_scalar(concat!("SELECT ", now!()))

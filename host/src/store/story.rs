@@ -89,6 +89,7 @@ macro_rules! tell {
             nobody_judges_while_nobody_writes,
             a_node_that_returns_takes_its_lost_sessions_up_again,
             a_session_ended_while_lost_is_not_taken_up_again,
+            the_first_heartbeat_of_a_node_that_returns_brings_its_lost_sessions,
         );
     };
     ($bed:expr; $chapter:ident: $($test:ident),* $(,)?) => {

@@ -26,14 +26,14 @@ pub use code::{Redemption, SignInCode};
 pub use extract::{Administrator, SignedIn};
 pub(crate) use extract::{MaybeSignedIn, identify_and_guard, renew};
 pub(crate) use origin::same_origin;
-pub use token::{Token, TokenError};
+pub use token::Token;
 
 use code::Codes;
 use cookie::{CookieKey, Pass};
 use revoked::Revoked;
 
 /// The cookie's name. The proxy takes every cookie whose name begins so out of what a session sees.
-pub const COOKIE: &str = "evenkeel";
+pub use crate::wire::names::COOKIE;
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 use std::{fmt::Debug, net::SocketAddr};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::{
@@ -89,14 +88,3 @@ impl SessionTraffic for Proxy {
         self.serve(request, client, user).await
     }
 }
-
-/// What tells a peer's call from anybody else's.
-pub trait PeerGate: Send + Sync + Debug {
-    /// The calling node's name, where the call's MAC is good for this node, this method, target and body, now, and once.
-    fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused>;
-}
-
-/// Why a call is not a peer's.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PeerRefused(pub String);

@@ -1,69 +1,323 @@
-//! HTTP/1.1 to one socket.
+//! HTTP/1.1 to one socket: a fresh connection each time, or one kept for the same session (see [`pool`]).
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header::HOST};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, HOST},
+};
 use http_body_util::Empty;
+use hyper::{
+    body::{Body, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    time::timeout,
 };
 
+pub mod pool;
+
 /// Where to connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Socket {
-    /// A Unix socket.
+    /// A Unix socket, by its path.
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection.
-    #[error("no connection: {0}")]
-    Connect(#[from] io::Error),
-    /// No answer that is HTTP.
-    #[error("no answer: {0}")]
-    Http(#[from] hyper::Error),
-    /// A target that is none.
-    #[error("no request: {0}")]
-    Request(#[from] http::Error),
-    /// None in time.
-    #[error("no answer within {0:?}")]
-    Slow(Duration),
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Tcp(address) => f.write_str(address),
+        }
+    }
 }
 
-/// The status that a GET is answered with.
+/// Looks up whose the listener on a port of 127.0.0.1 is. It may read files: it is called off the async threads.
+pub type ListenerUid = Arc<dyn Fn(u16) -> Option<u32> + Send + Sync>;
+
+/// Whose the listener must be. It is checked on each new connection before a byte is sent, since what is sent first may
+/// be a secret: another account could have taken the port or the path of a program that ended.
+#[derive(Clone)]
+pub struct Owner {
+    /// The user id.
+    pub uid: u32,
+    /// How to find out for a port; a Unix socket's own credentials say it.
+    pub of_port: ListenerUid,
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("uid", &self.uid).finish_non_exhaustive()
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing accepts connections there.
+    #[error("cannot connect to {socket}: {problem}")]
+    Connect {
+        /// Where.
+        socket: Socket,
+        /// What the system said.
+        problem: io::Error,
+    },
+    /// The time is over.
+    #[error("{socket} did not answer within {} ms", .limit.as_millis())]
+    Timeout {
+        /// Where.
+        socket: Socket,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Somebody else listens there.
+    #[error("{socket} is listened on by {}, not by the session's user id {expected}", uid_found(*.found))]
+    Owner {
+        /// Where.
+        socket: Socket,
+        /// Who should be.
+        expected: u32,
+        /// Who is, where that can be told.
+        found: Option<u32>,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("{socket}: {problem}")]
+    Http {
+        /// Where.
+        socket: Socket,
+        /// What went wrong.
+        problem: hyper::Error,
+    },
+    /// The request cannot be expressed.
+    #[error("{0}")]
+    Request(#[from] http::Error),
+}
+
+fn uid_found(uid: Option<u32>) -> String {
+    uid.map_or_else(|| "nobody that can be found out".to_owned(), |uid| format!("user id {uid}"))
+}
+
+impl ClientError {
+    /// Whether it is a matter of time, not of refusal.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+}
+
+/// Sends a request over a connection of its own, which can be upgraded. The target goes out as it stands in the request;
+/// `Host` is the caller's to set.
+pub async fn send<B>(
+    socket: &Socket,
+    request: Request<B>,
+    connect_limit: Duration,
+) -> Result<Response<Incoming>, ClientError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    send_to(socket, None, request, connect_limit).await
+}
+
+/// As [`send`], but only to a listener of `owner`.
+pub async fn send_to<B>(
+    socket: &Socket,
+    owner: Option<&Owner>,
+    request: Request<B>,
+    connect_limit: Duration,
+) -> Result<Response<Incoming>, ClientError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut sender = open(socket, owner, connect_limit).await?;
+    sender.send_request(request).await.map_err(|problem| ClientError::Http { socket: socket.clone(), problem })
+}
+
+/// Asks a program whether it answers: the status of a GET, within `limit` in all.
 pub async fn probe(
     socket: &Socket,
     path: &str,
     headers: &[(HeaderName, HeaderValue)],
     limit: Duration,
 ) -> Result<StatusCode, ClientError> {
-    let ask = async {
-        match socket {
-            Socket::Unix(path_of_socket) => get(UnixStream::connect(path_of_socket).await?, path, headers).await,
-            Socket::Tcp(address) => get(TcpStream::connect(address).await?, path, headers).await,
-        }
-    };
-    tokio::time::timeout(limit, ask).await.unwrap_or(Err(ClientError::Slow(limit)))
+    probe_owned(socket, None, path, headers, limit).await
 }
 
-async fn get(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+/// As [`probe`], but only of a listener of `owner`: the headers may carry the session's secret.
+pub async fn probe_owned(
+    socket: &Socket,
+    owner: Option<&Owner>,
     path: &str,
     headers: &[(HeaderName, HeaderValue)],
+    limit: Duration,
 ) -> Result<StatusCode, ClientError> {
-    let mut request = Request::get(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
-    request.headers_mut().extend(headers.iter().cloned());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
-    // Nothing of the probe stays behind.
-    connection.abort();
-    Ok(answer?.status())
+    let mut request = Request::get(path).body(Empty::<Bytes>::new())?;
+    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    for (name, value) in headers {
+        request.headers_mut().insert(name, value.clone());
+    }
+    match timeout(limit, send_to(socket, owner, request, limit)).await {
+        Ok(answer) => Ok(answer?.status()),
+        Err(_) => Err(ClientError::Timeout { socket: socket.clone(), limit }),
+    }
+}
+
+async fn open<B>(socket: &Socket, owner: Option<&Owner>, limit: Duration) -> Result<http1::SendRequest<B>, ClientError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connect = async {
+        match socket {
+            Socket::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|problem| not_connected(socket, problem))?;
+                if let Some(owner) = owner {
+                    let found = stream.peer_cred().ok().map(|credentials| credentials.uid());
+                    expect_owner(socket, owner.uid, found)?;
+                }
+                handshake(socket, stream).await
+            }
+            Socket::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(|problem| not_connected(socket, problem))?;
+                // Latency over throughput: a key press in a terminal is one small packet.
+                let _ = stream.set_nodelay(true);
+                if let Some(owner) = owner {
+                    let port = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?.port();
+                    let of_port = Arc::clone(&owner.of_port);
+                    let found = tokio::task::spawn_blocking(move || of_port(port)).await.unwrap_or_default();
+                    expect_owner(socket, owner.uid, found)?;
+                }
+                handshake(socket, stream).await
+            }
+        }
+    };
+    timeout(limit, connect).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket: socket.clone(), limit }))
+}
+
+fn not_connected(socket: &Socket, problem: io::Error) -> ClientError {
+    ClientError::Connect { socket: socket.clone(), problem }
+}
+
+fn expect_owner(socket: &Socket, expected: u32, found: Option<u32>) -> Result<(), ClientError> {
+    if found == Some(expected) {
+        return Ok(());
+    }
+    Err(ClientError::Owner { socket: socket.clone(), expected, found })
+}
+
+async fn handshake<S, B>(socket: &Socket, stream: S) -> Result<http1::SendRequest<B>, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|problem| ClientError::Http { socket: socket.clone(), problem })?;
+    // Ends with the connection; what breaks it reaches the request or the body being read.
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, UnixListener},
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// Answers one connection with `answer` and returns what it was sent: up to the end of the head, or nothing.
+    async fn answer_once(listener: UnixListener, answer: &'static [u8]) -> Vec<u8> {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut seen).await.expect("read") == 0 {
+                return seen;
+            }
+        }
+        stream.write_all(answer).await.expect("write");
+        seen
+    }
+
+    fn listener_in(directory: &tempfile::TempDir) -> (UnixListener, Socket) {
+        let path = directory.path().join("program.sock");
+        (UnixListener::bind(&path).expect("bind"), Socket::Unix(path))
+    }
+
+    #[tokio::test]
+    async fn a_probe_brings_the_status_and_sends_the_headers() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (listener, socket) = listener_in(&directory);
+        let server = tokio::spawn(answer_once(listener, b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n"));
+        let headers = [(HeaderName::from_static("authorization"), HeaderValue::from_static("token 17"))];
+        let status = probe(&socket, "/s/0000000a/api?x=%2F", &headers, LIMIT).await.expect("an answer");
+        assert_eq!(status, StatusCode::FOUND);
+        let seen = String::from_utf8(server.await.expect("server")).expect("text");
+        assert!(seen.starts_with("GET /s/0000000a/api?x=%2F HTTP/1.1\r\n"), "{seen}");
+        assert!(seen.contains("authorization: token 17\r\n"), "{seen}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_accepts_and_stays_silent_is_out_of_time() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (_listener, socket) = listener_in(&directory);
+        let error = probe(&socket, "/", &[], Duration::from_millis(30)).await.expect_err("no answer");
+        assert!(error.is_timeout(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_listens_on_is_named() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("gone.sock");
+        let error = probe(&Socket::Unix(path.clone()), "/", &[], LIMIT).await.expect_err("nobody");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_http_is_an_error() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (listener, socket) = listener_in(&directory);
+        let server = tokio::spawn(answer_once(listener, b"SSH-2.0-OpenSSH_9.2\r\n"));
+        assert!(matches!(probe(&socket, "/", &[], LIMIT).await, Err(ClientError::Http { .. })));
+        server.await.expect("server");
+    }
+
+    #[tokio::test]
+    async fn another_accounts_socket_is_sent_nothing() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (listener, socket) = listener_in(&directory);
+        let server = tokio::spawn(answer_once(listener, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
+        let owner = Owner { uid: nix::unistd::getuid().as_raw() + 1, of_port: Arc::new(|_| None) };
+        let error = probe_owned(&socket, Some(&owner), "/", &[], LIMIT).await.expect_err("another account");
+        assert!(matches!(error, ClientError::Owner { .. }), "{error}");
+        assert_eq!(server.await.expect("server"), b"", "not a byte");
+    }
+
+    #[tokio::test]
+    async fn a_port_must_belong_to_the_owner_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let socket = Socket::Tcp(format!("127.0.0.1:{port}"));
+        for found in [None, Some(7)] {
+            let owner = Owner { uid: 8, of_port: Arc::new(move |asked| found.filter(|_| asked == port)) };
+            let (answer, accepted) =
+                tokio::join!(probe_owned(&socket, Some(&owner), "/", &[], LIMIT), listener.accept());
+            assert!(matches!(answer, Err(ClientError::Owner { .. })), "{answer:?}");
+            let mut seen = Vec::new();
+            accepted.expect("accepted").0.read_to_end(&mut seen).await.expect("read");
+            assert_eq!(seen, b"", "not a byte");
+        }
+    }
 }

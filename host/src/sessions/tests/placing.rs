@@ -71,3 +71,15 @@ async fn what_cannot_be_placed_is_refused_with_the_reason() {
     assert!(matches!(&error, SessionError::Declined(reason) if reason == "no sessions for you"), "{error}");
     assert!(sessions.start(new_session("ada")).await.is_ok());
 }
+
+#[tokio::test]
+async fn an_id_that_is_taken_is_drawn_again() {
+    let cluster = Cluster::start(1).await;
+    let sessions = &cluster.daemons[0].sessions;
+    let first = sessions.start(new_session("ada")).await.expect("a start");
+    cluster.entropy.repeat();
+    let second = sessions.start(new_session("bob")).await.expect("a start");
+    assert_ne!(first.id, second.id);
+    let all = cluster.store.sessions(&SessionFilter::default()).await.expect("the store answers");
+    assert_eq!(all.len(), 2);
+}

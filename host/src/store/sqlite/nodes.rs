@@ -212,9 +212,11 @@ pub(super) async fn heartbeat(
         "SELECT * FROM sessions
          WHERE node = ?1 AND state IN ('starting', 'active')
            AND (wanted IS NOT NULL OR (state = 'starting' AND claimed = 0))
-         ORDER BY placed, id",
+         UNION ALL
+         SELECT * FROM sessions WHERE ?2 AND node = ?1 AND state = 'lost' AND claimed = 1",
     )
     .bind(node.0)
+    .bind(returns)
     .fetch_all(write.on())
     .await
     .map_err(&failed)?;

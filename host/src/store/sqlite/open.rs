@@ -27,7 +27,7 @@ const APPLICATION_ID: i64 = 0x4576_4B6C;
 
 const READERS: u32 = 4;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// The connection that writes and those that read.
 pub(super) async fn open(directory: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
@@ -168,7 +168,7 @@ async fn refuse_newer(connection: &mut SqliteConnection, file: &Path) -> Result<
 fn unusable(file: &Path, error: &sqlx::Error) -> StoreError {
     const NOT_A_DATABASE: &str = "26";
     let file: PathBuf = file.into();
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     StoreError::Unusable(match code.as_deref() {
         Some(NOT_A_DATABASE) => format!(
             "database {}: is not an SQLite database; move it away, or set another directory in database.conf",

@@ -107,7 +107,7 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
     .await;
     match written {
         Ok(_) => Ok(true),
-        Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+        Err(error) if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => {
             Err(StoreError::Database {
                 operation,
                 message: format!("the session id {} is taken; draw another", session.id),

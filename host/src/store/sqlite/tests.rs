@@ -191,3 +191,66 @@ async fn a_call_that_is_given_up_half_way_leaves_the_store_usable() {
     let id = store.register(&registration("last")).await.unwrap();
     assert_eq!(story::node(&store, id).await.name, "last");
 }
+
+#[test]
+fn every_migration_in_the_folder_is_in_the_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let files = std::fs::read_dir(folder).unwrap().count();
+    assert_eq!(super::open::MIGRATIONS.iter().count(), files, "touch store/sqlite/open.rs: the build did not see them");
+}
+
+/// The environment variable that tells a process of the test below which store to work on.
+const PROCESS_STORE: &str = "EVENKEEL_TEST_PROCESS_STORE";
+const PROCESSES: usize = 3;
+const RESERVATIONS_EACH: usize = 20;
+
+/// Not a test by itself: what each process of the next test does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by the test of several processes"]
+async fn one_of_several_processes() {
+    let Some(directory) = std::env::var_os(PROCESS_STORE) else { return };
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(directory.as_ref(), TIMEOUT).await.unwrap());
+    let node = store.register(&registration(&format!("node{}", std::process::id()))).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..RESERVATIONS_EACH {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            loop {
+                let seen = store.snapshot().await.expect("snapshot");
+                let mut wish = story::reservation(seen.now, node, "ada");
+                // The ids of the story are unique within one process only.
+                let number = u64::from(std::process::id()) % 1_000_000 * 100 + seen.live.len() as u64 % 100;
+                wish.session.id = format!("{number:08}").parse().expect("eight digits");
+                if store.reserve(seen.revision, std::slice::from_ref(&wish)).await.expect("reserve") {
+                    return;
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_open_a_new_store_at_once_and_reserve_exactly() {
+    let bed = SqliteBed::new().await;
+    let mut children = Vec::new();
+    for _ in 0..PROCESSES {
+        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "store::sqlite::tests::one_of_several_processes"])
+            .env(PROCESS_STORE, bed.directory.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        children.push(child);
+    }
+    for child in children {
+        let output = tokio::time::timeout(Duration::from_secs(120), child.wait_with_output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let seen = bed.try_open().await.unwrap().snapshot().await.unwrap();
+    assert_eq!(seen.live.len(), PROCESSES * RESERVATIONS_EACH);
+    let raised = i64::try_from(PROCESSES * (RESERVATIONS_EACH + 1)).unwrap();
+    assert_eq!(seen.revision.0, raised);
+}

@@ -129,3 +129,19 @@ pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl 
     assert!(!store.report(session.id, session.epoch, &Report::Active).await.unwrap());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 }
+
+pub(crate) async fn the_first_heartbeat_of_a_node_that_returns_brings_its_lost_sessions(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let session = active(&*store, b).await;
+    starting(&*store, b).await;
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 2);
+    let pending = store.heartbeat(b, &reading(0.0)).await.unwrap().expect("known").pending;
+    // What was never claimed never ran.
+    assert_eq!(
+        pending.iter().map(|session| (session.id, session.state)).collect::<Vec<_>>(),
+        [(session.id, State::Lost)]
+    );
+    assert!(store.heartbeat(b, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+}

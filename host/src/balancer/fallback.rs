@@ -1,0 +1,181 @@
+//! What happens when a balancer fails.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::{Answer, Balancer, Question, Refusal};
+
+/// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
+/// logged when it starts and when it ends.
+#[derive(Debug)]
+pub struct Fallback {
+    selected: Arc<dyn Balancer>,
+    /// None: a failure refuses the session (`balancer-fallback = refuse`).
+    other: Option<Arc<dyn Balancer>>,
+    failing: AtomicBool,
+    failures: AtomicU64,
+}
+
+/// An answer, and whose it is.
+#[derive(Debug)]
+pub struct Decided {
+    /// The answer.
+    pub answer: Answer,
+    /// Who gave it.
+    pub balancer: Arc<dyn Balancer>,
+    /// Why the selected balancer did not, where another did.
+    pub fallback: Option<String>,
+}
+
+impl Fallback {
+    /// Asks `selected`, and where that fails `other`, if any.
+    pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
+        Self { selected, other, failing: AtomicBool::new(false), failures: AtomicU64::new(0) }
+    }
+
+    /// The balancer that is selected.
+    pub fn selected(&self) -> &Arc<dyn Balancer> {
+        &self.selected
+    }
+
+    /// The balancer that stands in for it.
+    pub fn other(&self) -> Option<&Arc<dyn Balancer>> {
+        self.other.as_ref()
+    }
+
+    /// How often the selected balancer has failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Whether its last decision failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Decides. May block for as long as the deadlines of both.
+    pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
+        let why = match self.selected.rank(question) {
+            Err(Refusal::Failed(why)) => why,
+            outcome => {
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(balancer = self.selected.name(), "the balancer answers again");
+                }
+                let answer = outcome?;
+                return Ok(Decided { answer, balancer: Arc::clone(&self.selected), fallback: None });
+            }
+        };
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let failure = format!("balancer {} failed: {why}", self.selected.name());
+        let first = !self.failing.swap(true, Ordering::Relaxed);
+        let Some(other) = &self.other else {
+            if first {
+                tracing::error!(balancer = self.selected.name(), why, "the balancer fails: sessions are refused");
+            }
+            return Err(Refusal::Failed(failure));
+        };
+        if first {
+            tracing::error!(balancer = self.selected.name(), why, fallback = other.name(), "the balancer fails");
+        }
+        match other.rank(question) {
+            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(other), fallback: Some(failure) }),
+            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
+            Err(Refusal::Failed(why)) => {
+                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", other.name())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use super::Fallback;
+    use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
+
+    #[derive(Debug)]
+    struct Scripted(&'static str, Mutex<Vec<Result<u32, Refusal>>>);
+
+    impl Scripted {
+        fn new(name: &'static str, mut answers: Vec<Result<u32, Refusal>>) -> Arc<Self> {
+            answers.reverse();
+            Arc::new(Self(name, Mutex::new(answers)))
+        }
+    }
+
+    impl Balancer for Scripted {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, _: &Question) -> Result<Answer, Refusal> {
+            let next = self.1.lock().expect("unpoisoned").pop().expect("it is not asked more often than expected");
+            next.map(|node| Answer {
+                order: vec![node],
+                scores: None,
+                reason: None,
+                log: Vec::new(),
+                duration: Duration::ZERO,
+            })
+        }
+    }
+
+    fn question() -> Question {
+        Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() }
+    }
+
+    fn failed(why: &str) -> Result<u32, Refusal> {
+        Err(Refusal::Failed(why.to_owned()))
+    }
+
+    #[test]
+    fn a_failure_is_answered_by_the_fallback_which_says_why() {
+        let fallback = Fallback::new(
+            Scripted::new("mine", vec![failed("broke"), Ok(2)]),
+            Some(Scripted::new("other", vec![Ok(1)])),
+        );
+        let decided = fallback.rank(&question()).expect("an answer");
+        assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
+        assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
+        assert_eq!((fallback.failures(), fallback.is_failing()), (1, true));
+        let decided = fallback.rank(&question()).expect("an answer");
+        assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
+        assert_eq!((fallback.failures(), fallback.is_failing()), (1, false));
+    }
+
+    #[test]
+    fn what_the_policy_declines_is_final() {
+        let declined = Refusal::Declined("not for guests".to_owned());
+        let fallback =
+            Fallback::new(Scripted::new("mine", vec![Err(declined.clone())]), Some(Scripted::new("other", Vec::new())));
+        assert_eq!(fallback.rank(&question()).expect_err("declined"), declined);
+        assert_eq!(fallback.failures(), 0);
+    }
+
+    #[test]
+    fn without_a_fallback_a_failure_refuses() {
+        let fallback = Fallback::new(Scripted::new("mine", vec![failed("broke")]), None);
+        let refusal = fallback.rank(&question()).expect_err("refused");
+        assert_eq!(refusal, Refusal::Failed("balancer mine failed: broke".to_owned()));
+    }
+
+    #[test]
+    fn when_both_fail_both_are_named() {
+        let fallback = Fallback::new(
+            Scripted::new("mine", vec![failed("broke")]),
+            Some(Scripted::new("other", vec![failed("too")])),
+        );
+        let refusal = fallback.rank(&question()).expect_err("refused").to_string();
+        assert_eq!(refusal, "balancer mine failed: broke; its fallback other failed: too");
+    }
+}

@@ -1,0 +1,73 @@
+//! Balancers that misbehave, and what becomes of them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Engine, Limits, LoadError, WasmBalancer};
+use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
+
+mod answers;
+mod guests;
+mod limits;
+mod load;
+
+use guests::Guest;
+
+/// A question over `count` nodes that are alike.
+fn question(count: usize) -> Question {
+    let names: Vec<String> = (0..count).map(|index| format!("node{index}")).collect();
+    let same = |value: u32| -> Arc<[u32]> { vec![value; count].into() };
+    let zero: Arc<[f64]> = vec![0.0; count].into();
+    let bytes: Arc<[u64]> = vec![0; count].into();
+    Question {
+        nodes: Arc::new(Columns {
+            addresses: names.iter().map(|name| format!("{name}:8787")).collect(),
+            name_hashes: names.iter().map(|name| crate::balancer::columns::name_hash(name)).collect(),
+            names: names.into(),
+            cores: same(4),
+            weights: same(100),
+            capacities: same(u32::MAX),
+            sessions: (0..u32::try_from(count).expect("few")).collect(),
+            load1: Arc::clone(&zero),
+            load5: Arc::clone(&zero),
+            load15: Arc::clone(&zero),
+            unseen5: Arc::clone(&zero),
+            memory_total: Arc::clone(&bytes),
+            memory_available: Arc::clone(&bytes),
+            cpus_promised: zero,
+            memory_promised: bytes,
+            labels: vec![BTreeMap::new(); count].into(),
+            metrics: vec![BTreeMap::new(); count].into(),
+        }),
+        user_sessions: same(0),
+        request: Request { username: "ada".to_owned(), kind: "jupyterlab".to_owned(), ..Request::default() },
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new().expect("an engine")
+}
+
+fn load_in(engine: &Engine, guest: &Guest, limits: Limits) -> Result<WasmBalancer, LoadError> {
+    WasmBalancer::load(engine, "guest", &guest.bytes(), BTreeMap::new(), limits)
+}
+
+fn load(guest: &Guest) -> Result<WasmBalancer, LoadError> {
+    load_in(&engine(), guest, Limits::default())
+}
+
+fn rank(guest: &Guest) -> Result<Answer, Refusal> {
+    load(guest).expect("it loads").rank(&question(3))
+}
+
+/// The sentence with which it failed.
+fn failure(guest: &Guest) -> String {
+    match rank(guest) {
+        Err(Refusal::Failed(why)) => why,
+        other => panic!("it was to fail, and did not: {other:?}"),
+    }
+}
+
+/// Its deadline cannot be met by accident, however slow the machine is.
+fn patient() -> Limits {
+    Limits { deadline: Duration::from_secs(60), ..Limits::default() }
+}

@@ -1,0 +1,172 @@
+//! Guests that take more than they may.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Guest, engine, failure,
+    guests::{answer, refusal},
+    load, load_in, patient, question,
+};
+use crate::balancer::{Balancer, Refusal, wasm::Limits};
+
+const ENDLESS: &str = "(loop $again (br $again))";
+
+#[test]
+fn an_endless_loop_is_stopped_near_its_deadline() {
+    let balancer = load(&Guest::ranking(ENDLESS)).expect("it loads");
+    let start = Instant::now();
+    let refusal = balancer.rank(&question(3)).expect_err("it cannot answer");
+    let took = start.elapsed();
+    assert!(refusal.to_string().starts_with("it had not answered after 50 ms, its deadline (in "), "{refusal}");
+    assert!(took >= Duration::from_millis(50), "{took:?}");
+    // Generous: other tests run beside this one.
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn the_deadline_is_the_one_that_was_set() {
+    let limits = Limits { deadline: Duration::from_millis(5), ..Limits::default() };
+    let balancer = load_in(&engine(), &Guest::ranking(ENDLESS), limits).expect("it loads");
+    let refusal = balancer.rank(&question(3)).expect_err("it cannot answer").to_string();
+    assert!(refusal.starts_with("it had not answered after 5 ms"), "{refusal}");
+}
+
+#[test]
+fn a_start_function_counts_towards_the_deadline() {
+    let guest = Guest { items: format!("(func $begin {ENDLESS}) (start $begin)"), ..Guest::default() };
+    let error = load(&guest).expect_err("it cannot be loaded").to_string();
+    assert!(error.starts_with("it failed when it was loaded: it had not answered after 50 ms"), "{error}");
+}
+
+#[test]
+fn one_guest_in_a_loop_does_not_stop_another() {
+    let engine = engine();
+    let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
+    let endless = load_in(&engine, &Guest::ranking(ENDLESS), limits).expect("it loads");
+    let quick = load_in(&engine, &Guest::default(), patient()).expect("it loads");
+    std::thread::scope(|scope| {
+        let stuck = scope.spawn(|| endless.rank(&question(3)));
+        while !stuck.is_finished() {
+            assert_eq!(quick.rank(&question(3)).expect("an answer").order, [0]);
+        }
+        assert!(stuck.join().expect("no panic").is_err());
+    });
+}
+
+#[test]
+fn deep_recursion_is_stopped() {
+    let guest = Guest {
+        items: "(func $deep (param i32) (result i32) (i32.add (i32.const 1) (call $deep (local.get 0))))".to_owned(),
+        ..Guest::ranking("(drop (call $deep (i32.const 0)))")
+    };
+    let why = failure(&guest);
+    assert!(why.starts_with("it used up its stack of 512 KiB (in deep, called by deep"), "{why}");
+}
+
+#[test]
+fn memory_does_not_grow_beyond_the_limit() {
+    // The 64 MiB are 1,024 pages, of which it has one: 1,023 more are given and the next is not.
+    let grow = "(if (i32.ne (memory.grow (i32.const 1023)) (i32.const 1)) (then unreachable))
+        (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))";
+    for engine in [engine(), super::super::engine::on_demand_for_tests()] {
+        let guest = Guest::ranking(format!("{grow}{}", answer(&[0])));
+        let balancer = load_in(&engine, &guest, patient()).expect("it loads");
+        assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [0]);
+    }
+}
+
+#[test]
+fn a_guest_that_dies_for_want_of_memory_is_told_so() {
+    let why = failure(&Guest::ranking("(drop (memory.grow (i32.const 2000))) unreachable"));
+    assert_eq!(why, "it stopped itself; it had asked for 126 MiB of memory, and may have 64 (in rank)");
+}
+
+#[test]
+fn a_module_that_begins_with_more_memory_than_it_may_have_is_refused() {
+    let error = load(&Guest { pages: 1_025, ..Guest::default() }).expect_err("it cannot be loaded").to_string();
+    assert!(error.contains("memory"), "{error}");
+}
+
+#[test]
+fn a_balancer_with_a_larger_limit_gets_a_larger_pool() {
+    let guest = Guest { pages: 1_025, ..Guest::default() };
+    let limits = Limits { memory: 128 << 20, ..patient() };
+    let balancer = load_in(&engine(), &guest, limits).expect("it loads");
+    assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [0]);
+}
+
+#[test]
+fn a_table_does_not_grow_beyond_the_limit() {
+    let grow = "(if (i32.ne (table.grow $table (ref.null func) (i32.const 20001)) (i32.const -1)) (then unreachable))";
+    let guest =
+        Guest { items: "(table $table 0 funcref)".to_owned(), ..Guest::ranking(format!("{grow}{}", answer(&[0]))) };
+    assert_eq!(load(&guest).expect("it loads").rank(&question(3)).expect("an answer").order, [0]);
+}
+
+#[test]
+fn a_trap_names_the_functions_it_happened_in() {
+    let guest = Guest {
+        items: "(func $choose (drop (i32.div_u (i32.const 1) (i32.const 0))))".to_owned(),
+        ..Guest::ranking("(call $choose)")
+    };
+    assert_eq!(failure(&guest), "it broke down: integer divide by zero (in choose, called by rank)");
+}
+
+#[test]
+fn a_trap_comes_with_the_last_error_of_its_log() {
+    let guest = Guest::ranking("(call $error (i32.const 256) (i32.const 13)) unreachable")
+        .importing("log", "error", "(param i32 i32)")
+        .with_data(256, "index is gone");
+    assert_eq!(failure(&guest), "it stopped itself (in rank); its last error was: index is gone");
+}
+
+#[test]
+fn a_refusal_longer_than_may_be_handed_over_is_a_failure() {
+    let guest = Guest { pages: 40, ..Guest::ranking(refusal(0, 1_024, 2_000_000)) };
+    let refusal = load(&guest).expect("it loads").rank(&question(3)).expect_err("too long");
+    assert_eq!(refusal, Refusal::Failed("it handed over more than 1024 KiB in one call".to_owned()));
+}
+
+#[test]
+fn a_host_that_cannot_hand_over_a_column_fails_the_guest() {
+    // Its allocator never grows the memory, and 10,000 numbers do not fit in one page.
+    let guest = Guest::ranking(format!("(call $load5 (i32.const 128)){}", answer(&[0]))).importing(
+        "nodes",
+        "load5",
+        "(param i32)",
+    );
+    let refusal = load(&guest).expect("it loads").rank(&question(10_000)).expect_err("no room").to_string();
+    assert!(refusal.contains("beyond end of memory"), "{refusal}");
+}
+
+#[test]
+fn where_address_space_is_limited_each_decision_allocates_its_own() {
+    let program = std::env::current_exe().expect("this program");
+    let inner = "balancer::wasm::tests::limits::with_little_address_space";
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --ignored"])
+        .arg(program)
+        .arg(inner)
+        .env("EVENKEEL_TEST_LIMITED", "1")
+        .output()
+        .expect("a shell");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "run by the test above, in a process whose address space is limited"]
+fn with_little_address_space() {
+    if std::env::var_os("EVENKEEL_TEST_LIMITED").is_none() {
+        return;
+    }
+    let engine = engine();
+    assert!(!engine.is_pooled());
+    let balancer = load_in(&engine, &Guest::default(), patient()).expect("it loads");
+    assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [0]);
+}
+
+#[test]
+fn elsewhere_instances_come_from_a_pool() {
+    assert!(engine().is_pooled());
+}

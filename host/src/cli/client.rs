@@ -1,0 +1,133 @@
+//! How a command talks to the daemon of its own machine: REST, with the token in the data directory.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::wire::client::{Socket, send};
+
+/// Where a daemon listens, as it wrote it into its data directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Address {
+    /// `host:port` on this machine.
+    address: String,
+}
+
+const ADDRESS_FILE: &str = "address.json";
+const LIMIT: Duration = Duration::from_secs(30);
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// Where programs of this machine reach a daemon that is bound to an address.
+pub(super) fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        ip if !ip.is_unspecified() => bound,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, bound.port()).into(),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, bound.port()).into(),
+    }
+}
+
+/// Leaves word in the data directory where the daemon listens.
+pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> {
+    let path = data_dir.join(ADDRESS_FILE);
+    let aside = path.with_extension("new");
+    let text = serde_json::to_vec(&Address { address: reachable(bound).to_string() })?;
+    std::fs::write(&aside, text)
+        .and_then(|()| std::fs::rename(&aside, &path))
+        .with_context(|| path.display().to_string())
+}
+
+/// The daemon of this machine, seen from a command.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    address: String,
+    token: String,
+}
+
+impl Daemon {
+    /// Finds the daemon that uses a data directory.
+    pub(super) fn find(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = data_dir.join(ADDRESS_FILE);
+        let hint = || {
+            format!(
+                "{}: no daemon has run with this data directory that you may read; start `evenkeel serve`, or give the \
+                 --data-dir of the one that runs",
+                path.display()
+            )
+        };
+        let Address { address } =
+            serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
+        let token = std::fs::read_to_string(data_dir.join("token")).with_context(hint)?.trim().to_owned();
+        Ok(Self { address, token })
+    }
+
+    /// Asks the daemon; an answer that is no success is an error with what the daemon said.
+    pub(super) async fn ask(&self, method: Method, target: &str) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(&method)
+            .uri(target)
+            .header(header::HOST, &self.address)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .body(Full::<Bytes>::default())?;
+        let exchange = async {
+            let answer = send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
+            let status = answer.status();
+            let body =
+                Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+            anyhow::Ok((status, body.to_bytes()))
+        };
+        let (status, body) = tokio::time::timeout(LIMIT, exchange)
+            .await
+            .with_context(|| format!("the daemon at {} did not answer within {} s", self.address, LIMIT.as_secs()))?
+            .with_context(|| format!("the daemon at {} cannot be asked; is it running?", self.address))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        #[derive(Deserialize)]
+        struct Problem {
+            title: Option<String>,
+            detail: Option<String>,
+        }
+        let said = serde_json::from_slice::<Problem>(&body).ok().and_then(|problem| problem.detail.or(problem.title));
+        bail!(
+            "{}",
+            said.unwrap_or_else(|| format!("the daemon at {} answered {status} to {method} {target}", self.address))
+        )
+    }
+
+    /// Asks for a document.
+    pub(super) async fn get<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<T> {
+        let body = self.ask(Method::GET, target).await?;
+        serde_json::from_slice(&body).with_context(|| format!("{target}: the daemon's answer cannot be read"))
+    }
+
+    /// Asks for all pages of a list.
+    pub(super) async fn list<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<Vec<T>> {
+        #[derive(Deserialize)]
+        struct Page<T> {
+            items: Vec<T>,
+            next: Option<String>,
+        }
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let separator = if target.contains('?') { '&' } else { '?' };
+            let page: Page<T> = match &after {
+                Some(after) => self.get(&format!("{target}{separator}after={after}")).await?,
+                None => self.get(target).await?,
+            };
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+}

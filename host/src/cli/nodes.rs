@@ -1,0 +1,114 @@
+//! `list-nodes`, `cordon`, `uncordon` and `delete-node`.
+
+use http::Method;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{client::Daemon, output};
+use crate::domain::{NodeId, NodeStatus};
+
+/// The protocol between nodes, as `list-nodes` names it.
+const PROTOCOL: u32 = 1;
+
+#[derive(Deserialize)]
+struct Node {
+    id: NodeId,
+    name: String,
+    address: String,
+    ip: Option<String>,
+    status: NodeStatus,
+    cordoned: bool,
+    last_seen: Timestamp,
+}
+
+/// Prints the cluster and its nodes, in the columns that administrators know, with ours behind them.
+pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        output::line(json!({ "protocol": PROTOCOL, "nodes": daemon.list::<Value>("/api/v1/nodes").await? }));
+        return Ok(());
+    }
+    let nodes: Vec<Node> = daemon.list("/api/v1/nodes").await?;
+    output::line(render(&nodes));
+    Ok(())
+}
+
+fn render(nodes: &[Node]) -> String {
+    let row = |node: &Node| {
+        let (host, port) = node.address.rsplit_once(':').unwrap_or((&node.address, ""));
+        let status = match (node.status, node.cordoned) {
+            (NodeStatus::Online, false) => "Online",
+            (NodeStatus::Online, true) => "Online, cordoned",
+            (NodeStatus::Offline, false) => "Offline",
+            (NodeStatus::Offline, true) => "Offline, cordoned",
+        };
+        [
+            node.id.to_string(),
+            host.to_owned(),
+            node.ip.clone().unwrap_or_default(),
+            port.to_owned(),
+            status.to_owned(),
+            node.last_seen.to_zoned(TimeZone::UTC).strftime("%Y-%b-%d %H:%M:%S").to_string(),
+            node.name.clone(),
+        ]
+    };
+    let rows: Vec<_> = nodes.iter().map(row).collect();
+    let header = ["ID", "Host", "IPv4", "Port", "Status", "Last Seen", "Name"];
+    format!("Cluster\n-------\nProtocol\n{PROTOCOL}\n\nNodes\n-----\n{}", output::columns(header, &rows))
+}
+
+/// What an administrator may do to a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// It takes no new sessions.
+    Cordon,
+    /// It takes them again.
+    Uncordon,
+    /// It is forgotten.
+    Delete,
+}
+
+/// Changes a node and says how it then is.
+pub(super) async fn change(daemon: &Daemon, node: NodeId, change: Change, as_json: bool) -> anyhow::Result<()> {
+    let (method, action) = match change {
+        Change::Cordon => (Method::POST, "/cordon"),
+        Change::Uncordon => (Method::POST, "/uncordon"),
+        Change::Delete => (Method::DELETE, ""),
+    };
+    let answer: Value = serde_json::from_slice(&daemon.ask(method, &format!("/api/v1/nodes/{node}{action}")).await?)?;
+    if as_json {
+        output::line(answer);
+        return Ok(());
+    }
+    match change {
+        Change::Cordon => output::line(format_args!("node {node} takes no new sessions; those that run go on")),
+        Change::Uncordon => output::line(format_args!("node {node} takes sessions again")),
+        Change::Delete => {
+            let lost = answer["lost"].as_array().map_or(0, Vec::len);
+            output::line(format_args!("node {node} is removed; {lost} sessions were on it and are lost"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_listed_in_the_columns_that_administrators_know() {
+        let nodes = [Node {
+            id: NodeId(1),
+            name: "left".to_owned(),
+            address: "left.example:8787".to_owned(),
+            ip: Some("192.0.2.1".to_owned()),
+            status: NodeStatus::Online,
+            cordoned: false,
+            last_seen: "2021-09-20T17:08:53Z".parse().unwrap(),
+        }];
+        let expected = "Cluster\n-------\nProtocol\n1\n\nNodes\n-----\n\
+                        ID  Host          IPv4       Port  Status  Last Seen             Name\n\
+                        1   left.example  192.0.2.1  8787  Online  2021-Sep-20 17:08:53  left";
+        assert_eq!(render(&nodes), expected);
+    }
+}

@@ -1,0 +1,223 @@
+//! The address under which a node tells the others to find it.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    time::Duration,
+};
+
+use super::aside::aside;
+
+/// A resolver that does not answer gives up by itself, but after longer than a start should take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A node's address as it is announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// `host:port`.
+    pub address: String,
+    /// What the host stands for, where that is known.
+    pub ip: Option<IpAddr>,
+    /// What the administrator should know about the choice.
+    pub caution: Option<String>,
+}
+
+/// A `www-host-name` that is none.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("www-host-name \"{0}\": expected host or host:port, as in node1.example.org:8787")]
+pub struct NotAnAddress(String);
+
+/// Works out a node's own `host:port`: `configured` (`www-host-name`) where it is set, with the port where it names none;
+/// else the address it is bound to where that is a loopback address; else the host name, where the others can reach this
+/// node by it; else an address of the machine. Takes seconds at most, also where names cannot be resolved.
+///
+/// # Errors
+/// Only where `configured` is no address.
+pub async fn announced(
+    configured: Option<&str>,
+    bound: SocketAddr,
+    host_name: &str,
+) -> Result<Announced, NotAnAddress> {
+    if let Some(configured) = configured {
+        let (host, port) = split(configured).ok_or_else(|| NotAnAddress(configured.to_owned()))?;
+        let (ip, caution) = match resolve(host).await {
+            Ok(addresses) => (preferred(addresses), None),
+            Err(error) => (None, Some(format!("www-host-name {host} cannot be resolved: {error}"))),
+        };
+        return Ok(Announced { address: join(host, port.unwrap_or(bound.port())), ip, caution });
+    }
+    if bound.ip().is_loopback() {
+        return Ok(Announced { address: bound.to_string(), ip: Some(bound.ip()), caution: None });
+    }
+    let resolved = resolve(host_name).await.unwrap_or_default();
+    Ok(choose(bound, host_name, &resolved, &interfaces()))
+}
+
+/// What a host name stands for; an error where that is nothing, or the resolver does not answer in time.
+///
+/// # Errors
+/// What the resolver said.
+pub async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
+    let name = host.to_owned();
+    aside("evenkeel-resolve", LIMIT, move || {
+        let addresses = (name.as_str(), 0).to_socket_addrs()?;
+        Ok(addresses.map(|address| address.ip()).collect())
+    })
+    .await
+    .map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))?
+}
+
+/// Host and port of `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+fn split(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = if text.parse::<Ipv6Addr>().is_ok() {
+        (text, None)
+    } else if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+        (host, port)
+    } else {
+        text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_name) {
+        return None;
+    }
+    match port {
+        None => Some((host, None)),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port != 0).map(|port| (host, Some(port)))
+        }
+        Some(_) => None,
+    }
+}
+
+fn join(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// An IPv4 address where there is one: what the legacy script and `list-nodes` show.
+fn preferred(addresses: Vec<IpAddr>) -> Option<IpAddr> {
+    addresses.iter().find(|ip| ip.is_ipv4()).copied().or_else(|| addresses.into_iter().next())
+}
+
+/// The address of a node that is bound to more than loopback.
+fn choose(bound: SocketAddr, host_name: &str, resolved: &[IpAddr], interfaces: &[IpAddr]) -> Announced {
+    let listens = |ip: &IpAddr| {
+        if bound.ip().is_unspecified() { bound.is_ipv6() || ip.is_ipv4() } else { *ip == bound.ip() }
+    };
+    let reachable: Vec<IpAddr> = resolved.iter().copied().filter(|ip| !ip.is_loopback() && listens(ip)).collect();
+    if let Some(ip) = preferred(reachable) {
+        return Announced { address: join(host_name, bound.port()), ip: Some(ip), caution: None };
+    }
+    let ip = if bound.ip().is_unspecified() {
+        preferred(interfaces.iter().copied().filter(listens).collect())
+    } else {
+        Some(bound.ip())
+    };
+    let meaning = if resolved.is_empty() {
+        "stands for no address"
+    } else if resolved.iter().all(IpAddr::is_loopback) {
+        "stands for this machine's loopback address only"
+    } else {
+        "stands for an address that this node does not listen on"
+    };
+    let address = ip.map_or_else(|| join(host_name, bound.port()), |ip| SocketAddr::new(ip, bound.port()).to_string());
+    let caution = format!("the host name {host_name} {meaning}: announcing {address}; set www-host-name to choose");
+    Announced { address, ip, caution: Some(caution) }
+}
+
+/// The machine's own addresses that other machines may reach.
+fn interfaces() -> Vec<IpAddr> {
+    let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    all.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    })
+    .filter(|ip| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<IpAddr> {
+        text.split_whitespace().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    fn chosen(bound: &str, resolved: &str, interfaces: &str) -> (String, Option<String>) {
+        let choice = choose(bound.parse().unwrap(), "node1", &addresses(resolved), &addresses(interfaces));
+        (choice.address, choice.caution)
+    }
+
+    #[tokio::test]
+    async fn what_is_configured_is_announced_with_the_port_where_it_has_none() {
+        let bound = "127.0.0.1:8787".parse().unwrap();
+        for (configured, address) in [
+            ("127.0.0.2", "127.0.0.2:8787"),
+            ("127.0.0.2:9000", "127.0.0.2:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("[::1]", "[::1]:8787"),
+            ("::1", "[::1]:8787"),
+        ] {
+            let announced = announced(Some(configured), bound, "node1").await.unwrap();
+            assert_eq!(announced.address, address);
+            assert!(announced.ip.is_some(), "{configured}");
+        }
+        for wrong in
+            ["", ":80", "a:", "a:b", "a:0", "a:65536", "a:+1", "a b", "http://a", "[a]:1", "[::1", "::1]:2", "a,b"]
+        {
+            assert!(announced(Some(wrong), bound, "node1").await.is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_bound_to_loopback_announces_just_that() {
+        for bound in ["127.0.0.1:8788", "127.0.0.5:1", "[::1]:8788"] {
+            let announced = announced(None, bound.parse().unwrap(), "node1").await.unwrap();
+            assert_eq!(announced.address, bound);
+            assert_eq!(announced.caution, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_stands_for_nothing_is_an_error_to_resolve() {
+        assert_eq!(resolve("127.0.0.9").await.unwrap(), addresses("127.0.0.9"));
+        assert!(resolve("no.such.name.invalid").await.is_err());
+    }
+
+    #[test]
+    fn a_host_name_that_others_can_use_is_announced() {
+        let (address, caution) = chosen("0.0.0.0:8787", "127.0.1.1 10.0.0.7", "10.0.0.7");
+        assert_eq!((address.as_str(), caution), ("node1:8787", None));
+        assert_eq!(chosen("10.0.0.7:8787", "10.0.0.7", "").0, "node1:8787");
+        assert_eq!(chosen("[::]:8787", "2001:db8::7", "").0, "node1:8787");
+    }
+
+    #[test]
+    fn a_host_name_of_loopback_only_is_not_announced() {
+        let (address, caution) = chosen("0.0.0.0:8787", "127.0.1.1 ::1", "2001:db8::7 10.0.0.7");
+        assert_eq!(address, "10.0.0.7:8787");
+        assert!(caution.unwrap().contains("loopback"), "says so");
+    }
+
+    #[test]
+    fn a_host_name_of_an_address_that_is_not_listened_on_is_not_announced() {
+        let (address, caution) = chosen("10.0.0.7:8787", "10.0.0.8", "10.0.0.7 10.0.0.8");
+        assert_eq!(address, "10.0.0.7:8787");
+        assert!(caution.unwrap().contains("does not listen"));
+        assert_eq!(chosen("0.0.0.0:8787", "2001:db8::7", "10.0.0.7").0, "10.0.0.7:8787");
+    }
+
+    #[test]
+    fn where_there_is_nothing_else_the_host_name_is_announced_with_a_caution() {
+        let (address, caution) = chosen("0.0.0.0:8787", "", "");
+        assert_eq!(address, "node1:8787");
+        assert!(caution.unwrap().contains("no address"));
+    }
+}

@@ -1,0 +1,364 @@
+//! A node joins, beats and leaves a real store.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::{
+    domain::{Clock, Decision, Epoch, NodeStatus, Reading, SessionId, State},
+    store::{NodeDeletion, Reservation, sqlite::SqliteStore},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(600);
+const TICK: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+struct Epoch1970;
+
+impl Clock for Epoch1970 {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+struct Bed {
+    directory: TempDir,
+    timeout: Duration,
+}
+
+impl Bed {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap(), timeout: TIMEOUT }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn set_load(&self, load: &str) {
+        fs::write(self.path("loadavg.new"), load).unwrap();
+        fs::rename(self.path("loadavg.new"), self.path("loadavg")).unwrap();
+    }
+
+    async fn store(&self) -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::open(&self.path("store"), self.timeout).await.unwrap())
+    }
+
+    async fn joining(&self, name: &str) -> Joining {
+        if !self.path("loadavg").exists() {
+            self.set_load("1 2 3");
+        }
+        Joining {
+            store: self.store().await,
+            clock: Arc::new(StoreClock::new(Arc::new(Epoch1970))),
+            load: LoadSource::new(self.path("loadavg")),
+            data_dir: self.path("data"),
+            node_timeout: self.timeout,
+            registration: registration(name),
+        }
+    }
+
+    async fn join(&self, name: &str) -> Membership {
+        Membership::join(self.joining(name).await).await.unwrap()
+    }
+}
+
+fn registration(name: &str) -> Registration {
+    Registration {
+        id: None,
+        name: name.to_owned(),
+        address: format!("{name}:8787"),
+        ip: None,
+        version: "0.1.0".to_owned(),
+        balancer_digest: None,
+        cores: 2,
+        memory_total: 1 << 30,
+        weight: 100,
+        capacity: None,
+        labels: BTreeMap::new(),
+        kinds: vec![],
+        reading: Reading::default(),
+    }
+}
+
+/// A membership that runs.
+struct Running {
+    node: NodeId,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    pending: mpsc::Receiver<Vec<Session>>,
+}
+
+impl Running {
+    fn of(membership: Membership) -> Self {
+        let (sender, pending) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        Self { node: membership.node(), task: tokio::spawn(membership.run(TICK, sender, stop.clone())), stop, pending }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(60), self.task).await.expect("stops").unwrap();
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("{what}: not within a minute"));
+}
+
+async fn status(store: &dyn Store, node: NodeId) -> Option<NodeStatus> {
+    store.nodes().await.unwrap().into_iter().find(|known| known.id == node).map(|node| node.status)
+}
+
+async fn load(store: &dyn Store, node: NodeId) -> [f64; 3] {
+    store.nodes().await.unwrap().into_iter().find(|known| known.id == node).expect("known").reading.load
+}
+
+/// A session reserved on a node.
+async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
+    let id: SessionId = "abcdefgh".parse().unwrap();
+    loop {
+        let seen = store.snapshot().await.unwrap();
+        let session = Session {
+            id,
+            user: "ada".to_owned(),
+            kind: "echo".to_owned(),
+            name: "Echo".to_owned(),
+            state: State::Starting,
+            wanted: None,
+            node,
+            epoch: Epoch::FIRST,
+            claimed: false,
+            pid: None,
+            cpus: 0.0,
+            memory: 0,
+            labels: BTreeMap::new(),
+            candidates: vec![],
+            failed_nodes: vec![],
+            failure: None,
+            created: seen.now,
+            changed: seen.now,
+        };
+        let decision = Decision {
+            balancer: "sessions".to_owned(),
+            digest: None,
+            candidates: vec![node],
+            scores: None,
+            reason: None,
+            fallback: None,
+            eligible: 1,
+            duration: Duration::ZERO,
+        };
+        if store.reserve(seen.revision, &[Reservation { session, new: true, decision }]).await.unwrap() {
+            return id;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_joins_is_online_with_what_it_measures_and_knows_the_time() {
+    let bed = Bed::new();
+    let joining = bed.joining("a").await;
+    let clock = Arc::clone(&joining.clock);
+    let membership = Membership::join(joining).await.unwrap();
+    let store = bed.store().await;
+    assert_eq!(status(&*store, membership.node()).await, Some(NodeStatus::Online));
+    assert_eq!(load(&*store, membership.node()).await, [1.0, 2.0, 3.0]);
+    let apart = clock.now().duration_since(store.now().await.unwrap()).unsigned_abs();
+    assert!(apart < Duration::from_secs(60), "{apart:?}");
+}
+
+#[tokio::test]
+async fn a_node_keeps_its_id_over_restarts_and_renames() {
+    let bed = Bed::new();
+    let first = bed.join("a").await;
+    let id = first.node();
+    first.leave().await;
+    let second = bed.join("b").await;
+    assert_eq!(second.node(), id);
+    // Killed, so that it did not leave.
+    drop(second);
+    assert_eq!(bed.join("b").await.node(), id);
+    assert_eq!(bed.store().await.nodes().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_id_from_another_store_does_not_take_over_the_node_that_has_it_in_this_one() {
+    let bed = Bed::new();
+    let id = bed.join("a").await.node();
+    fs::remove_dir_all(bed.path("store")).unwrap();
+    let store = bed.store().await;
+    assert_eq!(store.register(&registration("other")).await.unwrap(), id);
+    store.leave(id).await.unwrap();
+    assert_ne!(bed.join("a").await.node(), id);
+    assert_eq!(store.nodes().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_keep_its_id_is_not_left_online() {
+    let bed = Bed::new();
+    let joining = Joining { data_dir: "/proc/evenkeel".into(), ..bed.joining("a").await };
+    let error = Membership::join(joining).await.unwrap_err();
+    assert!(matches!(error, JoinError::Identity(_)), "{error}");
+    let nodes = bed.store().await.nodes().await.unwrap();
+    assert_eq!(nodes.iter().map(|node| node.status).collect::<Vec<_>>(), [NodeStatus::Offline]);
+}
+
+#[tokio::test]
+async fn a_node_whose_load_cannot_be_read_does_not_join() {
+    let bed = Bed::new();
+    let joining = bed.joining("a").await;
+    bed.set_load("nonsense");
+    let error = Membership::join(joining).await.unwrap_err();
+    assert!(error.to_string().contains(bed.path("loadavg").to_str().unwrap()), "{error}");
+    assert!(bed.store().await.nodes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn heartbeats_bring_the_load_and_the_last_good_reading_stands() {
+    let bed = Bed::new();
+    let running = Running::of(bed.join("a").await);
+    let store = bed.store().await;
+    bed.set_load("4 5 6");
+    until("the new load", async || load(&*store, running.node).await == [4.0, 5.0, 6.0]).await;
+    bed.set_load("nonsense");
+    let seen = store.now().await.unwrap();
+    until("a later heartbeat", async || store.nodes().await.unwrap()[0].last_seen > seen).await;
+    assert_eq!(load(&*store, running.node).await, [4.0, 5.0, 6.0]);
+    bed.set_load("7 8 9");
+    until("the next load", async || load(&*store, running.node).await == [7.0, 8.0, 9.0]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_want_something_of_the_node_are_sent_on() {
+    let bed = Bed::new();
+    let mut running = Running::of(bed.join("a").await);
+    let store = bed.store().await;
+    let id = reserved(&*store, running.node).await;
+    let pending = timeout(Duration::from_secs(60), running.pending.recv()).await.unwrap().unwrap();
+    assert_eq!(pending.iter().map(|session| session.id).collect::<Vec<_>>(), [id]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn heartbeats_go_on_where_nobody_takes_what_they_bring() {
+    let bed = Bed::new();
+    let running = Running::of(bed.join("a").await);
+    let store = bed.store().await;
+    reserved(&*store, running.node).await;
+    for load_now in [4.0, 5.0] {
+        bed.set_load(&format!("{load_now} 0 0"));
+        until("the load", async || load(&*store, running.node).await[0] == load_now).await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn lost_sessions_are_sent_on_as_soon_as_somebody_takes_them() {
+    let bed = Bed::new();
+    let mut membership = bed.join("a").await;
+    let store = bed.store().await;
+    let id = reserved(&*store, membership.node()).await;
+    let session = store.session(id).await.unwrap().expect("known");
+    let lost = Session { state: State::Lost, ..session.clone() };
+    let (sender, mut pending) = mpsc::channel(1);
+    sender.try_send(vec![]).unwrap();
+    membership.send_on(vec![session, lost.clone()], &sender);
+    membership.send_on(vec![], &sender);
+    assert_eq!(pending.recv().await, Some(vec![]));
+    membership.send_on(vec![], &sender);
+    assert_eq!(pending.recv().await, Some(vec![lost]));
+    membership.send_on(vec![], &sender);
+    assert!(pending.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_node_that_stops_is_offline_at_once() {
+    let bed = Bed::new();
+    let running = Running::of(bed.join("a").await);
+    let (store, node) = (bed.store().await, running.node);
+    running.stop().await;
+    assert_eq!(status(&*store, node).await, Some(NodeStatus::Offline));
+}
+
+#[tokio::test]
+async fn a_node_that_was_removed_registers_again() {
+    let bed = Bed::new();
+    let running = Running::of(bed.join("a").await);
+    let (store, node) = (bed.store().await, running.node);
+    // It may be back between the two calls.
+    until("the removal", async || {
+        store.leave(node).await.unwrap();
+        store.delete_node(node).await.unwrap() == NodeDeletion::Deleted(vec![])
+    })
+    .await;
+    until("its return", async || status(&*store, node).await == Some(NodeStatus::Online)).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_store_was_replaced_takes_its_new_id_and_keeps_it() {
+    let bed = Bed::new();
+    let mut membership = bed.join("a").await;
+    let before = membership.node();
+    // What a replaced store looks like to a daemon that opened the new one: another node's row under its id.
+    fs::remove_dir_all(bed.path("store")).unwrap();
+    let store = bed.store().await;
+    membership.joining.store = Arc::clone(&store) as Arc<dyn Store>;
+    membership.joining.registration.id = None;
+    let ids = membership.watch_node();
+    assert_eq!(store.register(&registration("other")).await.unwrap(), before);
+    store.leave(before).await.unwrap();
+    let running = Running::of(membership);
+    until("its row", async || store.nodes().await.unwrap().len() == 2).await;
+    until("its id", async || *ids.borrow() != before).await;
+    let new = *ids.borrow();
+    assert_eq!(status(&*store, new).await, Some(NodeStatus::Online));
+    until("the file", async || kept(&bed.path("data")) == Some(new)).await;
+    running.stop().await;
+}
+
+fn kept(data_dir: &Path) -> Option<NodeId> {
+    Identity::read(data_dir).unwrap().map(|identity| identity.id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_stops_neither_the_heartbeats_for_ever_nor_the_stop() {
+    let bed = Bed::new();
+    let mut membership = bed.join("a").await;
+    membership.patience = Duration::from_millis(50);
+    let (sender, _pending) = mpsc::channel(1);
+    let (store, node) = (bed.store().await, membership.node());
+    let held = bed.store().await.hold().await.unwrap();
+    bed.set_load("4 5 6");
+    membership.beat(&sender).await;
+    let told = membership.store_condition.failure().expect("a failure");
+    assert!(told.contains("did not answer within"), "{told}");
+    assert_eq!(load(&*store, node).await, [1.0, 2.0, 3.0]);
+    drop(held);
+    let running = Running::of(membership);
+    until("the load", async || load(&*store, node).await == [4.0, 5.0, 6.0]).await;
+    let held = bed.store().await.hold().await.unwrap();
+    running.stop().await;
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_a_node_that_went_silent_are_lost() {
+    let bed = Bed { timeout: Duration::from_millis(400), ..Bed::new() };
+    let store = bed.store().await;
+    let silent = store.register(&registration("silent")).await.unwrap();
+    let id = reserved(&*store, silent).await;
+    let running = Running::of(bed.join("a").await);
+    until("the loss", async || store.session(id).await.unwrap().expect("known").state == State::Lost).await;
+    running.stop().await;
+}

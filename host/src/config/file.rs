@@ -1,0 +1,112 @@
+//! The format of the legacy files: `name=value` lines, `#` comments, `[section]` headers.
+//!
+//! Values are literal text: no escapes, no quotes taken off. The INI crates do not say which line a value stood on, and
+//! every complaint here names its line; so the few lines that read the format are our own.
+
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+
+/// One `name=value` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The section it stands in, the text between the brackets; none before the first header.
+    pub section: Option<String>,
+    /// The name, trimmed.
+    pub name: String,
+    /// The value, trimmed.
+    pub value: String,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its entries in order.
+    pub entries: Vec<Entry>,
+}
+
+impl File {
+    /// Reads a file; a missing one is empty.
+    pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Self {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                problems.push(Problem::error(path, 0, format!("cannot be read: {error}")));
+                String::new()
+            }
+        };
+        Self::parse(path, &text, problems)
+    }
+
+    /// Reads the format.
+    pub fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Self {
+        let mut entries = Vec::new();
+        let mut section = None;
+        for (line, content) in (1..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines()) {
+            let content = content.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            if let Some(header) = content.strip_prefix('[') {
+                match header.strip_suffix(']') {
+                    Some(name) => section = Some(name.trim().to_owned()),
+                    None => {
+                        problems.push(Problem::error(path, line, "a section header wants a closing `]`".to_owned()))
+                    }
+                }
+                continue;
+            }
+            match content.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => entries.push(Entry {
+                    section: section.clone(),
+                    name: name.trim().to_owned(),
+                    value: value.trim().to_owned(),
+                    line,
+                }),
+                _ => problems.push(Problem::error(path, line, "expected `name=value`".to_owned())),
+            }
+        }
+        Self { path: path.to_owned(), entries }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_literal_text() {
+        let mut problems = Vec::new();
+        let file = File::parse(
+            Path::new("f"),
+            "a=1\n# note\n\n b = \"x\\n\" # y \n[balancer best fit]\nc=d=e\n",
+            &mut problems,
+        );
+        assert!(problems.is_empty());
+        let entries: Vec<_> =
+            file.entries.iter().map(|e| (e.section.as_deref(), e.name.as_str(), e.value.as_str(), e.line)).collect();
+        assert_eq!(
+            entries,
+            [(None, "a", "1", 1), (None, "b", "\"x\\n\" # y", 4), (Some("balancer best fit"), "c", "d=e", 6),]
+        );
+    }
+
+    #[test]
+    fn lines_of_no_form_are_named() {
+        let mut problems = Vec::new();
+        File::parse(Path::new("/etc/evenkeel/rserver.conf"), "a=1\nnonsense\n[open\n", &mut problems);
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "/etc/evenkeel/rserver.conf:2: expected `name=value`",
+                "/etc/evenkeel/rserver.conf:3: a section header wants a closing `]`",
+            ]
+        );
+    }
+}

@@ -1,0 +1,339 @@
+//! From files and flags to a configuration.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Config, Problem, Severity, Surroundings,
+    file::File,
+    reader::{self, Reader},
+};
+
+/// What the command line says; it goes before the files.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config-dir`.
+    pub config_dir: Option<PathBuf>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--www-address`.
+    pub www_address: Option<IpAddr>,
+    /// `--www-port`.
+    pub www_port: Option<u16>,
+    /// `--node-name`.
+    pub node_name: Option<String>,
+}
+
+const DEFAULT_CONFIG_DIR: &str = "/etc/evenkeel";
+
+/// Reads the configuration. The problems are warnings where there is a configuration, and hold at least one error where
+/// there is none.
+pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let config_dir = match &flags.config_dir {
+        Some(dir) => {
+            if !dir.is_dir() {
+                problems.push(Problem::error(dir, 0, "--config-dir: there is no such directory".to_owned()));
+            }
+            Some(dir.clone())
+        }
+        None => Some(PathBuf::from(DEFAULT_CONFIG_DIR)).filter(|dir| dir.is_dir()),
+    };
+    let mut file = |name: &str| match &config_dir {
+        Some(dir) => File::read(&dir.join(name), &mut problems),
+        None => File { path: name.into(), entries: Vec::new() },
+    };
+    let [rserver, load_balancer, database] = ["rserver.conf", "load-balancer", "database.conf"].map(&mut file);
+
+    let server = Server::read(&rserver, &mut problems);
+    let policy = Policy::read(&load_balancer, &mut problems);
+    let database_directory = read_database(&database, &mut problems);
+
+    let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
+    if let Err(expected) = reader::node_name(&node_name) {
+        let place = if flags.node_name.is_some() { "--node-name" } else { "the host name" };
+        let message = format!("{place}: a node's name is {expected}, found `{node_name}`; set node-name");
+        problems.push(Problem::error(&rserver.path, 0, message));
+    }
+    let data_dir = flags.data_dir.clone().or_else(|| surroundings.data_dir());
+    let Some(data_dir) = data_dir.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning))
+    else {
+        if problems.is_empty() {
+            let message = "there is no home directory to keep data in; give --data-dir".to_owned();
+            problems.push(Problem::error(Path::new("evenkeel"), 0, message));
+        }
+        return (None, problems);
+    };
+    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+    let database_directory = database_directory.unwrap_or_else(|| data_dir.clone());
+    let config = Config {
+        runtime_dir: server.runtime_dir.unwrap_or_else(|| match surroundings.runtime_dir() {
+            Some(base) => base.join(tag(&data_dir)),
+            None => data_dir.join("run"),
+        }),
+        www_address: flags.www_address.or(server.www_address).unwrap_or(IpAddr::V4(match config_dir {
+            // A configured daemon serves a network, as its files' administrators expect; one without any serves whoever
+            // started it.
+            Some(_) => Ipv4Addr::UNSPECIFIED,
+            None => Ipv4Addr::LOCALHOST,
+        })),
+        www_port: flags.www_port.or(server.www_port).unwrap_or(8787),
+        www_host_name: policy.www_host_name,
+        node_name,
+        key_file: server.key_file.unwrap_or_else(|| database_directory.join("secure-cookie-key")),
+        auth_timeout: server.auth_timeout.unwrap_or(Duration::from_secs(60 * 60)),
+        weight: server.weight.unwrap_or(100),
+        capacity: server.capacity,
+        labels: server.labels,
+        load_average_file: server.load_average_file.unwrap_or_else(|| "/proc/loadavg".into()),
+        heartbeat: server.heartbeat.unwrap_or(Duration::from_secs(1)),
+        node_timeout: server.node_timeout.unwrap_or(Duration::from_secs(10)),
+        balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
+        balancer_timeout: policy.timeout.unwrap_or(Duration::from_millis(50)),
+        balancer_fallback: policy.fallback.unwrap_or_else(|| Some("sessions".to_owned())),
+        balancer_settings: policy.settings,
+        kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
+        database_directory,
+        data_dir,
+        config_dir,
+    };
+    if config.heartbeat * 3 > config.node_timeout {
+        let message = "heartbeat-interval-ms must be at most a third of node-timeout-seconds".to_owned();
+        problems.push(Problem::error(&rserver.path, 0, message));
+        return (None, problems);
+    }
+    (Some(config), problems)
+}
+
+/// Tells the daemons of one machine apart in a place that they share: 12 hexadecimal digits.
+fn tag(data_dir: &Path) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What `rserver.conf` says.
+#[derive(Default)]
+struct Server {
+    runtime_dir: Option<PathBuf>,
+    www_address: Option<IpAddr>,
+    www_port: Option<u16>,
+    node_name: Option<String>,
+    key_file: Option<PathBuf>,
+    auth_timeout: Option<Duration>,
+    weight: Option<u32>,
+    capacity: Option<u32>,
+    labels: BTreeMap<String, String>,
+    load_average_file: Option<PathBuf>,
+    heartbeat: Option<Duration>,
+    node_timeout: Option<Duration>,
+}
+
+impl Server {
+    fn read(file: &File, problems: &mut Vec<Problem>) -> Self {
+        let mut reader = Reader::new(file, None, problems);
+        let server = Self {
+            runtime_dir: reader.take("server-data-dir", reader::path),
+            www_address: reader.take("www-address", reader::address),
+            www_port: reader.take("www-port", reader::port),
+            node_name: reader.take("node-name", reader::node_name),
+            key_file: reader.take("secure-cookie-key-file", reader::path),
+            auth_timeout: reader.take("auth-timeout-minutes", reader::minutes(1, 60 * 24 * 365)),
+            weight: reader.take("node-weight", reader::number(1, 1_000_000)),
+            capacity: reader.take("node-capacity", reader::number(0, u32::MAX - 1)),
+            labels: reader.take_prefixed("node-label-").into_iter().collect(),
+            load_average_file: reader.take("load-average-file", reader::path),
+            heartbeat: reader.take("heartbeat-interval-ms", reader::milliseconds(50, 60_000)),
+            node_timeout: reader.take("node-timeout-seconds", reader::seconds(1, 3600)),
+        };
+        reader.only("ssl-enabled", "0", "put a proxy that ends TLS before the nodes, or leave it out");
+        reader.only("auth-none", "0", "sign in by the link that the start prints");
+        reader.only("www-root-path", "/", "serve it under a host name of its own");
+        reader.without_effect(&[
+            "admin-enabled",
+            "auth-pam-sessions-enabled",
+            "auth-proxy",
+            "auth-proxy-user-header",
+            "launcher-address",
+            "launcher-port",
+            "launcher-sessions-enabled",
+            "load-balancing-enabled",
+            "metrics-address",
+            "metrics-enabled",
+            "metrics-port",
+            "resolve-load-balancer-nodes",
+            "server-health-check-enabled",
+            "server-shared-storage-path",
+            "server-user",
+        ]);
+        reader.finish();
+        server
+    }
+}
+
+/// What `load-balancer` says.
+#[derive(Default)]
+struct Policy {
+    balancer: Option<String>,
+    timeout: Option<Duration>,
+    /// Of the inner option, none is `refuse`.
+    fallback: Option<Option<String>>,
+    www_host_name: Option<String>,
+    settings: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Policy {
+    fn read(file: &File, problems: &mut Vec<Problem>) -> Self {
+        let mut policy = Self::default();
+        // The oldest form of the file has its settings under `[config]`.
+        let sections: std::collections::BTreeSet<_> = file.entries.iter().map(|e| e.section.as_deref()).collect();
+        for section in sections {
+            match section {
+                None | Some("config") => policy.read_settings(file, section, problems),
+                Some(other) => match other.strip_prefix("balancer ").map(str::trim) {
+                    Some(name) => {
+                        let entries = file.entries.iter().filter(|e| e.section.as_deref() == Some(other));
+                        let settings = entries.map(|e| (e.name.clone(), e.value.clone())).collect();
+                        policy.settings.insert(name.to_owned(), settings);
+                    }
+                    None => {
+                        let line =
+                            file.entries.iter().find(|e| e.section.as_deref() == Some(other)).map_or(0, |e| e.line);
+                        let message = format!("there is no section [{other}]; there are [balancer NAME] and [config]");
+                        problems.push(Problem::warning(&file.path, line, message));
+                    }
+                },
+            }
+        }
+        policy
+    }
+
+    fn read_settings(&mut self, file: &File, section: Option<&str>, problems: &mut Vec<Problem>) {
+        let mut reader = Reader::new(file, section, problems);
+        let policy = &mut *self;
+        policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
+        policy.timeout = reader.take("balancer-timeout-ms", reader::milliseconds(1, 10_000)).or(policy.timeout);
+        policy.fallback = reader
+            .take("balancer-fallback", |value| {
+                reader::text(value).map(|name| Some(name).filter(|name| name != "refuse"))
+            })
+            .or(policy.fallback.take());
+        policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
+        reader.without_effect(&["delete-node-on-exit", "diagnostics", "timeout", "verify-ssl-certs"]);
+        reader.finish();
+    }
+}
+
+/// What `database.conf` says: the directory of the store.
+fn read_database(file: &File, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let mut reader = Reader::new(file, None, problems);
+    reader.only("provider", "sqlite", "the store of this version is SQLite");
+    let directory = reader.take("directory", reader::path);
+    reader.without_effect(&["connection-uri", "password", "host", "port", "database", "username"]);
+    reader.finish();
+    directory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            root: false,
+            home: Some("/home/ada".into()),
+            xdg_data_home: None,
+            xdg_runtime_dir: Some("/run/user/1000".into()),
+            host_name: "n1".to_owned(),
+        }
+    }
+
+    fn load_files(files: &[(&str, &str)]) -> (Option<Config>, Vec<String>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
+        let (config, problems) = load(&flags, &surroundings());
+        let prefix = format!("{}/", dir.path().display());
+        (config, problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect(), dir)
+    }
+
+    #[test]
+    fn without_any_configuration_a_daemon_serves_loopback_from_the_users_own_directories() {
+        let flags = Flags { config_dir: None, ..Flags::default() };
+        let (config, problems) = load(&flags, &surroundings());
+        let config = config.unwrap();
+        assert!(problems.is_empty());
+        assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/evenkeel"));
+        assert_eq!(config.runtime_dir.parent(), Some(Path::new("/run/user/1000/evenkeel")));
+        assert_eq!(config.key_file, Path::new("/home/ada/.local/share/evenkeel/secure-cookie-key"));
+        assert_eq!((config.www_address.to_string(), config.www_port), ("127.0.0.1".to_owned(), 8787));
+        assert_eq!((config.balancer.as_str(), config.node_name.as_str()), ("sessions", "n1"));
+    }
+
+    #[test]
+    fn files_are_read_under_their_legacy_names() {
+        let (config, problems, _dir) = load_files(&[
+            ("rserver.conf", "www-port=8080\nnode-name=left\nnode-label-gpu=a100\nnode-capacity=3\n"),
+            (
+                "load-balancer",
+                "balancer = system-load\nwww-host-name=left.example:80\n[balancer system-load]\nexpected-load=0\n",
+            ),
+            ("database.conf", "provider=sqlite\ndirectory=/srv/store\n"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!(problems, [""; 0]);
+        assert_eq!((config.www_port, config.node_name.as_str(), config.capacity), (8080, "left", Some(3)));
+        assert_eq!(config.www_address, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        assert_eq!(config.labels, BTreeMap::from([("gpu".to_owned(), "a100".to_owned())]));
+        assert_eq!(config.balancer_settings["system-load"]["expected-load"], "0");
+        assert_eq!(config.database_directory, Path::new("/srv/store"));
+        assert_eq!(config.key_file, Path::new("/srv/store/secure-cookie-key"));
+    }
+
+    #[test]
+    fn the_oldest_form_of_the_load_balancer_file_is_read() {
+        let (config, problems, _dir) = load_files(&[("load-balancer", "[config]\nbalancer = user-hash\n")]);
+        assert_eq!((config.unwrap().balancer.as_str(), problems.len()), ("user-hash", 0));
+    }
+
+    #[test]
+    fn all_errors_are_found_at_once_with_file_and_line() {
+        let (config, problems, _dir) = load_files(&[
+            ("rserver.conf", "www-port=http\nssl-enabled=1\n"),
+            ("load-balancer", "balancer-timeout-ms=0\n"),
+            ("database.conf", "provider=postgresql\n"),
+        ]);
+        assert!(config.is_none());
+        assert_eq!(
+            problems,
+            [
+                "rserver.conf:1: www-port: expected a port from 0 to 65535, found `http`",
+                "rserver.conf:2: ssl-enabled=1 cannot be had in this version: put a proxy that ends TLS before the nodes, or leave it out",
+                "load-balancer:1: balancer-timeout-ms: expected a whole number from 1 to 10000, found `0`",
+                "database.conf:1: provider=postgresql cannot be had in this version: the store of this version is SQLite",
+            ]
+        );
+    }
+
+    #[test]
+    fn unknown_and_repeated_names_are_warned_of() {
+        let (config, problems, _dir) =
+            load_files(&[("rserver.conf", "www-prot=1\nwww-port=2\nwww-port=3\nmetrics-enabled=1\nzzz=1\n")]);
+        assert_eq!(config.unwrap().www_port, 3);
+        assert_eq!(
+            problems,
+            [
+                "rserver.conf:2: www-port is given again on line 3, and that one holds",
+                "rserver.conf:4: metrics-enabled is known, but has no effect in this version",
+                "rserver.conf:1: there is no setting www-prot; did you mean www-port?",
+                "rserver.conf:5: there is no setting zzz",
+            ]
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Takes named values out of a file, and complains of what is left.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use super::{
+    Problem,
+    file::{Entry, File},
+};
+
+/// One file, or one of its sections, being read.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    file: &'a File,
+    section: Option<&'a str>,
+    problems: &'a mut Vec<Problem>,
+    known: Vec<&'static str>,
+    prefixes: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `section` of a file; none is the part before the first header.
+    pub fn new(file: &'a File, section: Option<&'a str>, problems: &'a mut Vec<Problem>) -> Self {
+        Self { file, section, problems, known: Vec::new(), prefixes: Vec::new() }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let section = self.section;
+        self.file.entries.iter().filter(move |entry| entry.section.as_deref() == section)
+    }
+
+    /// The entry of a name, the last where it is given more than once.
+    fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
+        self.known.push(name);
+        let mut given: Vec<_> = self.entries().filter(|entry| entry.name == name).collect();
+        let last = given.pop()?;
+        for earlier in given {
+            self.problems.push(Problem::warning(
+                &self.file.path,
+                earlier.line,
+                format!("{name} is given again on line {}, and that one holds", last.line),
+            ));
+        }
+        Some(last)
+    }
+
+    /// The value of a name, read by `parse`, which says what is expected where it cannot be.
+    pub fn take<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let entry = self.entry(name)?;
+        match parse(&entry.value) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.problems.push(Problem::error(
+                    &self.file.path,
+                    entry.line,
+                    format!("{name}: expected {expected}, found `{}`", entry.value),
+                ));
+                None
+            }
+        }
+    }
+
+    /// The values of all names that begin with `prefix`, by the rest of the name.
+    pub fn take_prefixed(&mut self, prefix: &'static str) -> Vec<(String, String)> {
+        self.prefixes.push(prefix);
+        self.entries()
+            .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.value.clone())))
+            .collect()
+    }
+
+    /// Names that are known from the product whose files these are, but change nothing yet.
+    pub fn without_effect(&mut self, names: &[&'static str]) {
+        for name in names {
+            if let Some(entry) = self.entry(name) {
+                self.problems.push(Problem::warning(
+                    &self.file.path,
+                    entry.line,
+                    format!("{name} is known, but has no effect in this version"),
+                ));
+            }
+        }
+    }
+
+    /// A name whose value `off` is what holds anyhow, and whose other values cannot be had: starting all the same would
+    /// not be what was asked for.
+    pub fn only(&mut self, name: &'static str, off: &str, instead: &str) {
+        if let Some(entry) = self.entry(name)
+            && entry.value != off
+        {
+            self.problems.push(Problem::error(
+                &self.file.path,
+                entry.line,
+                format!("{name}={} cannot be had in this version: {instead}", entry.value),
+            ));
+        }
+    }
+
+    /// Complains of every name that has not been taken.
+    pub fn finish(self) {
+        for entry in self.entries() {
+            let taken = self.known.iter().any(|known| *known == entry.name)
+                || self.prefixes.iter().any(|prefix| entry.name.starts_with(prefix));
+            if taken {
+                continue;
+            }
+            let nearest = self.known.iter().max_by(|a, b| {
+                let [a, b] = [a, b].map(|known| strsim::jaro_winkler(known, &entry.name));
+                a.total_cmp(&b)
+            });
+            let hint = match nearest {
+                Some(known) if strsim::jaro_winkler(known, &entry.name) > 0.8 => format!("; did you mean {known}?"),
+                _ => String::new(),
+            };
+            self.problems.push(Problem::warning(
+                &self.file.path,
+                entry.line,
+                format!("there is no setting {}{hint}", entry.name),
+            ));
+        }
+    }
+}
+
+/// Any text.
+pub fn text(value: &str) -> Result<String, String> {
+    if value.is_empty() { Err("a value".to_owned()) } else { Ok(value.to_owned()) }
+}
+
+/// An absolute path.
+pub fn path(value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    if path.is_absolute() { Ok(path) } else { Err("an absolute path".to_owned()) }
+}
+
+/// A number within bounds.
+pub fn number(low: u32, high: u32) -> impl FnOnce(&str) -> Result<u32, String> {
+    move |value| match value.parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => Err(format!("a whole number from {low} to {high}")),
+    }
+}
+
+/// A number of seconds within bounds.
+pub fn seconds(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |value| number(low, high)(value).map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// A number of milliseconds within bounds.
+pub fn milliseconds(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |value| number(low, high)(value).map(|milliseconds| Duration::from_millis(milliseconds.into()))
+}
+
+/// A number of minutes within bounds.
+pub fn minutes(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |value| number(low, high)(value).map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+}
+
+/// A port.
+pub fn port(value: &str) -> Result<u16, String> {
+    value.parse().map_err(|_| "a port from 0 to 65535".to_owned())
+}
+
+/// An IP address.
+pub fn address(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| "an IP address".to_owned())
+}
+
+/// A node's name: what hashing and plugins go by.
+pub fn node_name(value: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !value.is_empty() && value.len() <= 253 && value.chars().all(valid) {
+        Ok(value.to_owned())
+    } else {
+        Err("1 to 253 letters, digits, dots, hyphens and underscores".to_owned())
+    }
+}
+
+/// A host with or without a port.
+pub fn host(value: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || "._-:[]".contains(c);
+    if !value.is_empty() && value.len() <= 260 && value.chars().all(valid) {
+        Ok(value.to_owned())
+    } else {
+        Err("a host name or an address, with or without `:port`".to_owned())
+    }
+}

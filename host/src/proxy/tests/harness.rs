@@ -1,0 +1,405 @@
+//! Nodes, programs and clients for the tests.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ::http::{HeaderMap, Request, Response, request};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt, combinators::BoxBody};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use nix::sys::signal::Signal;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixListener},
+    time::timeout,
+};
+
+use crate::{
+    config::ClusterKey,
+    domain::{Clock, Entropy, Epoch, NodeId, SessionId, State},
+    launcher::{Address, BasePath, Exit, Launch, LaunchError, Launcher, Running, Upstream},
+    proxy::{Drain, Limits, Parts, Proxy, Routes, is_hop},
+    store::{Route, StoreError},
+    wire::{hop, names::HOP, seal::Seal},
+};
+
+/// The session of all tests, Ada's.
+pub(super) const ID: &str = "0000000a";
+/// How long anything may take before a test fails.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) fn id() -> SessionId {
+    ID.parse().expect("an id")
+}
+
+pub(super) fn key() -> ClusterKey {
+    ClusterKey::from_bytes(b"the cluster's".to_vec())
+}
+
+#[derive(Debug)]
+pub(super) struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_700_000_000).expect("a time")
+    }
+}
+
+/// Different bytes each time.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Entropy for Counter {
+    fn fill(&self, bytes: &mut [u8]) {
+        let number = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        for (byte, value) in bytes.iter_mut().zip(number.into_iter().cycle()) {
+            *byte = value;
+        }
+    }
+}
+
+/// The routes of one node: its memory and the store.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) memory: Mutex<HashMap<SessionId, Route>>,
+    pub(super) store: Mutex<HashMap<SessionId, Route>>,
+    pub(super) store_is_down: AtomicBool,
+    pub(super) reads: AtomicUsize,
+}
+
+impl Known {
+    pub(super) fn everywhere(&self, route: &Route) {
+        self.memory.lock().expect("lock").insert(route.id, route.clone());
+        self.store.lock().expect("lock").insert(route.id, route.clone());
+    }
+}
+
+#[async_trait]
+impl Routes for Known {
+    fn route(&self, id: SessionId) -> Option<Route> {
+        self.memory.lock().expect("lock").get(&id).cloned()
+    }
+
+    async fn refresh(&self, id: SessionId) -> Result<Option<Route>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.store_is_down.load(Ordering::Relaxed) {
+            return Err(StoreError::Unusable("down".to_owned()));
+        }
+        let fresh = self.store.lock().expect("lock").get(&id).cloned();
+        if let Some(route) = &fresh {
+            self.memory.lock().expect("lock").insert(id, route.clone());
+        }
+        Ok(fresh)
+    }
+}
+
+/// The programs of one node; it starts none.
+#[derive(Debug, Default)]
+pub(super) struct Programs(pub(super) Mutex<HashMap<SessionId, Arc<Upstream>>>);
+
+#[async_trait]
+impl Launcher for Programs {
+    async fn start(&self, launch: &Launch) -> Result<Running, LaunchError> {
+        Err(LaunchError::Unknown(launch.id))
+    }
+    async fn ready(&self, id: SessionId, _: Epoch) -> Result<(), LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
+    async fn stop(&self, id: SessionId, _: Epoch) -> Result<(), LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
+    async fn signal(&self, id: SessionId, _: Epoch, _: Signal) -> Result<(), LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
+    async fn watch(&self, _: SessionId, _: Epoch) -> Exit {
+        Exit::Unknown
+    }
+    async fn running(&self) -> Vec<Running> {
+        Vec::new()
+    }
+    fn upstream(&self, id: SessionId) -> Option<Arc<Upstream>> {
+        self.0.lock().expect("lock").get(&id).cloned()
+    }
+    async fn log_tail(&self, id: SessionId, _: usize) -> Result<String, LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
+    async fn forget(&self, _: SessionId) {}
+}
+
+/// One node that serves.
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    pub(super) known: Arc<Known>,
+    pub(super) programs: Arc<Programs>,
+    pub(super) drain: Drain,
+    /// Whom every request but a hop is taken for.
+    pub(super) signed_in: Arc<Mutex<Option<String>>>,
+    /// Another node's, for hops that the test makes itself.
+    peer: Seal,
+}
+
+impl Node {
+    pub(super) async fn start(number: i64) -> Self {
+        Self::with_limits(number, Limits { connect: Duration::from_secs(5), answer: DEADLINE }).await
+    }
+
+    pub(super) async fn with_limits(number: i64, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let node = Self {
+            id: NodeId(number),
+            name: format!("node{number}"),
+            address: listener.local_addr().expect("an address"),
+            known: Arc::default(),
+            programs: Arc::default(),
+            drain: Drain::default(),
+            signed_in: Arc::new(Mutex::new(Some("ada".to_owned()))),
+            peer: seal("node9"),
+        };
+        let proxy = Arc::new(Proxy::new(Parts {
+            node: node.id,
+            name: node.name.clone(),
+            secure: false,
+            routes: Arc::clone(&node.known) as Arc<dyn Routes>,
+            launcher: Arc::clone(&node.programs) as Arc<dyn Launcher>,
+            listener_uid: Arc::new(|_| Some(own_uid())),
+            key: key(),
+            clock: Arc::new(Noon),
+            entropy: Arc::new(Counter(AtomicU64::new(number.unsigned_abs() << 32))),
+            limits,
+            drain: node.drain.clone(),
+        }));
+        let signed_in = Arc::clone(&node.signed_in);
+        tokio::spawn(async move {
+            while let Ok((stream, client)) = listener.accept().await {
+                let (proxy, signed_in) = (Arc::clone(&proxy), Arc::clone(&signed_in));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (proxy, signed_in) = (Arc::clone(&proxy), Arc::clone(&signed_in));
+                    async move {
+                        let user = signed_in.lock().expect("lock").clone().filter(|_| !is_hop(request.headers()));
+                        Ok::<_, Infallible>(proxy.serve(request, client, user.as_deref()).await)
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .half_close(true)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades();
+                tokio::spawn(connection);
+            }
+        });
+        node
+    }
+
+    /// A route to Ada's session on this node.
+    pub(super) fn route(&self, epoch: i64) -> Route {
+        Route {
+            id: id(),
+            user: "ada".to_owned(),
+            kind: "echo".to_owned(),
+            state: State::Active,
+            epoch: Epoch(epoch),
+            node: self.id,
+            node_name: self.name.clone(),
+            address: self.address.to_string(),
+        }
+    }
+
+    /// Has the program as Ada's session, under epoch 1, and its route.
+    pub(super) fn has(&self, program: &Program) {
+        self.runs(program.upstream.clone());
+        self.known.everywhere(&self.route(1));
+    }
+
+    pub(super) fn runs(&self, upstream: Upstream) {
+        self.programs.0.lock().expect("lock").insert(id(), Arc::new(upstream));
+    }
+
+    /// What the node answers to these bytes; the request is to end with its connection.
+    pub(super) async fn ask(&self, request: &str) -> Answer {
+        self.try_ask(request).await.expect("an answer")
+    }
+
+    /// As [`Self::ask`]; none where the node closes without an answer.
+    pub(super) async fn try_ask(&self, request: &str) -> Option<Answer> {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("write");
+        let mut seen = Vec::new();
+        // A reset after a refusal is as good as a close.
+        let _ = timeout(DEADLINE, stream.read_to_end(&mut seen)).await.expect("an end");
+        (!seen.is_empty()).then(|| Answer::read(&seen))
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connect")
+    }
+
+    /// A GET below the session, with more header lines.
+    pub(super) async fn get(&self, rest: &str, lines: &str) -> Answer {
+        self.ask(&get(&format!("/s/{ID}/{rest}"), lines)).await
+    }
+
+    /// What another node states of a request to this one.
+    pub(super) fn hop_to(&self, to: &str, target: &str, hop: &hop::Hop) -> String {
+        let value = self.peer.seal(to, &::http::Method::GET, target, hop);
+        format!("evenkeel-hop: {}\r\n", value.to_str().expect("text"))
+    }
+}
+
+fn seal(own: &str) -> Seal {
+    Seal::new(own.to_owned(), hop::PURPOSE, HOP, &key(), Arc::new(Noon), Arc::new(Counter::default()))
+}
+
+pub(super) fn own_uid() -> u32 {
+    nix::unistd::getuid().as_raw()
+}
+
+/// A GET that ends its connection.
+pub(super) fn get(target: &str, lines: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{lines}\r\n")
+}
+
+/// A web-socket handshake.
+pub(super) fn handshake(target: &str, lines: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    )
+}
+
+/// An answer as bytes, taken apart.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn read(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+}
+
+type Reply = Response<BoxBody<Bytes, hyper::Error>>;
+
+/// A program on a Unix socket that records what it is asked.
+pub(super) struct Program {
+    pub(super) upstream: Upstream,
+    pub(super) asked: Arc<Mutex<Vec<(request::Parts, Bytes)>>>,
+    pub(super) connections: Arc<AtomicUsize>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Program {
+    /// One that answers each request, gathered, with what `reply` makes of it.
+    pub(super) fn start(reply: impl Fn(&request::Parts, &Bytes) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        let (listener, mut program) = Self::listen();
+        let (asked, connections) = (Arc::clone(&program.asked), Arc::clone(&program.connections));
+        let reply = Arc::new(reply);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::Relaxed);
+                let (asked, reply) = (Arc::clone(&asked), Arc::clone(&reply));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (asked, reply) = (Arc::clone(&asked), Arc::clone(&reply));
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await?.to_bytes();
+                        let answer = reply(&head, &body);
+                        asked.lock().expect("lock").push((head, body));
+                        let full = |body| http_body_util::Full::new(body).map_err(|never| match never {}).boxed();
+                        Ok::<Reply, hyper::Error>(answer.map(full))
+                    }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        program.upstream.epoch = Epoch(1);
+        program
+    }
+
+    /// One that answers `ok`.
+    pub(super) fn ok() -> Self {
+        Self::start(|_, _| Response::new(Bytes::from_static(b"ok")))
+    }
+
+    /// A socket whose connections the test accepts itself.
+    pub(super) fn listen() -> (UnixListener, Self) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("p.sock");
+        let listener = UnixListener::bind(&path).expect("bind");
+        let upstream = Upstream {
+            epoch: Epoch(1),
+            address: Address::Unix(path),
+            base_path: BasePath::Kept,
+            headers: Vec::new(),
+            uid: own_uid(),
+        };
+        let asked = Arc::default();
+        (listener, Self { upstream, asked, connections: Arc::default(), _directory: Some(directory) })
+    }
+
+    pub(super) fn asked_times(&self) -> usize {
+        self.asked.lock().expect("lock").len()
+    }
+
+    /// The only request that it got.
+    pub(super) fn asked_once(&self) -> (String, HeaderMap, Bytes) {
+        let asked = self.asked.lock().expect("lock");
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        let (head, body) = &asked[0];
+        (head.uri.to_string(), head.headers.clone(), body.clone())
+    }
+}
+
+/// Reads a head, and what came with it.
+pub(super) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> (String, Vec<u8>) {
+    let mut seen = Vec::new();
+    loop {
+        if let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
+            let rest = seen.split_off(end + 4);
+            return (String::from_utf8(seen).expect("text"), rest);
+        }
+        let read = timeout(DEADLINE, stream.read_buf(&mut seen)).await.expect("in time").expect("read");
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&seen));
+    }
+}
+
+/// Reads exactly these bytes, of which `first` have come.
+pub(super) async fn expect_bytes(stream: &mut (impl AsyncReadExt + Unpin), first: Vec<u8>, expected: &[u8]) {
+    let mut seen = first;
+    while seen.len() < expected.len() {
+        let read = timeout(DEADLINE, stream.read_buf(&mut seen)).await.expect("in time").expect("read");
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&seen));
+    }
+    assert_eq!(seen, expected);
+}
+
+/// Reads to the end, or to the reset.
+pub(super) async fn read_rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+    let mut seen = Vec::new();
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut seen)).await.expect("an end in time");
+    seen
+}

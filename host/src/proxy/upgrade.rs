@@ -1,0 +1,79 @@
+//! Web sockets: what counts as asking for one, and the bytes both ways once the program has agreed.
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
+};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::TokioIo;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{headers::tokens, refusal::Refusal};
+
+const WEBSOCKET: &str = "websocket";
+
+/// Whether a request asks for a web socket. Other protocols are not asked for on a client's behalf: their `Upgrade` is
+/// the connection's own matter, and goes. A web-socket handshake that is not plain is refused, since the two ends could
+/// disagree about where it ends.
+pub fn asks(request: &Request<Incoming>) -> Result<bool, Refusal> {
+    let headers = request.headers();
+    let mentioned = tokens(headers, &UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET));
+    let named = tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    if !mentioned || !named {
+        return Ok(false);
+    }
+    let plain = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && is_websocket(headers)
+        && headers.contains_key(SEC_WEBSOCKET_KEY)
+        && !headers.contains_key(TRANSFER_ENCODING)
+        && headers.get_all(CONTENT_LENGTH).iter().all(|length| length == "0")
+        && request.body().is_end_stream();
+    if plain { Ok(true) } else { Err(Refusal::Upgrade) }
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(UPGRADE).iter();
+    let value = values.next().map(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
+    value == Some(true) && values.next().is_none()
+}
+
+/// Whether a program's 101 is to the protocol that was asked for.
+pub fn agrees<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS && is_websocket(response.headers())
+}
+
+/// Sets what makes a request or an answer a handshake.
+pub fn mark(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+}
+
+/// How open web sockets take part in the daemon's drain: `tracker` waits for them, `cut` closes them.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    /// Each open web socket is a task of it.
+    pub tracker: TaskTracker,
+    /// Ends those that are still open.
+    pub cut: CancellationToken,
+}
+
+/// Passes bytes both ways until both ends have closed, an end breaks, or the drain's time is over. The browser's bytes
+/// are read only now, after the program's 101; what it sent early has waited.
+pub fn pump(browser: OnUpgrade, program: OnUpgrade, drain: &Drain) {
+    let cut = drain.cut.clone();
+    drain.tracker.spawn(async move {
+        let both_ways = async {
+            let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
+            // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(browser), &mut TokioIo::new(program)).await;
+        };
+        tokio::select! {
+            () = both_ways => {}
+            () = cut.cancelled() => {}
+        }
+    });
+}

@@ -1,0 +1,253 @@
+//! A program that talks to one node: REST with the token, a session's pages and web sockets.
+
+use std::{convert::Infallible, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header,
+    http::{HeaderName, HeaderValue},
+};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite, tungstenite::client::IntoClientRequest as _};
+
+use crate::{
+    api::{List, Node, Problem, Session},
+    wait,
+};
+
+/// The body of a request: whole or streamed.
+pub type RequestBody = BoxBody<Bytes, Infallible>;
+
+/// An open web socket.
+pub type Socket = WebSocketStream<TcpStream>;
+
+/// A client of one node.
+#[derive(Clone, Debug)]
+pub struct Client {
+    authority: String,
+    token: Option<String>,
+    http: HttpClient<HttpConnector, RequestBody>,
+}
+
+/// An answer that has been read whole.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).with_context(|| format!("status {}, body {:?}", self.status, self.text()))
+    }
+
+    /// This answer if it is a success, else what it says.
+    pub fn success(self) -> Result<Self> {
+        if !self.status.is_success() {
+            bail!("status {}: {}", self.status, self.text());
+        }
+        Ok(self)
+    }
+
+    /// The problem document that this answer is.
+    pub fn problem(&self) -> Result<Problem> {
+        let content_type = self.header("content-type");
+        if content_type != "application/problem+json" {
+            bail!("status {} with {content_type:?} is no problem document: {}", self.status, self.text());
+        }
+        self.json()
+    }
+
+    /// A header's value, empty where it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// A body that is sent whole.
+pub fn whole(body: impl Into<Bytes>) -> RequestBody {
+    Full::new(body.into()).boxed()
+}
+
+impl Client {
+    /// A client of the node at `host:port` that signs in with no token.
+    pub fn anonymous(authority: &str) -> Self {
+        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        Self { authority: authority.to_owned(), token: None, http }
+    }
+
+    /// A client of the node at `host:port` that signs in with the token of a data directory.
+    pub fn of(authority: &str, data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join("token");
+        let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { token: Some(token.trim().to_owned()), ..Self::anonymous(authority) })
+    }
+
+    /// The `host:port` that it talks to.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The token that it signs in with.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Sends a request to a path of the node; the token is added unless the request signs in by itself.
+    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>> {
+        let what = format!("{} http://{}{}", request.method(), self.authority, request.uri());
+        *request.uri_mut() = format!("http://{}{}", self.authority, request.uri()).parse()?;
+        if let Some(token) = &self.token
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
+        }
+        self.http.request(request).await.context(what)
+    }
+
+    /// Sends a request and reads the answer whole.
+    pub async fn ask(&self, request: Request<RequestBody>) -> Result<Reply> {
+        let what = format!("{} http://{}{}", request.method(), self.authority, request.uri());
+        let (head, body) = self.send(request).await?.into_parts();
+        let body = body.collect().await.context(what)?.to_bytes();
+        Ok(Reply { status: head.status, headers: head.headers, body })
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Result<Reply> {
+        self.ask(Request::get(path).body(whole(""))?).await
+    }
+
+    /// `GET` with headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Reply> {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.ask(request.body(whole(""))?).await
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Reply> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        self.ask(request.body(whole(body.to_string()))?).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Result<Reply> {
+        self.ask(Request::builder().method(Method::DELETE).uri(path).body(whole(""))?).await
+    }
+
+    /// Asks for a session of that kind.
+    pub async fn launch(&self, kind: &str) -> Result<Session> {
+        self.post("/api/v1/sessions", &json!({ "kind": kind })).await?.success()?.json()
+    }
+
+    /// Asks for a session of that kind and waits until its program answers.
+    pub async fn launch_active(&self, kind: &str) -> Result<Session> {
+        let session = self.launch(kind).await?;
+        self.wait_active(&session.id).await
+    }
+
+    /// Waits until a session's program answers.
+    pub async fn wait_active(&self, id: &str) -> Result<Session> {
+        let session = self.wait_state(id, |state| state != "starting").await?;
+        if session.state != "active" {
+            bail!("session {id} is {}: {}", session.state, session.failure.unwrap_or_default());
+        }
+        Ok(session)
+    }
+
+    /// Waits until a session's state is a wanted one.
+    pub async fn wait_state(&self, id: &str, wanted: impl Fn(&str) -> bool) -> Result<Session> {
+        wait::until(&format!("session {id}"), wait::LONG, async || {
+            let session = self.session(id).await?;
+            if !wanted(&session.state) {
+                bail!("it is {}", session.state);
+            }
+            Ok(session)
+        })
+        .await
+    }
+
+    /// One session.
+    pub async fn session(&self, id: &str) -> Result<Session> {
+        self.get(&format!("/api/v1/sessions/{id}")).await?.success()?.json()
+    }
+
+    /// All sessions.
+    pub async fn sessions(&self) -> Result<Vec<Session>> {
+        self.list("/api/v1/sessions").await
+    }
+
+    /// Ends a session; it may take a moment.
+    pub async fn end(&self, id: &str) -> Result<()> {
+        self.delete(&format!("/api/v1/sessions/{id}")).await?.success()?;
+        Ok(())
+    }
+
+    /// All nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>> {
+        self.list("/api/v1/nodes").await
+    }
+
+    async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        let mut target = path.to_owned();
+        loop {
+            let list: List<T> = self.get(&target).await?.success()?.json()?;
+            items.extend(list.items);
+            target = match list.next {
+                None | Some(Value::Null) => return Ok(items),
+                Some(Value::String(next)) if next.starts_with('/') => next,
+                Some(Value::String(next)) => format!("{path}?after={next}"),
+                Some(next) => format!("{path}?after={next}"),
+            };
+        }
+    }
+
+    /// Opens a web socket as a page of the node itself would.
+    pub async fn socket(&self, path: &str) -> Result<Socket> {
+        let origin = format!("http://{}", self.authority);
+        match self.upgrade(path, &[("origin", &origin)]).await? {
+            Ok(socket) => Ok(socket),
+            Err(status) => bail!("ws://{}{path} was refused with status {status}", self.authority),
+        }
+    }
+
+    /// Asks for a web socket with these headers; yields the status where it is refused.
+    pub async fn upgrade(&self, path: &str, headers: &[(&str, &str)]) -> Result<Result<Socket, StatusCode>> {
+        let mut request = format!("ws://{}{path}", self.authority).into_client_request()?;
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
+        }
+        for (name, value) in headers {
+            request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
+        }
+        let stream = TcpStream::connect(&self.authority).await.context("cannot connect")?;
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Ok(socket)),
+            Err(tungstenite::Error::Http(response)) => Ok(Err(response.status())),
+            Err(error) => Err(error).with_context(|| format!("ws://{}{path}", self.authority)),
+        }
+    }
+}

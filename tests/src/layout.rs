@@ -1,0 +1,103 @@
+//! The directories and files of a cluster on one machine.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// What the configuration files of a cluster's nodes say.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Lines of `rserver.conf`, beside the ones that the harness writes.
+    pub server: Vec<(String, String)>,
+    /// The balancer; the program's default where none is named.
+    pub balancer: Option<String>,
+    /// The balancer's settings.
+    pub balancer_settings: Vec<(String, String)>,
+    /// Kinds beside the builtin ones, each the name and the text of its file.
+    pub kinds: Vec<(String, String)>,
+}
+
+/// The files of one node.
+#[derive(Clone, Debug)]
+pub struct NodeFiles {
+    /// `--config-dir`.
+    pub config: PathBuf,
+    /// `--data-dir`.
+    pub data: PathBuf,
+    /// What it reads its load averages from, where the harness controls them.
+    pub load: PathBuf,
+    /// Its standard output, from its last start.
+    pub output: PathBuf,
+    /// Its log, from all of its starts.
+    pub log: PathBuf,
+}
+
+impl NodeFiles {
+    /// Lays out a node below `root`, with the store that all nodes share. Where `load` is given, the node reads it
+    /// instead of the kernel's.
+    pub fn create(root: &Path, name: &str, settings: &Settings, load: Option<[f64; 3]>) -> Result<Self> {
+        let directory = root.join(name);
+        let files = Self {
+            config: directory.join("config"),
+            data: directory.join("data"),
+            load: directory.join("loadavg"),
+            output: directory.join("output"),
+            log: directory.join("log"),
+        };
+        let kinds = files.config.join("kinds");
+        fs::create_dir_all(&kinds).with_context(|| kinds.display().to_string())?;
+        fs::create_dir_all(root.join("store"))?;
+        files.write_configuration(&directory, root, settings, load.is_some())?;
+        for (kind, text) in &settings.kinds {
+            fs::write(kinds.join(kind).with_extension("toml"), text)?;
+        }
+        if let Some(load) = load {
+            files.set_load(load)?;
+        }
+        Ok(files)
+    }
+
+    fn write_configuration(&self, directory: &Path, root: &Path, settings: &Settings, own_load: bool) -> Result<()> {
+        let mut server = format!("server-data-dir={}\n", directory.join("run").display());
+        if own_load {
+            writeln!(server, "load-average-file={}", self.load.display())?;
+        }
+        for (name, value) in &settings.server {
+            writeln!(server, "{name}={value}")?;
+        }
+        fs::write(self.config.join("rserver.conf"), server)?;
+
+        let database = format!("provider=sqlite\ndirectory={}\n", root.join("store").display());
+        fs::write(self.config.join("database.conf"), database)?;
+
+        if let Some(name) = &settings.balancer {
+            let mut text = format!("balancer={name}\n\n[balancer {name}]\n");
+            for (key, value) in &settings.balancer_settings {
+                writeln!(text, "{key}={value}")?;
+            }
+            fs::write(self.config.join("load-balancer"), text)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a line to this node's `rserver.conf`.
+    pub fn add_setting(&self, name: &str, value: &str) -> Result<()> {
+        let path = self.config.join("rserver.conf");
+        let mut file = fs::File::options().append(true).open(&path).with_context(|| path.display().to_string())?;
+        writeln!(file, "{name}={value}")?;
+        Ok(())
+    }
+
+    /// Sets the load averages that the node reads, in one step, so that it never reads half of them.
+    pub fn set_load(&self, [one, five, fifteen]: [f64; 3]) -> Result<()> {
+        let new = self.load.with_extension("new");
+        fs::write(&new, format!("{one:.2} {five:.2} {fifteen:.2} 1/100 1000\n"))?;
+        fs::rename(&new, &self.load)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask demo`, as a newcomer runs it.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    process::{self, Child, Command, Output, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use evenkeel_tests::{binaries, processes, status, wait};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// The first of `count` free ports in a row, below those that the system hands out by itself.
+fn free_ports(count: u16) -> Result<u16> {
+    let start = 20_000 + u16::try_from(process::id() % 10_000)?;
+    (start..start + 1_000)
+        .step_by(usize::from(count))
+        .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+        .context("no free ports")
+}
+
+/// A demo with those arguments; everything below it carries `mark` in its environment or its command line.
+fn demo(mark: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binaries::find("xtask")?);
+    command.args(["demo", "--built", "--yes"]).args(arguments).env("EVENKEEL_TEST", mark).stdin(Stdio::null());
+    Ok(command)
+}
+
+fn mark(name: &str) -> String {
+    format!("evenkeel-test-{name}-{}", process::id())
+}
+
+fn output(mut command: Command) -> Result<(bool, String)> {
+    let Output { status, stdout, stderr } = command.output()?;
+    Ok((status.success(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
+}
+
+/// What is left of a demo, killed so that it outlives no test.
+fn left_behind(mark: &str) -> Vec<String> {
+    let left = processes::marked(mark);
+    left.iter().for_each(processes::Process::kill);
+    left.into_iter().map(|process| process.command).collect()
+}
+
+#[tokio::test]
+async fn four_jupyterlabs_on_three_nodes_answer_through_nodes_that_do_not_run_them() -> Result<()> {
+    let mark = mark("jupyterlab");
+    let port = free_ports(3)?.to_string();
+    let (succeeded, text) = output(demo(&mark, &["--once", "--port", &port])?)?;
+    assert!(succeeded, "{text}");
+    assert_eq!(left_behind(&mark), Vec::<String>::new());
+
+    let page: String =
+        text.lines().skip_while(|line| !line.contains("Load:")).map(|line| format!("{line}\n")).collect();
+    let page = page.split_inclusive("\n\n").take(3).collect::<String>();
+    let nodes = status::parse(&page).with_context(|| text.clone())?;
+    assert_eq!(nodes.len(), 3, "{text}");
+    assert_eq!(nodes.iter().map(|node| node.sessions.len()).sum::<usize>(), 4, "{text}");
+
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let checked: Vec<_> = rows.iter().filter(|row| row.ends_with(&["200", "200", "42"])).collect();
+    assert_eq!(checked.len(), 4, "{text}");
+    for row in checked {
+        assert_ne!(row[1], row[2], "asked at the node that runs it: {text}");
+    }
+    Ok(())
+}
+
+/// Starts a demo that stays, and waits until it has shown its cluster.
+async fn start(mark: &str, port: &str) -> Result<(Child, String)> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("output");
+    let mut command = demo(mark, &["--kind", "echo", "--nodes", "2", "--port", port])?;
+    let mut child = command.stdout(File::create(&path)?).stderr(Stdio::null()).spawn()?;
+    let text = wait::until("the demo to show its cluster", wait::LONG, async || {
+        let text = fs::read_to_string(&path)?;
+        if let Some(status) = child.try_wait()? {
+            return Ok(Err(anyhow::anyhow!("it ended ({status}): {text}")));
+        }
+        ensure!(text.contains("Ctrl-C"), "so far: {text}");
+        Ok(Ok(text))
+    })
+    .await??;
+    Ok((child, text))
+}
+
+#[tokio::test]
+async fn it_stays_until_it_is_interrupted_and_leaves_no_process_behind() -> Result<()> {
+    let mark = mark("stays");
+    let port = free_ports(2)?.to_string();
+    let (mut child, text) = start(&mark, &port).await?;
+    assert!(text.contains("Load:") && text.contains("/sign-in?code="), "{text}");
+    assert!(processes::marked(&mark).len() >= 7, "two daemons, four programs and itself");
+
+    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
+    let ended = wait::until("the demo to end", wait::LONG, async || child.try_wait()?.context("it runs")).await;
+    let left = left_behind(&mark);
+    assert!(ended?.success());
+    assert_eq!(left, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_the_way_round_it() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    let mark = mark("port");
+    let (succeeded, text) = output(demo(&mark, &["--kind", "echo", "--nodes", "1", "--port", &port])?)?;
+    if succeeded {
+        bail!("it must fail: {text}");
+    }
+    assert!(text.contains(&format!("port {port}")) && text.contains("--port"), "{text}");
+    assert_eq!(left_behind(&mark), Vec::<String>::new());
+    Ok(())
+}
