@@ -129,11 +129,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         sign_ins: Arc::clone(&sign_ins),
         changes: mirror.subscribe(),
-        this: Arc::new(ThisNode {
-            name: here.name.clone(),
-            base_url: base_url.clone(),
-            kind_titles: titles(&kinds),
-        }),
+        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,
         stopping: lifecycle.soft(),
         event_slots: EventSlots::default(),
