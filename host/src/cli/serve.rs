@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
-        Balancer, builtin,
+        builtin,
         fallback::Fallback,
         wasm::{Engine, Limits},
     },
@@ -161,12 +161,11 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let engine = Engine::new()?;
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
-    let select = |name: &str| -> anyhow::Result<Arc<dyn Balancer>> {
-        let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
-        builtin::select(name, settings, &engine, limits).with_context(|| format!("load-balancer: balancer {name}"))
-    };
-    let selected = select(&config.balancer)?;
-    let other = config.balancer_fallback.as_deref().filter(|name| *name != config.balancer).map(select).transpose()?;
+    let name = &config.balancer;
+    let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
+    let selected = builtin::select(name, settings, &engine, limits).with_context(|| format!("balancer={name}"))?;
+    let name = &config.balancer_fallback;
+    let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
     Ok(Arc::new(Fallback::new(selected, other)))
 }
 
