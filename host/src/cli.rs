@@ -143,7 +143,9 @@ fn run(command: Command) -> Result<(), Failure> {
             let config = configuration(&flags, true)?;
             Ok(serve::run(config)?)
         }
-        Command::ListNodes(arguments) => ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await),
+        Command::ListNodes(arguments) => {
+            ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
+        }
         Command::Sessions(arguments) => {
             ask(&arguments.location, async |daemon| sessions::list(&daemon, arguments.json).await)
         }
@@ -153,9 +155,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Cordon(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Cordon, output.json).await)
         }
-        Command::Uncordon(NodeArguments { node, output }) => {
-            ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Uncordon, output.json).await)
-        }
+        Command::Uncordon(NodeArguments { node, output }) => ask(&output.location, async |daemon| {
+            nodes::change(&daemon, node, nodes::Change::Uncordon, output.json).await
+        }),
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
@@ -181,11 +183,8 @@ fn ask(
     location: &LocationArguments,
     command: impl AsyncFnOnce(client::Daemon) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
-    let flags = Flags {
-        config_dir: location.config_dir.clone(),
-        data_dir: location.data_dir.clone(),
-        ..Flags::default()
-    };
+    let flags =
+        Flags { config_dir: location.config_dir.clone(), data_dir: location.data_dir.clone(), ..Flags::default() };
     let config = configuration(&flags, false)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(async { command(client::Daemon::find(&config.data_dir)?).await })?)

@@ -33,6 +33,7 @@ pub mod origin;
 pub mod refusal;
 pub mod routes;
 pub mod target;
+pub mod throttle;
 pub mod upgrade;
 
 pub use routes::{Registry, Routes};
@@ -42,6 +43,7 @@ use caller::Caller;
 use forward::Outbound;
 use refusal::Refusal;
 use target::Target;
+use throttle::Throttle;
 
 /// What the proxy answers with: streamed, never gathered.
 pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
@@ -99,6 +101,8 @@ pub struct Proxy {
     limits: Limits,
     drain: Drain,
     pool: Pool,
+    hops_refused: Throttle,
+    foreign_listeners: Throttle,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -126,6 +130,8 @@ impl Proxy {
             limits: parts.limits,
             drain: parts.drain,
             pool: Pool::default(),
+            hops_refused: Throttle::default(),
+            foreign_listeners: Throttle::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use axum::{Router, extract::FromRef};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Clock, store::Store};
+use crate::{domain::Clock, store::Store, wire::peer::PeerVerifier};
 
 pub mod api;
 pub mod identity;
@@ -31,7 +31,7 @@ mod fixture;
 
 pub use identity::{Identity, SignInCode, SignIns};
 pub use problem::Problem;
-pub use rooms::{PeerGate, PeerRefused, SessionControl, SessionTraffic};
+pub use rooms::{SessionControl, SessionTraffic};
 pub use router::router;
 
 /// Everything that requests are answered with. Cheap to clone.
@@ -44,7 +44,7 @@ pub struct App {
     /// The registry, for nodes, placements and the status page.
     pub store: Arc<dyn Store>,
     /// What proves the callers of `/peer/…`.
-    pub peers: Arc<dyn PeerGate>,
+    pub peers: Arc<PeerVerifier>,
     /// Who is signed in, and the one-time links.
     pub sign_ins: Arc<SignIns>,
     /// Changes when a session or a node has changed: the mirror's subscription.
@@ -102,7 +102,7 @@ macro_rules! pieces {
 pieces! {
     sessions: Arc<dyn SessionControl>,
     store: Arc<dyn Store>,
-    peers: Arc<dyn PeerGate>,
+    peers: Arc<PeerVerifier>,
     sign_ins: Arc<SignIns>,
     changes: watch::Receiver<u64>,
     this: Arc<ThisNode>,

@@ -39,7 +39,9 @@ pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> 
     let path = data_dir.join(ADDRESS_FILE);
     let aside = path.with_extension("new");
     let text = serde_json::to_vec(&Address { address: reachable(bound).to_string() })?;
-    std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, &path)).with_context(|| path.display().to_string())
+    std::fs::write(&aside, text)
+        .and_then(|()| std::fs::rename(&aside, &path))
+        .with_context(|| path.display().to_string())
 }
 
 /// The daemon of this machine, seen from a command.
@@ -60,7 +62,8 @@ impl Daemon {
                 path.display()
             )
         };
-        let Address { address } = serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
+        let Address { address } =
+            serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
         let token = std::fs::read_to_string(data_dir.join("token")).with_context(hint)?.trim().to_owned();
         Ok(Self { address, token })
     }
@@ -76,7 +79,8 @@ impl Daemon {
         let exchange = async {
             let answer = send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+            let body =
+                Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
             anyhow::Ok((status, body.to_bytes()))
         };
         let (status, body) = tokio::time::timeout(LIMIT, exchange)
@@ -92,7 +96,10 @@ impl Daemon {
             detail: Option<String>,
         }
         let said = serde_json::from_slice::<Problem>(&body).ok().and_then(|problem| problem.detail.or(problem.title));
-        bail!("{}", said.unwrap_or_else(|| format!("the daemon at {} answered {status} to {method} {target}", self.address)))
+        bail!(
+            "{}",
+            said.unwrap_or_else(|| format!("the daemon at {} answered {status} to {method} {target}", self.address))
+        )
     }
 
     /// Asks for a document.

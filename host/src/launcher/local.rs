@@ -30,12 +30,14 @@ use crate::domain::{Entropy, Epoch, SessionId};
 mod adopt;
 mod control;
 mod live;
+mod ports;
 mod prepare;
 mod probe;
 mod spawn;
 mod tail;
 
 use live::Live;
+use ports::Ports;
 use prepare::Account;
 
 /// `sockaddr_un` has room for 107 bytes, and `/<id>/control.sock` takes 22 of them.
@@ -58,6 +60,7 @@ struct House {
     kinds: Arc<Kinds>,
     entropy: Arc<dyn Entropy>,
     account: Account,
+    ports: Ports,
     live: RwLock<HashMap<SessionId, Arc<Live>>>,
     /// One start or stop of a session at a time.
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
@@ -119,6 +122,7 @@ impl LocalLauncher {
             kinds,
             entropy,
             account,
+            ports: Ports::default(),
             live: RwLock::default(),
             turns: Mutex::default(),
         };

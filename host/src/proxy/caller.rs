@@ -42,7 +42,9 @@ impl Proxy {
             Err(PeerRefusal::Recipient) => Err(Refusal::Misdirected),
             Err(PeerRefusal::Busy) => Err(Refusal::Moving),
             Err(refusal) => {
-                tracing::warn!(%client, %refusal, "proxy.hop_refused");
+                if self.hops_refused.passes() {
+                    tracing::warn!(%client, %refusal, "proxy.hop_refused");
+                }
                 Err(Refusal::Peer)
             }
         }

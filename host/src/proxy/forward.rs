@@ -157,7 +157,7 @@ impl Proxy {
         } else {
             sent.await
         };
-        sent.map_err(|error| not_answered(id, &error))
+        sent.map_err(|error| self.not_answered(id, &error))
     }
 
     fn finish(
@@ -181,12 +181,14 @@ impl Proxy {
         *response.headers_mut() = head.headers;
         Ok(response)
     }
-}
 
-fn not_answered(id: SessionId, error: &ClientError) -> Refusal {
-    match error {
-        ClientError::Owner { .. } => tracing::error!(session = %id, %error, "proxy.foreign_listener"),
-        _ => tracing::debug!(session = %id, %error, "proxy.unreachable"),
+    fn not_answered(&self, id: SessionId, error: &ClientError) -> Refusal {
+        match error {
+            ClientError::Owner { .. } if self.foreign_listeners.passes() => {
+                tracing::error!(session = %id, %error, "proxy.foreign_listener");
+            }
+            _ => tracing::debug!(session = %id, %error, "proxy.unreachable"),
+        }
+        if error.is_timeout() { Refusal::TimedOut } else { Refusal::Unreachable }
     }
-    if error.is_timeout() { Refusal::TimedOut } else { Refusal::Unreachable }
 }

@@ -21,18 +21,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{
-    App, Client, EventSlots, PeerGate, PeerRefused, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token,
-    router,
-};
+use super::{App, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router};
 use crate::{
+    config::ClusterKey,
     domain::{Clock, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted},
     proxy::ProxyBody,
     sessions::{NewSession, SessionError},
     store::{Registration, Reservation, SessionFilter, Store, sqlite::SqliteStore},
+    wire::peer::PeerVerifier,
 };
 
 pub(super) const TOKEN: &str = "a-token-that-is-long-enough-to-be-one";
+/// The cluster's key.
+pub(super) const KEY: &[u8] = b"the key of the cluster";
 pub(super) const USER: &str = "alice";
 
 /// A node that people and programs can ask.
@@ -54,13 +55,14 @@ impl Site {
         let clock = Arc::new(Hands(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
         let entropy: Arc<dyn Entropy> = Arc::new(Numbers::default());
         let token = Token::from_text(TOKEN);
+        let key = ClusterKey::from_bytes(KEY.to_vec());
         let timeout = Duration::from_secs(3600);
         let (changes, seen) = watch::channel(0);
         let app = App {
             sessions: Arc::new(Desk { store: store.clone(), entropy: entropy.clone() }),
             proxy: Arc::new(Parrot),
             store: store.clone(),
-            peers: Arc::new(Gate),
+            peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
             sign_ins: Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, clock.clone(), entropy)),
             changes: seen,
             this: Arc::new(ThisNode {
@@ -297,19 +299,6 @@ impl SessionTraffic for Parrot {
         let text = format!("{} {} for {}", request.method(), request.uri(), user.unwrap_or("nobody"));
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed();
         Response::new(body)
-    }
-}
-
-/// Admits who says `evenkeel-call: peer`.
-#[derive(Debug)]
-struct Gate;
-
-impl PeerGate for Gate {
-    fn admit(&self, _: &Method, _: &str, headers: &HeaderMap, _: &Bytes) -> Result<String, PeerRefused> {
-        match headers.get("evenkeel-call") {
-            Some(call) if call == "peer" => Ok("node2".to_owned()),
-            _ => Err(PeerRefused("no MAC".to_owned())),
-        }
     }
 }
 

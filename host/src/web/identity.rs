@@ -33,7 +33,7 @@ use cookie::{CookieKey, Pass};
 use revoked::Revoked;
 
 /// The cookie's name. The proxy takes every cookie whose name begins so out of what a session sees.
-pub const COOKIE: &str = "evenkeel";
+pub use crate::wire::names::COOKIE;
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]

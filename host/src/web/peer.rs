@@ -9,19 +9,17 @@ use axum::{
 };
 use http::Uri;
 
-use super::{App, AppRouter, PeerGate, Problem};
+use super::{App, AppRouter, Problem};
+use crate::wire::peer::{Caller, LARGEST, PeerVerifier};
 
 mod log;
 mod nudge;
-
-/// The longest body of a control call.
-const MOST_BYTES: usize = 1024 * 1024;
 
 pub(super) fn router() -> AppRouter {
     AppRouter::new()
         .route("/peer/v1/nudge", post(nudge::nudge))
         .route("/peer/v1/sessions/{id}/log", get(log::log))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(DefaultBodyLimit::max(LARGEST))
 }
 
 /// A call whose MAC is good; its body.
@@ -32,14 +30,14 @@ impl FromRequest<App> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let gate = <Arc<dyn PeerGate>>::from_ref(app);
+        let gate = <Arc<PeerVerifier>>::from_ref(app);
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let target = target(request.uri());
         let body = Bytes::from_request(request, app).await.map_err(|_| {
-            Problem::unreadable(format!("the body could not be read or is longer than {MOST_BYTES} bytes"))
+            Problem::unreadable(format!("the body could not be read or is longer than {LARGEST} bytes"))
         })?;
-        match gate.admit(&method, &target, &headers, &body) {
-            Ok(node) => {
+        match gate.verify(&method, &target, &headers, &body) {
+            Ok(Caller { node }) => {
                 tracing::debug!(%node, %method, "peer call");
                 Ok(Self(body))
             }

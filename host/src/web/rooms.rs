@@ -3,8 +3,7 @@
 use std::{fmt::Debug, net::SocketAddr};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::{
@@ -12,7 +11,6 @@ use crate::{
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
     store::SessionFilter,
-    wire::peer::PeerVerifier,
 };
 
 /// The life of sessions, as [`Sessions`] manages it.
@@ -90,23 +88,3 @@ impl SessionTraffic for Proxy {
         self.serve(request, client, user).await
     }
 }
-
-/// What tells a peer's call from anybody else's.
-pub trait PeerGate: Send + Sync + Debug {
-    /// The calling node's name, where the call's MAC is good for this node, this method, target and body, now, and once.
-    fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused>;
-}
-
-impl PeerGate for PeerVerifier {
-    fn admit(&self, method: &Method, target: &str, headers: &HeaderMap, body: &Bytes) -> Result<String, PeerRefused> {
-        match self.verify(method, target, headers, body) {
-            Ok(caller) => Ok(caller.node),
-            Err(refusal) => Err(PeerRefused(refusal.to_string())),
-        }
-    }
-}
-
-/// Why a call is not a peer's.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PeerRefused(pub String);

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Redirect},
 };
-use http::{HeaderName, Method, Request, Response, header};
+use http::{Method, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{App, Client, identity, pages, router};
+use crate::proxy;
 
 mod slot;
 mod target;
@@ -43,9 +44,6 @@ impl Default for Limits {
         Self { connections: 8192, head: Duration::from_secs(30), head_bytes: 64 * 1024, headers: 100 }
     }
 }
-
-/// The header of a request that another node passes on: the proxy judges it by its MAC.
-const HOP: HeaderName = HeaderName::from_static("evenkeel-hop");
 
 /// Serves until `app.stopping` is cancelled: then no more connections are accepted, requests are finished, and what is
 /// still open after `grace` is cut. Upgraded connections are the proxy's to end.
@@ -150,7 +148,7 @@ fn is_visit<B>(request: &Request<B>) -> bool {
     request.method() == Method::GET
         && pages::wants_html(headers)
         && !headers.contains_key(header::UPGRADE)
-        && !headers.contains_key(HOP)
+        && !proxy::is_hop(headers)
 }
 
 #[cfg(test)]

@@ -156,31 +156,23 @@ async fn many_start_at_once() {
 async fn a_program_on_a_port_is_probed_there_with_its_secret() {
     let ground = Ground::new();
     let launcher = ground.launcher();
-    let script = ground.runtime().join("server.py");
+    let own = std::env::current_exe().unwrap();
     let launch = ground.launch_kind(&format!(
         r#"
         name = "port"
         title = "Port"
-        program = "python3"
-        arguments = ["{}", "{{port}}"]
+        program = "{}"
+        arguments = ["program", "--exact", "--ignored", "--nocapture", "--test-threads=1"]
         listen = "port"
         base-path = "stripped"
         suspend = "loses"
-        headers = {{ X-Secret = "{{secret}}" }}
-        environment = {{ SECRET = "{{secret}}" }}
-        ready = {{ path = "/healthz", seconds = 30 }}
+        environment = {{ ACT = "serve", PORT = "{{port}}", SECRET = "{{secret}}" }}
+        headers = {{ Authorization = "token {{secret}}" }}
+        ready = {{ path = "{{base_path}}status", statuses = [204], seconds = 30 }}
         directory = "/"
         "#,
-        script.display()
+        own.display()
     ));
-    let server = "import http.server, os, sys\n\
-        class Handler(http.server.BaseHTTPRequestHandler):\n\
-        \x20   def do_GET(self):\n\
-        \x20       known = self.headers['x-secret'] == os.environ['SECRET'] and self.path == '/healthz'\n\
-        \x20       self.send_response(200 if known else 403)\n\
-        \x20       self.end_headers()\n\
-        http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()\n";
-    std::fs::write(&script, server).unwrap();
     launcher.start(&launch).await.unwrap();
     launcher.ready(id(), Epoch::FIRST).await.unwrap();
     let address = launcher.upstream(id()).unwrap().address.clone();

@@ -122,7 +122,13 @@ fn workspace(manifest: &str, packages: &BTreeSet<Package>) -> anyhow::Result<Str
     for path in [&["workspace", "package"][..], &["profile", "release"], &["profile", "plugin"]] {
         said += &format!("{path:?} = {:?}\n", within(path));
     }
-    let named: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    // Only the workspace's own crates take their dependencies from its manifest.
+    let own = packages.iter().filter(|package| package.checksum.is_none());
+    let named: BTreeSet<&str> = own
+        .flat_map(|package| &package.dependencies)
+        .filter_map(|it| it.split(' ').next())
+        .filter(|&name| name != TESTS_ONLY)
+        .collect();
     for name in named {
         if let Some(dependency) = within(&["workspace", "dependencies", name]) {
             said += &format!("{name} = {dependency:?}\n");
@@ -158,6 +164,7 @@ mod tests {
         [[package]]
         name = "toml"
         version = "1.0.0"
+        checksum = "cd"
         [[package]]
         name = "twice"
         version = "1.0.0"
@@ -179,6 +186,19 @@ mod tests {
             "twice 2.0.0",
         ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_other_crates_say_of_a_package_that_the_plugins_reach_only_indirectly_does_not_count() {
+        let lock = LOCK.replace(
+            "name = \"twice\"\n        version = \"2.0.0\"",
+            "name = \"twice\"\n        version = \"2.0.0\"\n        dependencies = [\"toml\"]",
+        );
+        let packages = packages(&lock).unwrap();
+        assert!(packages.iter().any(|package| package.name == "toml"));
+        let said =
+            |dependency| workspace(&format!("[workspace.dependencies]\ntoml = \"{dependency}\""), &packages).unwrap();
+        assert_eq!(said("1"), said("2"));
     }
 
     #[test]

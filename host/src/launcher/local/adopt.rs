@@ -16,7 +16,7 @@ use crate::{
     domain::SessionId,
     launcher::{
         LaunchError, processes,
-        record::{self, EXIT, STATE, State},
+        record::{self, EXIT, ProcessId, STATE, State},
         supervisor::protocol::Request,
     },
 };
@@ -48,7 +48,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
                 program = answer.program.or(program);
                 if let Some(program) = program {
                     tracing::info!(session = %id, epoch = %state.epoch, pid = program.pid, "launcher.adopt");
-                    return Live::enter(house, &state, program).map(drop).map_err(failed(context));
+                    return enter(house, &state, program).map_err(failed(context));
                 }
                 if Instant::now() >= deadline {
                     break;
@@ -64,7 +64,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
                     // It is there, and so is the program: no restart of a daemon ends a session.
                     tracing::warn!(session = %id, %error, "launcher.adopt: its supervisor does not answer");
                     let Some(program) = program else { break };
-                    return Live::enter(house, &state, program).map(drop).map_err(failed(context));
+                    return enter(house, &state, program).map_err(failed(context));
                 }
             }
         }
@@ -85,6 +85,11 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
     .await?;
     tracing::info!(session = %id, epoch = %state.epoch, %exit, "launcher.adopt: it has ended");
     cleared.map_err(failed(context))
+}
+
+fn enter(house: &Arc<House>, state: &State, program: ProcessId) -> io::Result<()> {
+    let port = state.service.port.and_then(|port| house.ports.claim(port));
+    Live::enter(house, state, program, port).map(drop)
 }
 
 /// The state that the supervisor wrote, which may be doing so just now.

@@ -12,7 +12,9 @@ use tokio::{sync::watch, task::AbortHandle};
 use super::{
     House, blocking,
     control::{self, Client},
-    failed, prepare, private_directory, remove_directory,
+    failed,
+    ports::Claim,
+    prepare, private_directory, remove_directory,
 };
 use crate::{
     domain::Epoch,
@@ -41,11 +43,17 @@ pub(super) struct Live {
     grace: Duration,
     exit: watch::Receiver<Option<Exit>>,
     keeper: OnceLock<AbortHandle>,
+    _port: Option<Claim>,
 }
 
 impl Live {
     /// Takes a running program into the house's books, and watches it from now on.
-    pub(super) fn enter(house: &Arc<House>, state: &State, program: ProcessId) -> io::Result<Arc<Self>> {
+    pub(super) fn enter(
+        house: &Arc<House>,
+        state: &State,
+        program: ProcessId,
+        port: Option<Claim>,
+    ) -> io::Result<Arc<Self>> {
         let directory = house.runtime(state.session);
         let (tell, exit) = watch::channel(None);
         let live = Arc::new(Self {
@@ -63,6 +71,7 @@ impl Live {
             directory,
             exit,
             keeper: OnceLock::new(),
+            _port: port,
         });
         house.live_mut().insert(state.session, Arc::clone(&live));
         let remains = Remains {

@@ -1,10 +1,9 @@
 //! From a kind and a session to the order that a supervisor gets.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     ffi::OsStr,
     io,
-    net::TcpListener,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -13,6 +12,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue};
 use nix::unistd::{Uid, User};
 
+use super::ports::{Claim, Ports};
 use crate::{
     domain::Entropy,
     launcher::{
@@ -60,30 +60,31 @@ pub(super) struct Places<'a> {
     pub(super) directory: &'a Path,
     /// Its log.
     pub(super) log: PathBuf,
-    /// Ports that other sessions of this daemon have been given.
-    pub(super) ports: &'a HashSet<u16>,
+    /// The ports that sessions of this daemon have.
+    pub(super) ports: &'a Ports,
 }
 
-/// Makes the order. Looks at the file system and binds a port for a moment.
+/// Makes the order, and claims a port where the kind wants one. Looks at the file system and binds a port for a moment.
 pub(super) fn order(
     launch: &Launch,
     account: &Account,
     kinds: &Kinds,
     entropy: &dyn Entropy,
     places: Places<'_>,
-) -> Result<Order, LaunchError> {
+) -> Result<(Order, Option<Claim>), LaunchError> {
     let kind = &launch.kind;
     let program = kinds.program(kind).ok_or_else(|| LaunchError::Program {
         program: kind.program.clone(),
         problem: format!("not found on this node; looked in {}", kinds.search_path().to_string_lossy()),
     })?;
-    let port = match kind.listen {
+    let claim = match kind.listen {
         Listen::Unix => None,
-        Listen::Port => Some(free_port(places.ports).map_err(|error| LaunchError::Supervisor {
+        Listen::Port => Some(places.ports.choose().map_err(|error| LaunchError::Supervisor {
             context: "looking for a free port of 127.0.0.1".to_owned(),
             problem: error.to_string(),
         })?),
     };
+    let port = claim.as_ref().map(|claim| claim.port);
     let values = Values {
         id: launch.id.to_string(),
         user: account.name.clone(),
@@ -107,7 +108,7 @@ pub(super) fn order(
         ready_statuses: kind.ready.statuses.clone(),
         ready_seconds: kind.ready.limit.as_secs(),
     };
-    Ok(Order {
+    let order = Order {
         session: launch.id,
         epoch: launch.epoch,
         user: account.name.clone(),
@@ -123,7 +124,8 @@ pub(super) fn order(
             grace_ms: u64::try_from(kind.stop.grace.as_millis()).unwrap_or(u64::MAX),
         },
         service,
-    })
+    };
+    Ok((order, claim))
 }
 
 /// What the program's environment is: nothing of the daemon's but what everybody's shell has.
@@ -156,18 +158,6 @@ fn text(path: &Path) -> Result<String, LaunchError> {
         context: path.display().to_string(),
         problem: "is not UTF-8".to_owned(),
     })
-}
-
-/// A port that nobody listens on now. Somebody may take it before the program does: the program then ends, or its
-/// listener turns out to be another user's, and the start fails.
-fn free_port(taken: &HashSet<u16>) -> io::Result<u16> {
-    for _ in 0..64 {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        if !taken.contains(&port) {
-            return Ok(port);
-        }
-    }
-    Err(io::Error::other("every port tried was another session's"))
 }
 
 /// What the proxy needs of a service.

@@ -1,7 +1,6 @@
 //! Starting a supervisor and hearing from it.
 
 use std::{
-    collections::HashSet,
     io,
     os::unix::fs::DirBuilderExt,
     path::Path,
@@ -12,7 +11,7 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{House, adopt, blocking, failed, live::Live, prepare, private_directory, remove_directory};
+use super::{House, adopt, blocking, failed, live::Live, ports::Claim, prepare, private_directory, remove_directory};
 use crate::launcher::{
     Launch, LaunchError, Running, processes,
     record::{MOST_BYTES, Order, ProcessId, Report, State},
@@ -30,13 +29,13 @@ pub(super) async fn start(house: &Arc<House>, launch: &Launch) -> Result<Running
     make_way(house, launch).await?;
 
     let directory = house.runtime(launch.id);
-    let order = {
+    let (order, claim) = {
         let (house, launch, directory) = (Arc::clone(house), launch.clone(), directory.clone());
         blocking(move || prepare(&house, &launch, &directory)).await??
     };
     let started = match supervise(&house.supervisor, &directory, &order).await {
         Ok((supervisor, program)) => {
-            Live::enter(house, &state(&order, supervisor), program).map_err(failed(directory.display()))
+            Live::enter(house, &state(&order, supervisor), program, claim).map_err(failed(directory.display()))
         }
         Err(error) => Err(error),
     };
@@ -68,16 +67,15 @@ async fn make_way(house: &Arc<House>, launch: &Launch) -> Result<(), LaunchError
     }
 }
 
-fn prepare(house: &House, launch: &Launch, directory: &Path) -> Result<Order, LaunchError> {
-    let ports: HashSet<u16> = house.live().values().filter_map(|live| live.service.port).collect();
-    let places = prepare::Places { directory, log: house.log(launch.id), ports: &ports };
-    let order = prepare::order(launch, &house.account, &house.kinds, &*house.entropy, places)?;
+fn prepare(house: &House, launch: &Launch, directory: &Path) -> Result<(Order, Option<Claim>), LaunchError> {
+    let places = prepare::Places { directory, log: house.log(launch.id), ports: &house.ports };
+    let (order, claim) = prepare::order(launch, &house.account, &house.kinds, &*house.entropy, places)?;
     // A header that cannot be sent is found now, not when the program runs.
     prepare::upstream(order.epoch, directory, &order.service).map_err(failed("the headers of the kind"))?;
     let data = house.data(launch.id);
     private_directory(&data).map_err(failed(data.display()))?;
     std::fs::DirBuilder::new().mode(0o700).create(directory).map_err(failed(directory.display()))?;
-    Ok(order)
+    Ok((order, claim))
 }
 
 /// Starts a supervisor; the process ids of both once the program runs.

@@ -11,28 +11,30 @@ use std::{
     time::Duration,
 };
 
-use ::http::{HeaderMap, Request, Response, request};
+use ::http::Request;
 use async_trait::async_trait;
-use bytes::Bytes;
-use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use crate::{
     config::ClusterKey,
     domain::{Clock, Entropy, Epoch, NodeId, SessionId, State},
-    launcher::{Address, BasePath, Exit, Launch, LaunchError, Launcher, Running, Upstream},
-    proxy::{Drain, Limits, Parts, Proxy, Routes, is_hop},
+    launcher::{Exit, Launch, LaunchError, Launcher, Running, Upstream},
+    proxy::{Drain, Limits, Parts, Proxy, Routes},
     store::{Route, StoreError},
     wire::{hop, names::HOP, seal::Seal},
 };
+
+mod program;
+
+pub(super) use program::Program;
 
 /// The session of all tests, Ada's.
 pub(super) const ID: &str = "0000000a";
@@ -153,7 +155,7 @@ pub(super) struct Node {
     pub(super) known: Arc<Known>,
     pub(super) programs: Arc<Programs>,
     pub(super) drain: Drain,
-    /// Whom every request but a hop is taken for.
+    /// Whose cookie every request carries, a hop too.
     pub(super) signed_in: Arc<Mutex<Option<String>>>,
     /// Another node's, for hops that the test makes itself.
     peer: Seal,
@@ -196,7 +198,7 @@ impl Node {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (proxy, signed_in) = (Arc::clone(&proxy), Arc::clone(&signed_in));
                     async move {
-                        let user = signed_in.lock().expect("lock").clone().filter(|_| !is_hop(request.headers()));
+                        let user = signed_in.lock().expect("lock").clone();
                         Ok::<_, Infallible>(proxy.serve(request, client, user.as_deref()).await)
                     }
                 });
@@ -305,80 +307,6 @@ impl Answer {
     pub(super) fn header(&self, name: &str) -> Vec<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
-    }
-}
-
-type Reply = Response<BoxBody<Bytes, hyper::Error>>;
-
-/// A program on a Unix socket that records what it is asked.
-pub(super) struct Program {
-    pub(super) upstream: Upstream,
-    pub(super) asked: Arc<Mutex<Vec<(request::Parts, Bytes)>>>,
-    pub(super) connections: Arc<AtomicUsize>,
-    _directory: Option<tempfile::TempDir>,
-}
-
-impl Program {
-    /// One that answers each request, gathered, with what `reply` makes of it.
-    pub(super) fn start(reply: impl Fn(&request::Parts, &Bytes) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        let (listener, mut program) = Self::listen();
-        let (asked, connections) = (Arc::clone(&program.asked), Arc::clone(&program.connections));
-        let reply = Arc::new(reply);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.fetch_add(1, Ordering::Relaxed);
-                let (asked, reply) = (Arc::clone(&asked), Arc::clone(&reply));
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (asked, reply) = (Arc::clone(&asked), Arc::clone(&reply));
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let body = body.collect().await?.to_bytes();
-                        let answer = reply(&head, &body);
-                        asked.lock().expect("lock").push((head, body));
-                        let full = |body| http_body_util::Full::new(body).map_err(|never| match never {}).boxed();
-                        Ok::<Reply, hyper::Error>(answer.map(full))
-                    }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        program.upstream.epoch = Epoch(1);
-        program
-    }
-
-    /// One that answers `ok`.
-    pub(super) fn ok() -> Self {
-        Self::start(|_, _| Response::new(Bytes::from_static(b"ok")))
-    }
-
-    /// A socket whose connections the test accepts itself.
-    pub(super) fn listen() -> (UnixListener, Self) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("p.sock");
-        let listener = UnixListener::bind(&path).expect("bind");
-        let upstream = Upstream {
-            epoch: Epoch(1),
-            address: Address::Unix(path),
-            base_path: BasePath::Kept,
-            headers: Vec::new(),
-            uid: own_uid(),
-        };
-        let asked = Arc::default();
-        (listener, Self { upstream, asked, connections: Arc::default(), _directory: Some(directory) })
-    }
-
-    pub(super) fn asked_times(&self) -> usize {
-        self.asked.lock().expect("lock").len()
-    }
-
-    /// The only request that it got.
-    pub(super) fn asked_once(&self) -> (String, HeaderMap, Bytes) {
-        let asked = self.asked.lock().expect("lock");
-        assert_eq!(asked.len(), 1, "{asked:?}");
-        let (head, body) = &asked[0];
-        (head.uri.to_string(), head.headers.clone(), body.clone())
     }
 }
 

@@ -3,13 +3,13 @@
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use std::{convert::Infallible, sync::Arc};
 
 use super::{Identity, Means, SignIns, same_origin};
-use crate::web::Problem;
+use crate::web::{Problem, pages};
 
 /// Finds out who asks, and refuses changes that a page of another site sends with the cookie of its visitor.
 pub(crate) async fn identify_and_guard(
@@ -22,7 +22,7 @@ pub(crate) async fn identify_and_guard(
         && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         && !same_origin(request.headers())
     {
-        return Problem::cross_origin().into_response();
+        return pages::refuse(request.headers(), Problem::cross_origin());
     }
     let renewal = identity.as_ref().and_then(|identity| sign_ins.renewal(identity));
     if let Some(identity) = identity {

@@ -1,17 +1,17 @@
 //! Who is signed in, and who is not.
 
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
 use super::{
-    Identity, Means, Token, TokenError,
+    Identity, Means,
     cookie::{CookieKey, Pass},
 };
 use crate::{
     domain::Clock,
-    web::fixture::{Numbers, Site, TOKEN, USER},
+    web::fixture::{Site, TOKEN, USER},
 };
 
 fn with(name: &'static str, value: &str) -> HeaderMap {
@@ -142,31 +142,4 @@ async fn changes_with_a_cookie_must_come_from_a_page_of_this_server() {
     }
     assert_eq!(site.ask(Method::GET, "/api/v1/sessions", "").await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(site.visit("/", &cookie).await.status, StatusCode::OK, "still signed in");
-}
-
-#[test]
-fn a_token_is_made_once_for_its_owner_only_and_read_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let entropy = Numbers::default();
-    let path = directory.path().join("token");
-    Token::load_or_create(directory.path(), &entropy).unwrap();
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let again = Token::load_or_create(directory.path(), &entropy).unwrap();
-    assert!(again.is_borne_by(&with("authorization", &format!("Bearer {}", text.trim()))));
-    assert!(!format!("{again:?}").contains(text.trim()));
-}
-
-#[test]
-fn a_token_that_others_can_read_or_that_is_short_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("token");
-    std::fs::write(&path, TOKEN).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = Token::load_or_create(directory.path(), &Numbers::default()).unwrap_err();
-    assert!(matches!(error, TokenError::Exposed { mode: 0o644, .. }), "{error}");
-    std::fs::write(&path, "short").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let error = Token::load_or_create(directory.path(), &Numbers::default()).unwrap_err();
-    assert!(matches!(error, TokenError::Short { .. }), "{error}");
 }

@@ -1,6 +1,8 @@
 //! The port, with raw sockets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +12,11 @@ use tokio::{
 };
 
 use super::{Limits, serve};
-use crate::web::fixture::Site;
+use crate::{
+    config::ClusterKey,
+    web::fixture::{KEY, Numbers, Site, USER},
+    wire::peer::{Peer, PeerClient, PeerError},
+};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -203,4 +209,33 @@ async fn stopping_ends_idle_connections_and_streams_and_accepts_no_more() {
     read_to_end(&mut idle).await;
     assert!(read_to_end(&mut events).await.ends_with("0\r\n\r\n"), "the stream ends in good order");
     assert!(TcpStream::connect(port.address).await.is_err());
+}
+
+#[tokio::test]
+async fn peers_ask_for_logs_and_nudge_and_name_whom_they_mean() {
+    let port = Port::open(Limits::default()).await;
+    let id = port.site.start(USER).await.id;
+    let client = |key: &[u8]| {
+        let key = ClusterKey::from_bytes(key.to_vec());
+        PeerClient::new("node2".to_owned(), &key, port.site.clock.clone(), Arc::new(Numbers::default()))
+    };
+    let node1 = Peer { name: "node1".to_owned(), address: port.address.to_string() };
+    let (get, post) = (http::Method::GET, http::Method::POST);
+    let log = format!("/peer/v1/sessions/{id}/log?lines=3");
+    let peer = client(KEY);
+    let text = peer.call(&node1, get.clone(), &log, &Value::Null).await.unwrap();
+    assert_eq!(text, format!("{id}: 3 <lines>\n"));
+    peer.call(&node1, post.clone(), "/peer/v1/nudge", &json!({"session": id})).await.unwrap();
+    let status = async |peer: &PeerClient, to: &Peer, body: Value| match peer
+        .call(to, post.clone(), "/peer/v1/nudge", &body)
+        .await
+    {
+        Err(PeerError::Refused { status, .. }) => status,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(status(&peer, &node1, json!({"session": "00000000"})).await, 404);
+    assert_eq!(status(&peer, &node1, json!({"session": "no id"})).await, 400);
+    assert_eq!(status(&client(b"another key"), &node1, json!({"session": id})).await, 403);
+    let other = Peer { name: "node11".to_owned(), ..node1 };
+    assert_eq!(status(&peer, &other, json!({"session": id})).await, 403);
 }

@@ -65,6 +65,19 @@ fn a_call_is_accepted_once() {
 }
 
 #[test]
+fn a_statement_may_have_fields_that_this_version_does_not_know() {
+    #[derive(Serialize)]
+    struct Later {
+        body: String,
+        urgency: u8,
+    }
+    let clock = clock();
+    let later = Later { body: digest(b""), urgency: 3 };
+    let headers = signed(seal("node1", &clock).seal("node2", &Method::GET, "/", &later));
+    assert!(verifier("node2", &clock).verify(&Method::GET, "/", &headers, b"").is_ok());
+}
+
+#[test]
 fn a_changed_method_target_or_body_is_refused() {
     let clock = clock();
     let (from, to) = (seal("node1", &clock), verifier("node2", &clock));
