@@ -41,7 +41,6 @@ pub(super) fn surroundings() -> Surroundings {
         xdg_data_home: directory("XDG_DATA_HOME"),
         xdg_runtime_dir: directory("XDG_RUNTIME_DIR"),
         host_name: nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_else(|_| "localhost".to_owned()),
+            .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
     }
 }

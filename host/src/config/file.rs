@@ -56,7 +56,7 @@ impl File {
                 match header.strip_suffix(']') {
                     Some(name) => section = Some(name.trim().to_owned()),
                     None => {
-                        problems.push(Problem::error(path, line, "a section header wants a closing `]`".to_owned()))
+                        problems.push(Problem::error(path, line, "a section header wants a closing `]`".to_owned()));
                     }
                 }
                 continue;
