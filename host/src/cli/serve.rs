@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{client, lifecycle::Lifecycle, output, system};
+use super::{Failure, client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
         builtin,
@@ -37,24 +37,24 @@ const GRACE: Duration = Duration::from_secs(3);
 const PENDING: usize = 16;
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(config: Config) -> anyhow::Result<()> {
+pub(super) fn run(config: Config) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| "info".into());
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
+    let balancer = balancer(&config).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), balancer));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
+    Ok(outcome?)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
-    let kinds = Kinds::load(config.kinds_dir.as_deref(), &std::env::var_os("PATH").unwrap_or_default())?;
-    let kinds = Arc::new(kinds);
-    let balancer = balancer(&config)?;
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
