@@ -174,12 +174,12 @@ async fn wait(remains: &Remains) -> Option<Exit> {
         }
         // Looked at before the record: one that ends in between has written it.
         let supervisor = remains.supervisor;
-        let alive = blocking(move || processes::is_alive(supervisor)).await.unwrap_or(true);
+        let gone = blocking(move || processes::is_gone(supervisor)).await.unwrap_or(false);
         let (path, epoch) = (remains.directory.join(EXIT), remains.epoch);
         if let Ok(Ok(Some(exit))) = blocking(move || read_exit(&path, epoch)).await {
             return Some(exit);
         }
-        if !alive {
+        if gone {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
