@@ -127,8 +127,8 @@ async fn what_a_daemon_keeps_is_its_owners_alone() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     cluster.client(0)?.launch_active("echo").await?;
     assert!(cluster.nodes()[0].files.data.join("sessions").read_dir()?.next().is_some(), "the session has a log");
-    assert_eq!(open_to_others(&cluster.nodes()[0].files.data)?, [PathBuf::new(); 0]);
-    assert_eq!(open_to_others(&cluster.root().join("store"))?, [PathBuf::new(); 0]);
+    assert_eq!(open_to_others(&cluster.nodes()[0].files.data)?, Vec::<PathBuf>::new());
+    assert_eq!(open_to_others(&cluster.root().join("store"))?, Vec::<PathBuf>::new());
     Ok(())
 }
 
