@@ -86,3 +86,35 @@ async fn a_program_that_dies_makes_its_session_end_with_the_reason() -> Result<(
     assert!(failure.contains("SIGKILL"), "{failure}");
     Ok(())
 }
+
+#[tokio::test]
+async fn daemons_that_are_killed_while_sessions_start_lose_none_and_start_none_twice() -> Result<()> {
+    let mut cluster = Cluster::start(3).await?;
+    let client = cluster.client(0)?.clone();
+    let mut launches = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let client = client.clone();
+        launches.spawn(async move { client.launch("echo").await });
+    }
+    for killed in [1, 2, 1, 2] {
+        let session = launches.join_next().await.context("more sessions than kills")???;
+        cluster.node(killed).kill9().with_context(|| session.id)?;
+        cluster.node(killed).start().await?;
+    }
+    launches.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut programs = std::collections::BTreeSet::new();
+    for session in cluster.client(0)?.sessions().await? {
+        let session = cluster.client(0)?.wait_active(&session.id).await?;
+        let pid = session.pid.context("a session that answers has a process")?;
+        programs.insert(pid);
+    }
+    assert_eq!(programs.len(), 30);
+    // What was started and is no session's is found and ended.
+    wait::until("one program a session", wait::LONG, async || {
+        let running: Vec<_> =
+            cluster.processes().into_iter().filter(|process| process.command.contains("evenkeel-echo")).collect();
+        ensure!(running.len() == 30, "{} run: {running:?}", running.len());
+        Ok(())
+    })
+    .await
+}

@@ -18,6 +18,15 @@ pub(super) struct Lifecycle {
     terminate: Signal,
 }
 
+/// Why the daemon stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A signal asked it to.
+    Asked,
+    /// A part of it gave up.
+    GaveUp,
+}
+
 impl Lifecycle {
     /// Takes over SIGINT and SIGTERM.
     pub(super) fn new() -> std::io::Result<Self> {
@@ -45,6 +54,16 @@ impl Lifecycle {
         self.tasks.clone()
     }
 
+    /// Runs a part that the daemon cannot do without: should it end, even by a panic, before it was told to, everything
+    /// stops, since nobody would notice half a daemon.
+    pub(super) fn part(&self, part: impl Future<Output = ()> + Send + 'static) {
+        let ends = self.soft.clone().drop_guard();
+        self.tasks.spawn(async move {
+            part.await;
+            drop(ends);
+        });
+    }
+
     async fn signalled(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
@@ -53,23 +72,52 @@ impl Lifecycle {
     }
 
     /// Waits for a signal, or for a task that gave up and cancelled [`Self::soft`]; then for the tasks.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> End {
         let soft = self.soft.clone();
-        tokio::select! {
-            name = self.signalled() => tracing::info!(signal = name, "stopping; sessions go on"),
-            () = soft.cancelled() => {}
-        }
+        let end = tokio::select! {
+            name = self.signalled() => {
+                tracing::info!(signal = name, "stopping; sessions go on");
+                End::Asked
+            }
+            () = soft.cancelled() => {
+                tracing::error!("a part of the daemon has ended: stopping; sessions go on");
+                End::GaveUp
+            }
+        };
         self.soft.cancel();
         self.tasks.close();
         let tasks = self.tasks.clone();
         tokio::select! {
-            () = tasks.wait() => return,
+            () = tasks.wait() => return end,
             name = self.signalled() => tracing::warn!(signal = name, "stopping at once"),
             () = tokio::time::sleep(PATIENCE) => tracing::info!("cutting the connections that are still open"),
         }
         self.hard.cancel();
         if tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await.is_err() {
             tracing::warn!("something did not stop in time and is dropped");
+        }
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_or_panics_ends_the_daemon_and_the_others_stop_in_order() {
+        let parts: [fn(); 2] = [|| {}, || panic!("on purpose")];
+        for part in parts {
+            let lifecycle = Lifecycle::new().unwrap();
+            let soft = lifecycle.soft();
+            let (stopped, is_stopped) = tokio::sync::oneshot::channel();
+            lifecycle.part(async move {
+                soft.cancelled().await;
+                stopped.send(()).unwrap();
+            });
+            lifecycle.part(async move { part() });
+            assert_eq!(lifecycle.run().await, End::GaveUp);
+            is_stopped.await.unwrap();
         }
     }
 }

@@ -3,13 +3,18 @@
 //! The port is bound before the cluster is joined, so that the node's address is known and a port in use changes nothing;
 //! requests are answered only once everything behind them stands.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
-use super::{Failure, client, lifecycle::Lifecycle, output, system};
+use super::{
+    Failure, client,
+    lifecycle::{End, Lifecycle},
+    output, system,
+};
 use crate::{
     balancer::{
         builtin,
@@ -36,11 +41,17 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
+/// What is logged, as `tracing_subscriber::EnvFilter` reads it: `debug`, or `info,evenkeel::proxy=debug`.
+const LOG_VARIABLE: &str = "EVENKEEL_LOG";
+
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Config) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| "info".into());
+    let (filter, unusable) = log_filter(std::env::var_os(LOG_VARIABLE));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
+    if let Some(problem) = unusable {
+        tracing::warn!("{LOG_VARIABLE}: {problem}; what matters at level info is logged");
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
     let balancer = balancer(&config).map_err(Failure::configuration)?;
@@ -49,6 +60,20 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
+}
+
+/// What is logged, and what is wrong with what was asked for.
+fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
+    let asked = asked.filter(|text| !text.is_empty());
+    let parsed = asked.map(|text| match text.into_string() {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+        Err(_) => Err("is not UTF-8".to_owned()),
+    });
+    match parsed {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(problem)) => ("info".into(), Some(problem)),
+        None => ("info".into(), None),
+    }
 }
 
 async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
@@ -73,6 +98,10 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     launcher.adopt().await?;
     let launcher: Arc<dyn Launcher> = Arc::new(launcher);
 
+    // From here to the end, nothing may fail without the node leaving the cluster that it is about to join.
+    let lifecycle = Lifecycle::new()?;
+    let user = own_user()?;
+    client::publish(data_dir.path(), bound)?;
     let registration = registration(&config, bound, &kinds, balancer.selected().digest()).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     let membership = Membership::join(Joining {
@@ -85,8 +114,6 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     })
     .await?;
     let node = membership.node();
-
-    let lifecycle = Lifecycle::new()?;
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
@@ -116,7 +143,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let sign_ins = Arc::new(SignIns::new(
         key.derive("cookie"),
         web::identity::Token::from_text(&token),
-        own_user()?,
+        user,
         config.auth_timeout,
         false,
         Arc::clone(&clock),
@@ -136,17 +163,15 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     };
 
     let (pending, taken_up) = mpsc::channel(PENDING);
-    let tasks = lifecycle.tasks();
     stop_if_renumbered(&membership, lifecycle.soft());
-    tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
-    tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
-    tasks.spawn(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
+    lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
+    lifecycle.part(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
 
-    client::publish(data_dir.path(), bound)?;
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
-    lifecycle.run().await;
+    anyhow::ensure!(lifecycle.run().await == End::Asked, "the daemon stopped by itself; its sessions go on");
     Ok(())
 }
 
@@ -161,11 +186,17 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let engine = Engine::new()?;
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
+    let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
     let name = &config.balancer;
-    let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let selected = builtin::select(name, settings, &engine, limits).with_context(|| format!("balancer={name}"))?;
-    let name = &config.balancer_fallback;
-    let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
+    let selected =
+        builtin::select(name, settings(name), &engine, limits).with_context(|| format!("balancer={name}"))?;
+    let other = match config.balancer_fallback.as_str() {
+        "refuse" => None,
+        name => {
+            let other = builtin::stand_in(name, settings(name), &engine);
+            Some(other.with_context(|| format!("balancer-fallback={name}"))?)
+        }
+    };
     Ok(Arc::new(Fallback::new(selected, other)))
 }
 
@@ -223,4 +254,22 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_log_filter_is_told_and_not_obeyed() {
+        for (asked, filter, is_told) in [
+            (None, "info", false),
+            (Some(""), "info", false),
+            (Some("debug"), "debug", false),
+            (Some("evenkeel=loud"), "info", true),
+        ] {
+            let (made, problem) = log_filter(asked.map(OsString::from));
+            assert_eq!((made.to_string().as_str(), problem.is_some()), (filter, is_told), "{asked:?}: {problem:?}");
+        }
+    }
 }

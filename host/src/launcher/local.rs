@@ -287,12 +287,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(failed("a blocking task"))
 }
 
-/// Makes a directory that only this user can enter, or makes sure that it is one.
+/// Makes a directory that only this user can enter, or makes sure that it is one. One that is everybody's is refused.
 fn private_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let data = path.metadata()?;
     if data.uid() != nix::unistd::geteuid().as_raw() {
         return Err(io::Error::other(format!("belongs to the user id {}, not to this daemon's user", data.uid())));
+    }
+    if data.mode() & 0o002 != 0 {
+        // Such as /tmp: to close it would take it from everybody, and what lies in it may be anybody's.
+        return Err(io::Error::other("everybody can write to it; choose a directory of the daemon's own"));
     }
     if data.mode() & 0o077 != 0 {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;

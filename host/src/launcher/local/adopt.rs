@@ -56,7 +56,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
             }
             Err(error) => {
                 let (supervisor, exit) = (state.supervisor, directory.join(EXIT));
-                let over = blocking(move || exit.exists() || !processes::is_alive(supervisor)).await?;
+                let over = blocking(move || exit.exists() || processes::is_gone(supervisor)).await?;
                 if over {
                     break;
                 }

@@ -174,12 +174,12 @@ async fn wait(remains: &Remains) -> Option<Exit> {
         }
         // Looked at before the record: one that ends in between has written it.
         let supervisor = remains.supervisor;
-        let alive = blocking(move || processes::is_alive(supervisor)).await.unwrap_or(true);
+        let gone = blocking(move || processes::is_gone(supervisor)).await.unwrap_or(false);
         let (path, epoch) = (remains.directory.join(EXIT), remains.epoch);
         if let Ok(Ok(Some(exit))) = blocking(move || read_exit(&path, epoch)).await {
             return Some(exit);
         }
-        if !alive {
+        if gone {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -195,7 +195,7 @@ impl Remains {
     pub(super) fn clear(&self, exit: Option<Exit>) -> (io::Result<()>, Exit) {
         let killed = match exit {
             Some(_) => self.see_supervisor_off(),
-            None => self.hunt(),
+            None => hunt(self.program, &self.directory, self.uid),
         };
         let exit = exit.unwrap_or(Exit::Unknown);
         let record = ExitRecord { epoch: self.epoch, ended: (&exit).into() };
@@ -215,25 +215,25 @@ impl Remains {
         }
         Ok(())
     }
+}
 
-    /// Its supervisor is gone, and cannot end what was below it: the program's descendants as far as the chain holds,
-    /// and whatever carries the session's mark.
-    fn hunt(&self) -> io::Result<()> {
-        let deadline = Instant::now() + HUNT;
-        loop {
-            let mut left = 0;
-            if let Some(program) = self.program.filter(|program| processes::is_alive(*program)) {
-                left += 1 + processes::kill_below(program.pid);
-                processes::kill(program);
-            }
-            left += processes::kill_marked(&self.directory, self.uid);
-            if left == 0 {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(io::Error::other(format!("{left} processes of the session do not end, even killed")));
-            }
-            std::thread::sleep(PAUSE);
+/// Where its supervisor is gone, and cannot end what was below it: the program's descendants as far as the chain holds, and
+/// whatever carries the session's mark.
+pub(super) fn hunt(program: Option<ProcessId>, directory: &Path, uid: u32) -> io::Result<()> {
+    let deadline = Instant::now() + HUNT;
+    loop {
+        let mut left = 0;
+        if let Some(program) = program.filter(|program| processes::is_alive(*program)) {
+            left += 1 + processes::kill_below(program.pid);
+            processes::kill(program);
         }
+        left += processes::kill_marked(directory, uid);
+        if left == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(io::Error::other(format!("{left} processes of the session do not end, even killed")));
+        }
+        std::thread::sleep(PAUSE);
     }
 }

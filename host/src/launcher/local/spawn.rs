@@ -11,7 +11,12 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{House, adopt, blocking, failed, live::Live, ports::Claim, prepare, private_directory, remove_directory};
+use super::{
+    House, adopt, blocking, failed,
+    live::{Live, hunt},
+    ports::Claim,
+    prepare, private_directory, remove_directory,
+};
 use crate::launcher::{
     Launch, LaunchError, Running, processes,
     record::{MOST_BYTES, Order, ProcessId, Report, State},
@@ -114,6 +119,11 @@ async fn supervise(executable: &Path, directory: &Path, order: &Order) -> Result
         blocking(move || processes::kill_below(pid.cast_signed())).await?;
     }
     let _ = child.kill().await;
+    // What it started in between is nobody's child any more, but carries the session's mark.
+    let (directory, uid) = (directory.to_owned(), order.service.uid);
+    if let Err(error) = blocking(move || hunt(None, &directory, uid)).await? {
+        tracing::warn!(session = %order.session, %error, "launcher.start: what is left of the failed start");
+    }
     Err(problem)
 }
 

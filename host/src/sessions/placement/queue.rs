@@ -1,7 +1,7 @@
 //! The one queue through which a daemon places.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -78,11 +78,10 @@ impl Queue {
     pub async fn run(&mut self, stop: &CancellationToken) {
         let mut waiting = VecDeque::new();
         while self.fill(&mut waiting, stop).await {
-            let batch: Vec<Waiting> = waiting.drain(..).collect();
+            let (batch, later) = one_a_session(waiting.drain(..));
             // What another daemon was faster than keeps its place before all that came after it.
-            for stale in self.place(batch).await.into_iter().rev() {
-                waiting.push_front(stale);
-            }
+            let stale = self.place(batch).await;
+            waiting.extend(stale.into_iter().chain(later));
         }
         self.orders.close();
         while self.orders.try_recv().is_ok() {}
@@ -226,6 +225,13 @@ fn with_peer(reservation: Reservation, view: &View) -> Result<(Reservation, Peer
         view.node(reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
     let peer = Peer { name: node.name.clone(), address: node.address.clone() };
     Ok((reservation, peer))
+}
+
+/// Of the orders for one session the first, and the others: together they could never be committed, so those are decided
+/// on what has become of the session by then.
+fn one_a_session(orders: impl IntoIterator<Item = Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+    let mut seen = HashSet::new();
+    orders.into_iter().partition(|one| one.order.base().is_none_or(|(id, _)| seen.insert(id)))
 }
 
 /// Leaves out those that nobody waits for any more, and answers those that have waited too long.
