@@ -7,11 +7,11 @@ use super::{
     wasm::{Engine, Limits, LoadError, WasmBalancer},
 };
 
-/// Their names, the default first.
+/// Their names.
 pub const NAMES: [&str; 3] = ["sessions", "system-load", "user-hash"];
 
-/// What decides where nothing else is configured, and where another balancer fails.
-pub const DEFAULT: &str = NAMES[0];
+/// The least that a stand-in has to decide in.
+const STAND_IN_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The module of a builtin balancer. `cargo xtask plugins` makes them from their sources in `plugins/`.
 pub fn module(name: &str) -> Option<&'static [u8]> {
@@ -34,21 +34,22 @@ pub fn select(
     Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
 }
 
-/// The balancer that stands in for one that fails: a builtin, or none for `refuse` (`balancer-fallback`). Its deadline is
-/// long, since after it there is nobody left to ask.
-pub fn stand_in(name: &str, engine: &Engine) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
-    if name == "refuse" {
-        return Ok(None);
-    }
-    let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
-    select(name, BTreeMap::new(), engine, limits).map(Some)
+/// A builtin balancer that stands in for one that fails, itself included. Its deadline is long, since after it there is
+/// nobody left to ask: a machine that is busy for a moment must not refuse sessions.
+pub fn stand_in(
+    name: &str,
+    settings: BTreeMap<String, String>,
+    engine: &Engine,
+    limits: Limits,
+) -> Result<Arc<dyn Balancer>, LoadError> {
+    select(name, settings, engine, Limits { deadline: limits.deadline.max(STAND_IN_DEADLINE), ..limits })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{NAMES, module, select, stand_in};
+    use super::{NAMES, module, select};
     use crate::balancer::wasm::{Engine, Limits, LoadError};
 
     #[test]
@@ -71,12 +72,5 @@ mod tests {
             error.to_string(),
             "there is no builtin balancer round-robin; there are: sessions, system-load, user-hash"
         );
-    }
-
-    #[test]
-    fn no_balancer_stands_in_where_a_failure_is_to_refuse() {
-        let engine = Engine::new().expect("an engine");
-        assert!(stand_in("refuse", &engine).expect("a choice").is_none());
-        assert_eq!(stand_in("sessions", &engine).expect("it loads").expect("one").name(), "sessions");
     }
 }

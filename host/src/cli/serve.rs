@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
-        Balancer, builtin,
+        builtin,
         fallback::Fallback,
         wasm::{Engine, Limits},
     },
@@ -161,12 +161,14 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let engine = Engine::new()?;
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
-    let select = |name: &str| -> anyhow::Result<Arc<dyn Balancer>> {
-        let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
-        builtin::select(name, settings, &engine, limits).with_context(|| format!("load-balancer: balancer {name}"))
+    let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
+    let named = |name: &str| format!("load-balancer: balancer {name}");
+    let name = config.balancer.as_str();
+    let selected = builtin::select(name, settings(name), &engine, limits).with_context(|| named(name))?;
+    let other = match config.balancer_fallback.as_deref() {
+        Some(name) => Some(builtin::stand_in(name, settings(name), &engine, limits).with_context(|| named(name))?),
+        None => None,
     };
-    let selected = select(&config.balancer)?;
-    let other = config.balancer_fallback.as_deref().filter(|name| *name != config.balancer).map(select).transpose()?;
     Ok(Arc::new(Fallback::new(selected, other)))
 }
 
@@ -224,4 +226,64 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        balancer::{Columns, Question, Request},
+        config::{Flags, Surroundings},
+    };
+
+    fn configured(load_balancer: &str) -> Config {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("load-balancer"), load_balancer).expect("written");
+        let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
+        let surroundings = Surroundings {
+            root: false,
+            home: Some("/home/ada".into()),
+            xdg_data_home: None,
+            xdg_runtime_dir: None,
+            host_name: "n1".to_owned(),
+        };
+        crate::config::load(&flags, &surroundings).0.expect("a configuration")
+    }
+
+    /// A question that no module answers within a millisecond.
+    fn hard() -> Question {
+        const NODES: usize = 100_000;
+        let names: Arc<[String]> = (0..NODES).map(|number| number.to_string()).collect();
+        let numbers = |number: u32| -> Arc<[u32]> { vec![number; NODES].into() };
+        let zeros: Arc<[f64]> = vec![0.0; NODES].into();
+        let nodes = Columns {
+            names,
+            cores: numbers(1),
+            weights: numbers(100),
+            capacities: numbers(u32::MAX),
+            sessions: (0..).take(NODES).collect(),
+            load1: zeros.clone(),
+            load5: zeros.clone(),
+            load15: zeros.clone(),
+            unseen5: zeros,
+            ..Columns::default()
+        };
+        Question { nodes: Arc::new(nodes), user_sessions: numbers(0), request: Request::default() }
+    }
+
+    #[test]
+    fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
+        for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
+            let decided = balancer(&configured(text)).expect("a balancer").rank(&hard()).expect("an answer");
+            assert_eq!(decided.balancer.name(), "sessions");
+            assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
+            assert_eq!(decided.answer.order[0], 0);
+        }
+    }
+
+    #[test]
+    fn nothing_stands_in_where_a_failure_is_to_refuse() {
+        let balancer = balancer(&configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1")).expect("one");
+        balancer.rank(&hard()).expect_err("refused");
+    }
 }
