@@ -12,15 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
-        builtin,
-        fallback::Fallback,
+        Fallback, builtin,
         wasm::{Engine, Limits},
     },
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
     config::{ClusterKey, Config, data_dir::DataDir},
     domain::{Clock, Entropy},
-    launcher::{Kinds, Launcher, local::LocalLauncher, owner},
-    proxy::{self, Drain, Proxy, routes::Registry},
+    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
@@ -105,7 +104,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         secure: false,
         routes: Arc::new(Registry::new(Arc::clone(&mirror), Arc::clone(&store))),
         launcher: Arc::clone(&launcher),
-        listener_uid: Arc::new(|port| owner::listener_uid(port).ok().flatten()),
+        listener_uid: Arc::new(listener::uid),
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
