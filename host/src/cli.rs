@@ -103,10 +103,18 @@ struct WhyArguments {
 
 /// Why a command failed.
 enum Failure {
-    /// The configuration is wrong, and has been told so.
+    /// The configuration is wrong, and every problem has been printed.
     Configuration,
     /// Anything else.
     Other(anyhow::Error),
+}
+
+impl Failure {
+    /// A problem of the configuration that its own parts find: a kind, a balancer's setting.
+    fn configuration(error: impl Into<anyhow::Error>) -> Self {
+        eprintln!("evenkeel: {:#}", error.into());
+        Self::Configuration
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -140,8 +148,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 www_port: arguments.www_port,
                 node_name: arguments.node_name,
             };
-            let config = configuration(&flags, true)?;
-            Ok(serve::run(config)?)
+            serve::run(configuration(&flags, true)?)
         }
         Command::ListNodes(arguments) => {
             ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)

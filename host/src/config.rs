@@ -57,8 +57,8 @@ pub struct Config {
     pub balancer: String,
     /// `balancer-timeout-ms`: the deadline of a decision.
     pub balancer_timeout: Duration,
-    /// `balancer-fallback`: asked where `balancer` cannot decide; none refuses the session instead.
-    pub balancer_fallback: Option<String>,
+    /// `balancer-fallback`: asked where `balancer` cannot decide; `refuse` refuses the session instead.
+    pub balancer_fallback: String,
     /// Sections `[balancer NAME]` of `load-balancer`, by NAME.
     pub balancer_settings: BTreeMap<String, BTreeMap<String, String>>,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.

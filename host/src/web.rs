@@ -1,6 +1,6 @@
 //! Pages, REST, status, sign-in, peer calls: what a node answers on its one port, except for the traffic of sessions.
 //!
-//! [`server`] accepts connections and hands `/s/…` to the proxy and everything else to [`router`]. One endpoint a file;
+//! [`server`] accepts connections and hands `/s/…` to the proxy and everything else to [`router()`]. One endpoint a file;
 //! handlers ask for the pieces of [`App`] that they use.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

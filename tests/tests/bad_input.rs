@@ -142,6 +142,34 @@ async fn bad_configuration_is_refused_with_every_error_file_and_line() -> Result
 }
 
 #[tokio::test]
+async fn a_balancer_or_a_kind_that_cannot_be_is_bad_configuration_too() -> Result<()> {
+    let mut cluster = Builder::for_test(1)?.prepare()?;
+    let files = cluster.node(0).files.clone();
+    let serve = |cluster: &mut Cluster| -> Result<(i32, String)> {
+        let mut serve = cluster.command(&["serve"])?;
+        serve.arg("--config-dir").arg(&files.config).arg("--data-dir").arg(&files.data);
+        refused(serve)
+    };
+    let balancers = files.config.join("load-balancer");
+    fs::write(&balancers, "balancer = fewest\n")?;
+    let (code, message) = serve(&mut cluster)?;
+    assert_eq!(code, 78, "{message}");
+    assert!(message.contains("fewest") && message.contains("system-load"), "{message}");
+
+    fs::write(&balancers, "balancer = system-load\n[balancer system-load]\nexpected-load = much\n")?;
+    let (code, message) = serve(&mut cluster)?;
+    assert_eq!(code, 78, "{message}");
+    assert!(message.contains("expected-load"), "{message}");
+
+    fs::remove_file(&balancers)?;
+    fs::write(files.config.join("kinds/odd.toml"), "name = \"odd\"\nprogam = \"sh\"\n")?;
+    let (code, message) = serve(&mut cluster)?;
+    assert_eq!(code, 78, "{message}");
+    assert!(message.contains("odd.toml:2"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_session_that_does_not_exist_is_not_found() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let client = cluster.client(0)?;

@@ -45,20 +45,13 @@ fn left_behind(mark: &str) -> Vec<String> {
     left.into_iter().map(|process| process.command).collect()
 }
 
-#[tokio::test]
-async fn four_jupyterlabs_on_three_nodes_answer_through_nodes_that_do_not_run_them() -> Result<()> {
-    let mark = mark("jupyterlab");
-    let port = free_ports(3)?.to_string();
-    let (succeeded, text) = output(demo(&mark, &["--once", "--port", &port])?)?;
+/// Runs `demo --once` and returns the nodes of its status page. Each of its four sessions must have answered through a
+/// node that does not run it.
+fn once(mark: &str, nodes: u16, arguments: &[&str]) -> Result<Vec<status::NodeStatus>> {
+    let port = free_ports(nodes)?.to_string();
+    let (succeeded, text) = output(demo(mark, &[&["--once", "--port", &port], arguments].concat())?)?;
     assert!(succeeded, "{text}");
-    assert_eq!(left_behind(&mark), Vec::<String>::new());
-
-    let page: String =
-        text.lines().skip_while(|line| !line.contains("Load:")).map(|line| format!("{line}\n")).collect();
-    let page = page.split_inclusive("\n\n").take(3).collect::<String>();
-    let nodes = status::parse(&page).with_context(|| text.clone())?;
-    assert_eq!(nodes.len(), 3, "{text}");
-    assert_eq!(nodes.iter().map(|node| node.sessions.len()).sum::<usize>(), 4, "{text}");
+    assert_eq!(left_behind(mark), Vec::<String>::new());
 
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     let checked: Vec<_> = rows.iter().filter(|row| row.ends_with(&["200", "200", "42"])).collect();
@@ -66,6 +59,31 @@ async fn four_jupyterlabs_on_three_nodes_answer_through_nodes_that_do_not_run_th
     for row in checked {
         assert_ne!(row[1], row[2], "asked at the node that runs it: {text}");
     }
+
+    let page: String =
+        text.lines().skip_while(|line| !line.contains("Load:")).map(|line| format!("{line}\n")).collect();
+    let page = page.split_inclusive("\n\n").take(nodes.into()).collect::<String>();
+    let shown = status::parse(&page).with_context(|| text.clone())?;
+    assert_eq!(shown.len(), usize::from(nodes), "{text}");
+    Ok(shown)
+}
+
+fn sessions(nodes: &[status::NodeStatus]) -> Vec<usize> {
+    let mut counts: Vec<_> = nodes.iter().map(|node| node.sessions.len()).collect();
+    counts.sort_unstable();
+    counts
+}
+
+#[tokio::test]
+async fn four_jupyterlabs_on_three_nodes_answer_through_nodes_that_do_not_run_them() -> Result<()> {
+    assert_eq!(sessions(&once(&mark("jupyterlab"), 3, &[])?), [1, 1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_jupyter_notebooks_of_one_user_share_a_node_under_user_hash() -> Result<()> {
+    let arguments = ["--kind", "jupyter-notebook", "--nodes", "2", "--balancer", "user-hash"];
+    assert_eq!(sessions(&once(&mark("notebook"), 2, &arguments)?), [0, 4]);
     Ok(())
 }
 

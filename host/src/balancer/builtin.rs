@@ -10,9 +10,6 @@ use super::{
 /// Their names.
 pub const NAMES: [&str; 3] = ["sessions", "system-load", "user-hash"];
 
-/// The least that a stand-in has to decide in.
-const STAND_IN_DEADLINE: Duration = Duration::from_secs(1);
-
 /// The module of a builtin balancer. `cargo xtask plugins` makes them from their sources in `plugins/`.
 pub fn module(name: &str) -> Option<&'static [u8]> {
     match name {
@@ -34,22 +31,21 @@ pub fn select(
     Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
 }
 
-/// A builtin balancer that stands in for one that fails, itself included. Its deadline is long, since after it there is
-/// nobody left to ask: a machine that is busy for a moment must not refuse sessions.
-pub fn stand_in(
-    name: &str,
-    settings: BTreeMap<String, String>,
-    engine: &Engine,
-    limits: Limits,
-) -> Result<Arc<dyn Balancer>, LoadError> {
-    select(name, settings, engine, Limits { deadline: limits.deadline.max(STAND_IN_DEADLINE), ..limits })
+/// The balancer that stands in for one that fails: a builtin, or none for `refuse` (`balancer-fallback`). Its deadline is
+/// long, since after it there is nobody left to ask.
+pub fn stand_in(name: &str, engine: &Engine) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
+    if name == "refuse" {
+        return Ok(None);
+    }
+    let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
+    select(name, BTreeMap::new(), engine, limits).map(Some)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{NAMES, module, select};
+    use super::{NAMES, module, select, stand_in};
     use crate::balancer::wasm::{Engine, Limits, LoadError};
 
     #[test]
@@ -72,5 +68,12 @@ mod tests {
             error.to_string(),
             "there is no builtin balancer round-robin; there are: sessions, system-load, user-hash"
         );
+    }
+
+    #[test]
+    fn no_balancer_stands_in_where_a_failure_is_to_refuse() {
+        let engine = Engine::new().expect("an engine");
+        assert!(stand_in("refuse", &engine).expect("a choice").is_none());
+        assert_eq!(stand_in("sessions", &engine).expect("it loads").expect("one").name(), "sessions");
     }
 }

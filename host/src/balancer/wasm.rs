@@ -4,7 +4,11 @@
 //! that no other decision has used, within [`Limits`]; what it may see is in its [`Question`]. Nothing outside this module
 //! names wasmtime.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Store,
@@ -39,6 +43,8 @@ pub use policy::Setting;
 
 /// Bytes that are kept of a refusal's sentence.
 const SENTENCE: usize = 1_024;
+/// The least time that a balancer has when it is loaded: a program that starts on a busy machine must not lose it.
+const LOADING: Duration = Duration::from_secs(1);
 
 /// A balancer that is a WebAssembly component.
 pub struct WasmBalancer {
@@ -55,13 +61,13 @@ pub struct WasmBalancer {
 
 impl WasmBalancer {
     /// A store for one instance. The deadline counts from here.
-    fn store(&self, guest: Guest) -> Store<Guest> {
+    fn store(&self, guest: Guest, deadline: Duration) -> Store<Guest> {
         let handover = HANDOVER + 16 * guest.nodes.count();
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.meter);
         store.set_hostcall_fuel(handover);
         // One more than the deadline has ticks, since the first may come at once.
-        let ticks = self.limits.deadline.as_nanos().div_ceil(TICK.as_nanos());
+        let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
         store
     }
@@ -72,9 +78,10 @@ impl WasmBalancer {
         call: impl FnOnce(&Policy, Instance, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Result<T, String> {
         let _entered = self.engine.enter();
-        let mut store = self.store(Guest::idle(&self.settings, self.limits.memory));
+        let limits = Limits { deadline: self.limits.deadline.max(LOADING), ..self.limits };
+        let mut store = self.store(Guest::idle(&self.settings, limits.memory), limits.deadline);
         let outcome = self.pre.instantiate(&mut store).and_then(|instance| call(&self.policy, instance, &mut store));
-        outcome.map_err(|error| failure::describe(&error, store.data(), &self.limits))
+        outcome.map_err(|error| failure::describe(&error, store.data(), &limits))
     }
 }
 
@@ -90,7 +97,7 @@ impl Balancer for WasmBalancer {
     fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
         let _entered = self.engine.enter();
         let start = Instant::now();
-        let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory));
+        let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory), self.limits.deadline);
         let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
         let order = match outcome {
             Ok(Ok(order)) => order,

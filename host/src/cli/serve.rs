@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{client, lifecycle::Lifecycle, output, system};
+use super::{Failure, client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
         Fallback, builtin,
@@ -36,24 +36,24 @@ const GRACE: Duration = Duration::from_secs(3);
 const PENDING: usize = 16;
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(config: Config) -> anyhow::Result<()> {
+pub(super) fn run(config: Config) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| "info".into());
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
+    let balancer = balancer(&config).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), balancer));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
+    Ok(outcome?)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
-    let kinds = Kinds::load(config.kinds_dir.as_deref(), &std::env::var_os("PATH").unwrap_or_default())?;
-    let kinds = Arc::new(kinds);
-    let balancer = balancer(&config)?;
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
@@ -160,14 +160,11 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let engine = Engine::new()?;
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
-    let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let named = |name: &str| format!("load-balancer: balancer {name}");
-    let name = config.balancer.as_str();
-    let selected = builtin::select(name, settings(name), &engine, limits).with_context(|| named(name))?;
-    let other = match config.balancer_fallback.as_deref() {
-        Some(name) => Some(builtin::stand_in(name, settings(name), &engine, limits).with_context(|| named(name))?),
-        None => None,
-    };
+    let name = &config.balancer;
+    let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
+    let selected = builtin::select(name, settings, &engine, limits).with_context(|| format!("balancer={name}"))?;
+    let name = &config.balancer_fallback;
+    let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
     Ok(Arc::new(Fallback::new(selected, other)))
 }
 

@@ -94,7 +94,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         node_timeout: server.node_timeout.unwrap_or(Duration::from_secs(10)),
         balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
         balancer_timeout: policy.timeout.unwrap_or(Duration::from_millis(50)),
-        balancer_fallback: policy.fallback.unwrap_or_else(|| Some("sessions".to_owned())),
+        balancer_fallback: policy.fallback.unwrap_or_else(|| "sessions".to_owned()),
         balancer_settings: policy.settings,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
@@ -180,8 +180,7 @@ impl Server {
 struct Policy {
     balancer: Option<String>,
     timeout: Option<Duration>,
-    /// Of the inner option, none is `refuse`.
-    fallback: Option<Option<String>>,
+    fallback: Option<String>,
     www_host_name: Option<String>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -217,11 +216,7 @@ impl Policy {
         let policy = &mut *self;
         policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
         policy.timeout = reader.take("balancer-timeout-ms", reader::milliseconds(1, 10_000)).or(policy.timeout);
-        policy.fallback = reader
-            .take("balancer-fallback", |value| {
-                reader::text(value).map(|name| Some(name).filter(|name| name != "refuse"))
-            })
-            .or(policy.fallback.take());
+        policy.fallback = reader.take("balancer-fallback", reader::text).or(policy.fallback.take());
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
         reader.without_effect(&["delete-node-on-exit", "diagnostics", "timeout", "verify-ssl-certs"]);
         reader.finish();

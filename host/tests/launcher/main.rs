@@ -4,7 +4,6 @@
 
 mod adoption;
 mod ending;
-mod jupyter;
 mod protocol;
 mod starting;
 mod support;

@@ -1,4 +1,4 @@
-//! Between the generated bindings and the traits. For the macro [`balancer!`](crate::balancer) alone.
+//! Between the generated bindings and the traits. For the macro [`balancer!`](crate::balancer!) alone.
 
 use std::{marker::PhantomData, panic, rc::Rc};
 

@@ -113,7 +113,7 @@ fn list(known: &[Setting]) -> String {
 
 impl WasmBalancer {
     /// Makes a balancer of a module's bytes: a component, or a core module with its component type inside. The module is
-    /// asked for its settings and to check them, within `limits`; nothing of it runs before its imports are known to be
+    /// asked for its settings and to check them, within `limits` but for a second at least; nothing of it runs before its imports are known to be
     /// harmless.
     pub fn load(
         engine: &Engine,

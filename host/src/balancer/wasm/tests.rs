@@ -52,7 +52,7 @@ fn load_in(engine: &Engine, guest: &Guest, limits: Limits) -> Result<WasmBalance
 }
 
 fn load(guest: &Guest) -> Result<WasmBalancer, LoadError> {
-    load_in(&engine(), guest, Limits::default())
+    load_in(&engine(), guest, patient())
 }
 
 fn rank(guest: &Guest) -> Result<Answer, Refusal> {

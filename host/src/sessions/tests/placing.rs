@@ -20,8 +20,8 @@ async fn two_hundred_starts_at_once_from_three_nodes_are_spread_evenly() {
     let engine = Engine::new().expect("an engine");
     let selected = builtin::select("sessions", BTreeMap::new(), &engine, Limits::default()).expect("a balancer");
     // A machine under load may take longer than the deadline; counts are the same under the one that stands in.
-    let other = builtin::stand_in("sessions", BTreeMap::new(), &engine, Limits::default()).expect("a balancer");
-    let cluster = Cluster::start_under(Arc::new(Fallback::new(selected, Some(other))), 3).await;
+    let other = builtin::stand_in("sessions", &engine).expect("a balancer");
+    let cluster = Cluster::start_under(Arc::new(Fallback::new(selected, other)), 3).await;
     let starts = (0..200).map(|number| {
         let sessions = cluster.daemons[number % 3].sessions.clone();
         tokio::spawn(async move { sessions.start(new_session(&format!("user{}", number % 7))).await })

@@ -13,14 +13,14 @@ const ENDLESS: &str = "(loop $again (br $again))";
 
 #[test]
 fn an_endless_loop_is_stopped_near_its_deadline() {
-    let balancer = load(&Guest::ranking(ENDLESS)).expect("it loads");
+    let balancer = load_in(&engine(), &Guest::ranking(ENDLESS), Limits::default()).expect("it loads");
     let start = Instant::now();
     let refusal = balancer.rank(&question(3)).expect_err("it cannot answer");
     let took = start.elapsed();
     assert!(refusal.to_string().starts_with("it had not answered after 50 ms, its deadline (in "), "{refusal}");
     assert!(took >= Duration::from_millis(50), "{took:?}");
     // Generous: other tests run beside this one.
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -34,8 +34,8 @@ fn the_deadline_is_the_one_that_was_set() {
 #[test]
 fn a_start_function_counts_towards_the_deadline() {
     let guest = Guest { items: format!("(func $begin {ENDLESS}) (start $begin)"), ..Guest::default() };
-    let error = load(&guest).expect_err("it cannot be loaded").to_string();
-    assert!(error.starts_with("it failed when it was loaded: it had not answered after 50 ms"), "{error}");
+    let error = load_in(&engine(), &guest, Limits::default()).expect_err("it cannot be loaded").to_string();
+    assert!(error.starts_with("it failed when it was loaded: it had not answered after 1000 ms"), "{error}");
 }
 
 #[test]
