@@ -29,7 +29,7 @@ mod status;
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, SignInCode, SignIns};
+pub use identity::{Identity, SignIns};
 pub use problem::Problem;
 pub use rooms::{SessionControl, SessionTraffic};
 pub use router::router;

@@ -7,11 +7,8 @@ use super::{
     wasm::{Engine, Limits, LoadError, WasmBalancer},
 };
 
-/// Their names, the default first.
+/// Their names.
 pub const NAMES: [&str; 3] = ["sessions", "system-load", "user-hash"];
-
-/// What decides where nothing else is configured, and where another balancer fails.
-pub const DEFAULT: &str = NAMES[0];
 
 /// The module of a builtin balancer. `cargo xtask plugins` makes them from their sources in `plugins/`.
 pub fn module(name: &str) -> Option<&'static [u8]> {

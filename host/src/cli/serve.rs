@@ -17,15 +17,14 @@ use super::{
 };
 use crate::{
     balancer::{
-        builtin,
-        fallback::Fallback,
+        Fallback, builtin,
         wasm::{Engine, Limits},
     },
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
     config::{ClusterKey, Config, data_dir::DataDir},
     domain::{Clock, Entropy},
-    launcher::{Kinds, Launcher, local::LocalLauncher, owner},
-    proxy::{self, Drain, Proxy, routes::Registry},
+    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
@@ -132,7 +131,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         secure: false,
         routes: Arc::new(Registry::new(Arc::clone(&mirror), Arc::clone(&store))),
         launcher: Arc::clone(&launcher),
-        listener_uid: Arc::new(|port| owner::listener_uid(port).ok().flatten()),
+        listener_uid: Arc::new(listener::uid),
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -259,6 +258,61 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        balancer::{Columns, Question, Request},
+        config::{Flags, Surroundings},
+    };
+
+    fn configured(load_balancer: &str) -> Config {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("load-balancer"), load_balancer).expect("written");
+        let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
+        let surroundings = Surroundings {
+            root: false,
+            home: Some("/home/ada".into()),
+            xdg_data_home: None,
+            xdg_runtime_dir: None,
+            host_name: "n1".to_owned(),
+        };
+        crate::config::load(&flags, &surroundings).0.expect("a configuration")
+    }
+
+    /// A question that no module answers within a millisecond.
+    fn hard() -> Question {
+        const NODES: usize = 100_000;
+        let names: Arc<[String]> = (0..NODES).map(|number| number.to_string()).collect();
+        let numbers = |number: u32| -> Arc<[u32]> { vec![number; NODES].into() };
+        let zeros: Arc<[f64]> = vec![0.0; NODES].into();
+        let nodes = Columns {
+            names,
+            cores: numbers(1),
+            weights: numbers(100),
+            capacities: numbers(u32::MAX),
+            sessions: (0..).take(NODES).collect(),
+            load1: zeros.clone(),
+            load5: zeros.clone(),
+            load15: zeros.clone(),
+            unseen5: zeros,
+            ..Columns::default()
+        };
+        Question { nodes: Arc::new(nodes), user_sessions: numbers(0), request: Request::default() }
+    }
+
+    #[test]
+    fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
+        for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
+            let decided = balancer(&configured(text)).expect("a balancer").rank(&hard()).expect("an answer");
+            assert_eq!(decided.balancer.name(), "sessions");
+            assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
+            assert_eq!(decided.answer.order[0], 0);
+        }
+    }
+
+    #[test]
+    fn nothing_stands_in_where_a_failure_is_to_refuse() {
+        let balancer = balancer(&configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1")).expect("one");
+        balancer.rank(&hard()).expect_err("refused");
+    }
 
     #[test]
     fn a_bad_log_filter_is_told_and_not_obeyed() {

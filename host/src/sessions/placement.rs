@@ -5,10 +5,10 @@
 //! reads and decides again. So counts are exact, and no lock is held while a policy runs. [`eligible`] says which nodes
 //! may be chosen, [`view`] what the policy is shown of them.
 
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
 use crate::{
-    balancer::{Answer, Balancer, Fallback, Question, Refusal},
+    balancer::{Answer, Fallback, Question, Refusal},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -50,19 +50,6 @@ impl Policy for Fallback {
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
             fallback: decided.fallback,
-        })
-    }
-}
-
-/// A balancer that nothing stands in for.
-impl Policy for Arc<dyn Balancer> {
-    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
-        let answer = self.as_ref().rank(question)?;
-        Ok(Ruling {
-            answer,
-            balancer: self.name().to_owned(),
-            digest: self.digest().map(ToOwned::to_owned),
-            fallback: None,
         })
     }
 }

@@ -14,9 +14,10 @@ use super::{
     control::{self, Client},
     failed,
     ports::Claim,
-    prepare, private_directory, remove_directory,
+    prepare, remove_directory,
 };
 use crate::{
+    config::data_dir::make_closed,
     domain::Epoch,
     launcher::{
         Exit, LaunchError, Running, Upstream, processes,
@@ -116,7 +117,7 @@ impl Live {
         }
         if asked.is_err() || control::ask(&self.directory, &Request::Status).await.is_err() {
             // A supervisor that does not answer: ended from here, with all that is under it.
-            tracing::warn!(session = %self.running.id, "launcher.stop: its supervisor does not answer; killing it");
+            tracing::warn!(session = %self.running.id, "its supervisor does not answer and is killed");
             let supervisor = self.supervisor;
             blocking(move || kill_with_supervisor(supervisor)).await?;
             if tokio::time::timeout(KILLING, self.ended()).await.is_ok() {
@@ -152,7 +153,7 @@ async fn keep(house: Weak<House>, live: Weak<Live>, remains: Remains, tell: watc
         Err(error) => (Err(io::Error::other(error)), Exit::Unknown),
     };
     if let Err(error) = cleared {
-        tracing::warn!(%session, %epoch, %error, "launcher.clear");
+        tracing::warn!(%session, %epoch, %error, "what is left of a program cannot be cleared away");
     }
     if let (Some(house), Some(live)) = (house.upgrade(), live.upgrade()) {
         let mut all = house.live_mut();
@@ -199,7 +200,9 @@ impl Remains {
         };
         let exit = exit.unwrap_or(Exit::Unknown);
         let record = ExitRecord { epoch: self.epoch, ended: (&exit).into() };
-        let kept = private_directory(&self.data).and_then(|()| record::write(&self.data.join(EXIT), &record));
+        let kept = make_closed(&self.data)
+            .map_err(io::Error::other)
+            .and_then(|()| record::write(&self.data.join(EXIT), &record));
         (killed.and(kept).and(remove_directory(&self.directory)), exit)
     }
 

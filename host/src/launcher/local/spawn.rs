@@ -15,11 +15,14 @@ use super::{
     House, adopt, blocking, failed,
     live::{Live, hunt},
     ports::Claim,
-    prepare, private_directory, remove_directory,
+    prepare, remove_directory,
 };
-use crate::launcher::{
-    Launch, LaunchError, Running, processes,
-    record::{MOST_BYTES, Order, ProcessId, Report, State},
+use crate::{
+    config::data_dir::make_closed,
+    launcher::{
+        Launch, LaunchError, Running, processes,
+        record::{MOST_BYTES, Order, ProcessId, Report, State},
+    },
 };
 
 /// How long a supervisor may take to say whether the program runs. It waits for no answer of the program, only for it to
@@ -78,7 +81,7 @@ fn prepare(house: &House, launch: &Launch, directory: &Path) -> Result<(Order, O
     // A header that cannot be sent is found now, not when the program runs.
     prepare::upstream(order.epoch, directory, &order.service).map_err(failed("the headers of the kind"))?;
     let data = house.data(launch.id);
-    private_directory(&data).map_err(failed(data.display()))?;
+    make_closed(&data)?;
     std::fs::DirBuilder::new().mode(0o700).create(directory).map_err(failed(directory.display()))?;
     Ok((order, claim))
 }

@@ -244,18 +244,7 @@ fn still_wanted(batch: Vec<Waiting>) -> Vec<Waiting> {
 
 fn refuse(batch: impl IntoIterator<Item = Waiting>, error: &StoreError) -> Vec<Waiting> {
     for one in batch {
-        one.answer(Err(SessionError::Store(copy(error))));
+        one.answer(Err(SessionError::Store(error.clone())));
     }
     Vec::new()
-}
-
-/// The same error again, for everyone whom it concerns.
-pub(in crate::sessions) fn copy(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Database { operation, message } => StoreError::Database { operation, message: message.clone() },
-        StoreError::Corrupt { table, row, column, problem } => {
-            StoreError::Corrupt { table, row: row.clone(), column, problem: problem.clone() }
-        }
-        StoreError::Unusable(message) => StoreError::Unusable(message.clone()),
-    }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     balancer::{
-        Balancer, Fallback, builtin,
+        Fallback, builtin,
         wasm::{Engine, Limits},
     },
     domain::{NodeId, State},
@@ -107,8 +107,8 @@ async fn two_orders_for_one_session_in_one_batch_start_it_once() {
     sessions.suspend(id).await.expect("it can be suspended");
     let epoch = cluster.reaches(id, State::Suspended).await.epoch;
 
-    let policy: Arc<dyn Balancer> = Arc::new(Fewest);
-    let (placer, mut queue) = Queue::new(cluster.store.clone(), Arc::new(policy), cluster.entropy.clone());
+    let policy = Arc::new(Fallback::new(Arc::new(Fewest), None));
+    let (placer, mut queue) = Queue::new(cluster.store.clone(), policy, cluster.entropy.clone());
     let stop = CancellationToken::new();
     let orders = async {
         let resume = || placer.place(Order::Resume { id, epoch });

@@ -46,7 +46,7 @@ async fn a_link_is_not_used_up_by_what_only_looks_and_not_good_for_ever() {
 
     let site = Site::open().await;
     let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
-    site.clock.advance(601);
+    site.clock.advance(jiff::SignedDuration::from_secs(601));
     assert_eq!(site.visit(path(&link), "").await.status, StatusCode::FORBIDDEN);
 }
 
@@ -73,7 +73,7 @@ async fn who_tries_codes_is_slowed_down_and_nobody_else() {
     let slowed = site.knock(path(&link), "10.0.0.66:2", None).await;
     assert_eq!((slowed.status, slowed.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "60"));
     assert_eq!(site.knock(path(&link), "10.0.0.5:1", None).await.status, StatusCode::SEE_OTHER);
-    site.clock.advance(61);
+    site.clock.advance(jiff::SignedDuration::from_secs(61));
     assert_eq!(site.knock("/sign-in?code=guess", "10.0.0.66:3", None).await.status, StatusCode::FORBIDDEN);
 }
 
