@@ -1,14 +1,14 @@
 //! Waiting until a program answers.
 
 use std::{
-    io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{blocking, failed, live::Live};
+use super::{failed, live::Live};
 use crate::{
     launcher::{Address, Exit, LaunchError, owner},
-    wire::client::{self, Socket},
+    wire::client::{self, ClientError, Owner, Socket},
 };
 
 /// How long one probe may take.
@@ -53,19 +53,15 @@ async fn once(live: &Live) -> Result<bool, LaunchError> {
     let upstream = &live.upstream;
     let socket = match &upstream.address {
         Address::Unix(path) => Socket::Unix(path.clone()),
-        &Address::Loopback(port) => {
-            // The probe carries the session's secret: not to somebody else's listener.
-            let context = format!("asking whose port {port} is");
-            match blocking(move || owner::listener_uid(port)).await?.map_err(failed::<io::Error>(context))? {
-                None => return Ok(false),
-                Some(uid) if uid != upstream.uid => {
-                    let problem = format!("the user id {uid} listens on it, not the session's {}", upstream.uid);
-                    return Err(failed(format!("port {port} of session {}", live.running.id))(problem));
-                }
-                Some(_) => Socket::Tcp(format!("127.0.0.1:{port}")),
-            }
-        }
+        Address::Loopback(port) => Socket::Tcp(format!("127.0.0.1:{port}")),
     };
-    let answer = client::probe(&socket, &live.service.ready_path, &upstream.headers, LIMIT).await;
-    Ok(answer.is_ok_and(|status| live.service.ready_statuses.contains(&status.as_u16())))
+    // The probe carries the session's secret: not to somebody else's listener.
+    let owner = Owner { uid: upstream.uid, of_port: Arc::new(|port| owner::listener_uid(port).ok().flatten()) };
+    match client::probe_owned(&socket, Some(&owner), &live.service.ready_path, &upstream.headers, LIMIT).await {
+        // It will not go away by waiting; a listener that cannot be found any more may come back.
+        Err(error @ ClientError::Owner { found: Some(_), .. }) => {
+            Err(failed(format!("asking whether session {} is ready", live.running.id))(error))
+        }
+        answer => Ok(answer.is_ok_and(|status| live.service.ready_statuses.contains(&status.as_u16()))),
+    }
 }
