@@ -132,6 +132,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,
         stopping: lifecycle.soft(),
+        peers_refused: Arc::default(),
         event_slots: EventSlots::default(),
     };
 
@@ -140,7 +141,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     stop_if_renumbered(&membership, lifecycle.soft());
     tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
     tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
-    tasks.spawn(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
+    tasks.spawn(web::server::serve(listener, app, connection_limits(), GRACE));
 
     client::publish(data_dir.path(), bound)?;
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
@@ -155,6 +156,23 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; is another program there? Give --www-port or --www-address")
     })
+}
+
+/// What connections may cost: so many at most that, each with a second one to its session, they leave files enough for
+/// the store, the sessions and whoever has to look after them.
+fn connection_limits() -> web::server::Limits {
+    const KEPT_FREE: usize = 128;
+    let limits = web::server::Limits::default();
+    let files = system::most_open_files();
+    let connections = (files.saturating_sub(KEPT_FREE) / 2).clamp(16, limits.connections);
+    if connections < limits.connections {
+        tracing::warn!(
+            files,
+            connections,
+            "the limit of open files (LimitNOFILE) allows that many connections at once"
+        );
+    }
+    web::server::Limits { connections, ..limits }
 }
 
 /// The selected balancer, with the one that stands in for it.
