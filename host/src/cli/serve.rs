@@ -30,8 +30,9 @@ use crate::{
 /// How long the first sign-in link waits to be opened.
 const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
 
-/// How long connections may stay open once the daemon has been told to stop.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long connections may stay open once the daemon has been told to stop. Web sockets do not end by themselves, and no
+/// new request is answered until the next daemon listens.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
@@ -86,7 +87,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     .await?;
     let node = membership.node();
 
-    let lifecycle = Lifecycle::new()?;
+    // A daemon that stops beats no more: the next one must be there before the cluster takes its sessions for lost.
+    let grace = GRACE.min(config.node_timeout / 3);
+    let lifecycle = Lifecycle::new(grace)?;
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
@@ -141,7 +144,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     stop_if_renumbered(&membership, lifecycle.soft());
     tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
     tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
-    tasks.spawn(web::server::serve(listener, app, connection_limits(), GRACE));
+    tasks.spawn(web::server::serve(listener, app, connection_limits(), grace));
 
     client::publish(data_dir.path(), bound)?;
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));

@@ -40,7 +40,7 @@ async fn a_one_time_link_signs_in_once() {
 async fn a_link_is_not_used_up_by_what_only_looks_and_not_good_for_ever() {
     let site = Site::open().await;
     let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
-    let head = Request::head(path(&link)).body(axum::body::Body::empty()).unwrap();
+    let head = Request::head(path(&link)).body(Body::empty()).unwrap();
     assert_eq!(site.send(head).await.headers().get(header::SET_COOKIE), None);
     let ahead = site.knock(path(&link), "10.0.0.9:1", Some(("sec-purpose", "prefetch;prerender"))).await;
     assert_eq!(ahead.header("set-cookie"), "");
