@@ -62,6 +62,22 @@ async fn an_orderly_restart_ends_no_session_either() -> Result<()> {
 }
 
 #[tokio::test]
+async fn open_web_sockets_do_not_hold_up_a_restart_until_sessions_are_taken_for_lost() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let session = launch_on(&cluster, "n2").await?;
+    let mut socket = cluster.client(1)?.socket(&session.path("ws")).await?;
+    assert!(cluster.node(1).stop().await?.success());
+    let end = socket.next().await;
+    assert!(!matches!(end, Some(Ok(Message::Text(_) | Message::Binary(_)))), "{end:?}");
+    // A lost session could be resumed elsewhere, and this one still runs.
+    assert_eq!(cluster.client(0)?.session(&session.id).await?.state, "active");
+    cluster.node(1).start().await?;
+    assert!(!cluster.nodes()[0].log().contains("are lost"), "{}", cluster.nodes()[0].log_tail());
+    assert_eq!(cluster.client(1)?.wait_active(&session.id).await?.pid, session.pid);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_session_can_be_ended_after_its_daemon_was_killed_and_came_back() -> Result<()> {
     let mut cluster = Cluster::start(1).await?;
     let session = cluster.client(0)?.launch_active("echo").await?;

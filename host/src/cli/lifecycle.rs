@@ -5,15 +5,13 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long requests in flight may take to end once the daemon has been told to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What stops the daemon, and what it waits for.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     soft: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
+    patience: Duration,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -28,12 +26,13 @@ pub(super) enum End {
 }
 
 impl Lifecycle {
-    /// Takes over SIGINT and SIGTERM.
-    pub(super) fn new() -> std::io::Result<Self> {
+    /// Takes over SIGINT and SIGTERM. `patience` is how long the tasks may take once the daemon has been told to stop.
+    pub(super) fn new(patience: Duration) -> std::io::Result<Self> {
         Ok(Self {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            patience,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
@@ -86,11 +85,11 @@ impl Lifecycle {
         };
         self.soft.cancel();
         self.tasks.close();
-        let tasks = self.tasks.clone();
+        let (tasks, patience) = (self.tasks.clone(), self.patience);
         tokio::select! {
             () = tasks.wait() => return end,
             name = self.signalled() => tracing::warn!(signal = name, "stopping at once"),
-            () = tokio::time::sleep(PATIENCE) => tracing::info!("cutting the connections that are still open"),
+            () = tokio::time::sleep(patience) => tracing::info!("cutting the connections that are still open"),
         }
         self.hard.cancel();
         if tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await.is_err() {
@@ -108,7 +107,7 @@ mod tests {
     async fn a_part_that_ends_or_panics_ends_the_daemon_and_the_others_stop_in_order() {
         let parts: [fn(); 2] = [|| {}, || panic!("on purpose")];
         for part in parts {
-            let lifecycle = Lifecycle::new().unwrap();
+            let lifecycle = Lifecycle::new(Duration::from_secs(60)).unwrap();
             let soft = lifecycle.soft();
             let (stopped, is_stopped) = tokio::sync::oneshot::channel();
             lifecycle.part(async move {

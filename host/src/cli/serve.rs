@@ -34,8 +34,9 @@ use crate::{
 /// How long the first sign-in link waits to be opened.
 const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
 
-/// How long connections may stay open once the daemon has been told to stop.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long connections may stay open once the daemon has been told to stop. Web sockets do not end by themselves, and no
+/// new request is answered until the next daemon listens.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
@@ -98,7 +99,9 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let launcher: Arc<dyn Launcher> = Arc::new(launcher);
 
     // From here to the end, nothing may fail without the node leaving the cluster that it is about to join.
-    let lifecycle = Lifecycle::new()?;
+    // A daemon that stops beats no more: the next one must be there before the cluster takes its sessions for lost.
+    let grace = GRACE.min(config.node_timeout / 3);
+    let lifecycle = Lifecycle::new(grace)?;
     let user = own_user()?;
     client::publish(data_dir.path(), bound)?;
     let registration = registration(&config, bound, &kinds, balancer.selected().digest()).await?;
@@ -158,6 +161,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,
         stopping: lifecycle.soft(),
+        peers_refused: Arc::default(),
         event_slots: EventSlots::default(),
     };
 
@@ -165,7 +169,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
     lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
-    lifecycle.part(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
+    lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
     output::line(format_args!("Serving {base_url}/"));
@@ -179,6 +183,23 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; is another program there? Give --www-port or --www-address")
     })
+}
+
+/// What connections may cost: so many at most that, each with a second one to its session, they leave files enough for
+/// the store, the sessions and whoever has to look after them.
+fn connection_limits() -> web::server::Limits {
+    const KEPT_FREE: usize = 128;
+    let limits = web::server::Limits::default();
+    let files = system::most_open_files();
+    let connections = (files.saturating_sub(KEPT_FREE) / 2).clamp(16, limits.connections);
+    if connections < limits.connections {
+        tracing::warn!(
+            files,
+            connections,
+            "the limit of open files (LimitNOFILE) allows that many connections at once"
+        );
+    }
+    web::server::Limits { connections, ..limits }
 }
 
 /// The selected balancer, with the one that stands in for it.

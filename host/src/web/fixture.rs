@@ -68,6 +68,7 @@ impl Site {
             }),
             clock: clock.clone(),
             stopping: CancellationToken::new(),
+            peers_refused: Arc::default(),
             event_slots: EventSlots::default(),
         };
         Self { router: router(app.clone()), app, store, clock, changes, _directory: directory }

@@ -13,6 +13,7 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -180,6 +181,7 @@ where
                 let stream = TcpStream::connect(address).await.map_err(|problem| not_connected(socket, problem))?;
                 // Latency over throughput: a key press in a terminal is one small packet.
                 let _ = stream.set_nodelay(true);
+                notice_absence(&stream);
                 if let Some(owner) = owner {
                     let port = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?.port();
                     let of_port = Arc::clone(&owner.of_port);
@@ -191,6 +193,16 @@ where
         }
     };
     timeout(limit, connect).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket: socket.clone(), limit }))
+}
+
+/// Has the system find out when the other end of an idle connection is gone without a word, a machine that lost its power
+/// or a laptop that left the network: an open web socket would stay open for ever.
+pub fn notice_absence(stream: &TcpStream) {
+    // Where one fails, the system's own, longer times hold.
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
+    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &15);
+    let _ = setsockopt(stream, sockopt::TcpKeepCount, &4);
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
 }
 
 fn not_connected(socket: &Socket, problem: io::Error) -> ClientError {

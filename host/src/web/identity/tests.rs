@@ -83,6 +83,15 @@ async fn signing_out_ends_every_copy_of_the_cookie() {
 }
 
 #[tokio::test]
+async fn another_sites_form_signs_nobody_out() {
+    let site = Site::open().await;
+    let out = site.submit("/sign-out", "", "http://evil.example", "").await;
+    assert_eq!((out.status, out.header("set-cookie")), (StatusCode::SEE_OTHER, ""));
+    let own = site.submit("/sign-out", "evenkeel=stale", "http://node1:8787", "").await;
+    assert!(own.header("set-cookie").starts_with("evenkeel=; "), "what is no sign-in any more goes as well");
+}
+
+#[tokio::test]
 async fn a_planted_second_cookie_of_somebody_else_signs_nobody_in() {
     let site = Site::open().await;
     let now = site.clock.now();

@@ -131,6 +131,7 @@ async fn an_ambiguous_length_smuggles_no_second_request() {
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nContent-Length: 3\r\nContent-Length: 4\r\n",
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: xchunked\r\n",
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: chunked, identity\r\n",
+        "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: gzip, chunked\r\n",
         "POST /api/v1/sessions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
     ] {
         let answer = port.exchange(&format!("{head}\r\n0\r\n\r\n{inner}")).await;
