@@ -1,21 +1,34 @@
 //! What happens when a balancer fails.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
-use super::{Answer, Balancer, Question, Refusal};
+use arc_swap::ArcSwap;
+
+use super::{Answer, Balancer, Question, Refusal, tally::Tally};
 
 /// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
-/// logged when it starts and when it ends.
+/// logged when it starts and when it ends. The selected balancer can be replaced: decisions in flight end with the one
+/// that they began with.
 #[derive(Debug)]
 pub struct Fallback {
-    selected: Arc<dyn Balancer>,
+    selected: ArcSwap<Serving>,
     /// None: a failure refuses the session (`balancer-fallback = refuse`).
-    other: Option<Arc<dyn Balancer>>,
-    failing: AtomicBool,
-    failures: AtomicU64,
+    other: Option<Serving>,
+}
+
+/// A balancer in force, and what it has done since it is.
+#[derive(Debug)]
+pub struct Serving {
+    /// The balancer.
+    pub balancer: Arc<dyn Balancer>,
+    /// Its decisions.
+    pub tally: Tally,
+}
+
+impl Serving {
+    fn new(balancer: Arc<dyn Balancer>) -> Self {
+        Self { balancer, tally: Tally::default() }
+    }
 }
 
 /// An answer, and whose it is.
@@ -32,58 +45,67 @@ pub struct Decided {
 impl Fallback {
     /// Asks `selected`, and where that fails `other`, if any.
     pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
-        Self { selected, other, failing: AtomicBool::new(false), failures: AtomicU64::new(0) }
+        Self { selected: ArcSwap::from_pointee(Serving::new(selected)), other: other.map(Serving::new) }
     }
 
     /// The balancer that is selected.
-    pub fn selected(&self) -> &Arc<dyn Balancer> {
-        &self.selected
+    pub fn selected(&self) -> Arc<Serving> {
+        self.selected.load_full()
+    }
+
+    /// Selects another balancer from the next decision on.
+    pub fn select(&self, balancer: Arc<dyn Balancer>) {
+        self.selected.store(Arc::new(Serving::new(balancer)));
     }
 
     /// The balancer that stands in for it.
-    pub fn other(&self) -> Option<&Arc<dyn Balancer>> {
+    pub fn other(&self) -> Option<&Serving> {
         self.other.as_ref()
     }
 
     /// How often the selected balancer has failed.
     pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.selected.load().tally.failures()
     }
 
     /// Whether its last decision failed.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.selected.load().tally.is_failing()
     }
 
     /// Decides. May block for as long as the deadlines of both.
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
-        let why = match self.selected.rank(question) {
+        let selected = self.selected();
+        let name = selected.balancer.name();
+        let outcome = selected.balancer.rank(question);
+        let changed = selected.tally.add(&outcome);
+        let why = match outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(balancer = self.selected.name(), "the balancer answers again");
+                if changed {
+                    tracing::info!(balancer = name, "the balancer answers again");
                 }
-                let answer = outcome?;
-                return Ok(Decided { answer, balancer: Arc::clone(&self.selected), fallback: None });
+                return Ok(Decided { answer: outcome?, balancer: Arc::clone(&selected.balancer), fallback: None });
             }
         };
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let failure = format!("balancer {} failed: {why}", self.selected.name());
-        let first = !self.failing.swap(true, Ordering::Relaxed);
+        let failure = format!("balancer {name} failed: {why}");
         let Some(other) = &self.other else {
-            if first {
-                tracing::error!(balancer = self.selected.name(), why, "the balancer fails: sessions are refused");
+            if changed {
+                tracing::error!(balancer = name, why, "the balancer fails: sessions are refused");
             }
             return Err(Refusal::Failed(failure));
         };
-        if first {
-            tracing::error!(balancer = self.selected.name(), why, fallback = other.name(), "the balancer fails");
+        if changed {
+            tracing::error!(balancer = name, why, fallback = other.balancer.name(), "the balancer fails");
         }
-        match other.rank(question) {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(other), fallback: Some(failure) }),
+        let outcome = other.balancer.rank(question);
+        other.tally.add(&outcome);
+        match outcome {
+            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&other.balancer), fallback: Some(failure) }),
             Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
             Err(Refusal::Failed(why)) => {
-                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", other.name())))
+                let name = other.balancer.name();
+                Err(Refusal::Failed(format!("{failure}; its fallback {name} failed: {why}")))
             }
         }
     }
@@ -92,7 +114,7 @@ impl Fallback {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, mpsc},
         time::Duration,
     };
 
@@ -177,5 +199,44 @@ mod tests {
         );
         let refusal = fallback.rank(&question()).expect_err("refused").to_string();
         assert_eq!(refusal, "balancer mine failed: broke; its fallback other failed: too");
+    }
+
+    /// Answers once it is told to, and says when it has been asked.
+    #[derive(Debug)]
+    struct Held {
+        asked: mpsc::SyncSender<()>,
+        told: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Balancer for Held {
+        fn name(&self) -> &str {
+            "held"
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, _: &Question) -> Result<Answer, Refusal> {
+            self.asked.send(()).expect("somebody waits");
+            self.told.lock().expect("unpoisoned").recv().expect("it is told");
+            Ok(Answer { order: vec![0], scores: None, reason: None, log: Vec::new(), duration: Duration::ZERO })
+        }
+    }
+
+    #[test]
+    fn a_decision_in_flight_ends_with_the_balancer_that_it_began_with() {
+        let (asked, was_asked) = mpsc::sync_channel(1);
+        let (tell, told) = mpsc::channel();
+        let fallback = Fallback::new(Arc::new(Held { asked, told: Mutex::new(told) }), None);
+        std::thread::scope(|scope| {
+            let in_flight = scope.spawn(|| fallback.rank(&question()).expect("an answer").balancer.name().to_owned());
+            was_asked.recv().expect("it is asked");
+            fallback.select(Scripted::new("new", vec![Ok(1)]));
+            assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+            tell.send(()).expect("it listens");
+            assert_eq!(in_flight.join().expect("no panic"), "held");
+        });
+        assert_eq!(fallback.selected().tally.count().decisions, 1, "the new one answers for itself alone");
     }
 }

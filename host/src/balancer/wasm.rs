@@ -33,13 +33,13 @@ mod limits;
 mod load;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod ticker;
 
 pub use contract::VERSION as CONTRACT_VERSION;
 pub use engine::Engine;
 pub use limits::Limits;
-pub use load::LoadError;
+pub use load::{LoadError, digest};
 pub use policy::Setting;
 
 /// Bytes that are kept of a refusal's sentence.

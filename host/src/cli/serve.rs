@@ -12,16 +12,19 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, client, lifecycle::Lifecycle, output, system};
 use crate::{
     balancer::{
-        builtin,
-        fallback::Fallback,
-        wasm::{Engine, Limits},
+        Balancer, builtin,
+        plugins::{Describe, Plugins, SETTLE, Selection, Terms},
+        wasm::{Engine, Limits, LoadError},
     },
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
-    config::{ClusterKey, Config, data_dir::DataDir},
+    config::{
+        ClusterKey, Config,
+        data_dir::{DataDir, make_private},
+    },
     domain::{Clock, Entropy},
     launcher::{Kinds, Launcher, local::LocalLauncher, owner},
     proxy::{self, Drain, Proxy, routes::Registry},
-    sessions::{self, Mirror, Sessions},
+    sessions::{self, Mirror, Sessions, placement::trial},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -43,18 +46,21 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
-    let balancer = balancer(&config).map_err(Failure::configuration)?;
+    let plugins = Arc::new(plugins(&config).map_err(Failure::configuration)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), balancer));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), plugins));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
 }
 
-async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
+async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
+    if config.plugins_dir.starts_with(data_dir.path()) {
+        make_private(&config.plugins_dir)?;
+    }
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
@@ -73,7 +79,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     launcher.adopt().await?;
     let launcher: Arc<dyn Launcher> = Arc::new(launcher);
 
-    let registration = registration(&config, bound, &kinds, balancer.selected().digest()).await?;
+    let registration = registration(&config, bound, &kinds, plugins.digest().borrow().clone()).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     let membership = Membership::join(Joining {
         store: Arc::clone(&store),
@@ -83,7 +89,8 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         node_timeout: config.node_timeout,
         registration,
     })
-    .await?;
+    .await?
+    .with_digest(plugins.digest());
     let node = membership.node();
 
     let lifecycle = Lifecycle::new()?;
@@ -94,7 +101,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         store: Arc::clone(&store),
         launcher: Arc::clone(&launcher),
         kinds: Arc::clone(&kinds),
-        policy: balancer,
+        policy: plugins.policy(),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         entropy: Arc::clone(&entropy),
@@ -124,6 +131,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     ));
     let app = App {
         sessions: sessions.clone(),
+        balancers: plugins.clone(),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
@@ -139,6 +147,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let tasks = lifecycle.tasks();
     stop_if_renumbered(&membership, lifecycle.soft());
     tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    tasks.spawn(plugins.run(describe(store), lifecycle.soft()));
     tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
     tasks.spawn(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
 
@@ -158,15 +167,50 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 }
 
 /// The selected balancer, with the one that stands in for it.
-fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
+fn plugins(config: &Config) -> anyhow::Result<Plugins> {
     let engine = Engine::new()?;
-    let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
-    let name = &config.balancer;
-    let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let selected = builtin::select(name, settings, &engine, limits).with_context(|| format!("balancer={name}"))?;
     let name = &config.balancer_fallback;
     let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
-    Ok(Arc::new(Fallback::new(selected, other)))
+    let name = config.balancer.clone();
+    let terms = terms(config, &name, engine);
+    let builtin = {
+        let (name, terms) = (name.clone(), terms.clone());
+        Box::new(move || builtin_of_name(&name, &terms))
+    };
+    let selection = Selection {
+        directory: config.plugins_dir.clone(),
+        kept: config.data_dir.join("balancers"),
+        terms,
+        builtin,
+        settle: SETTLE,
+        name,
+    };
+    let context = format!("balancer={}", selection.name);
+    Plugins::open(selection, other, Arc::new(system::SystemClock)).context(context)
+}
+
+/// What a balancer of that name is loaded with.
+pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
+    Terms {
+        engine,
+        settings: config.balancer_settings.get(name).cloned().unwrap_or_default(),
+        limits: Limits { deadline: config.balancer_timeout, ..Limits::default() },
+    }
+}
+
+fn builtin_of_name(name: &str, terms: &Terms) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
+    if builtin::module(name).is_none() {
+        return Ok(None);
+    }
+    builtin::select(name, terms.settings.clone(), &terms.engine, terms.limits).map(Some)
+}
+
+/// What plugins are tried on.
+fn describe(store: Arc<dyn Store>) -> Describe {
+    Box::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { trial::question(store.snapshot().await.ok()?) })
+    })
 }
 
 /// What this node says of itself.
@@ -174,7 +218,7 @@ async fn registration(
     config: &Config,
     bound: SocketAddr,
     kinds: &Kinds,
-    balancer_digest: Option<&str>,
+    balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
     let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name).await?;
     if let Some(caution) = &announced.caution {
@@ -188,7 +232,7 @@ async fn registration(
         address: announced.address,
         ip: announced.ip,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        balancer_digest: balancer_digest.map(ToOwned::to_owned),
+        balancer_digest,
         cores: machine.cores,
         memory_total: machine.memory_total,
         weight: config.weight,
