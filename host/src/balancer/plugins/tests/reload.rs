@@ -75,7 +75,7 @@ fn what_fails_its_trial_is_refused_and_what_declines_is_not() {
     bed.put("mine", &Guest::ranking("unreachable").bytes());
     assert!(look(&plugins));
     let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
-    assert_eq!(why, "its trial decision over 3 nodes failed: it stopped itself");
+    assert!(why.starts_with("its trial decision over 3 nodes failed: it stopped itself"), "{why}");
     let declining = Guest::ranking(crate::balancer::wasm::tests::guests::refusal(0, 256, 2)).with_data(256, "no");
     bed.put("mine", &declining.bytes());
     assert!(look(&plugins));
