@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
+mod breaker;
 pub mod builtin;
 pub mod check;
 pub mod columns;

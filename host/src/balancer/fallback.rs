@@ -1,13 +1,18 @@
 //! What happens when a balancer fails.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 
-use super::{Answer, Balancer, Question, Refusal, tally::Tally};
+use super::{
+    Answer, Balancer, Question, Refusal,
+    breaker::{Breaker, FAILURES},
+    tally::Tally,
+};
 
 /// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
-/// logged when it starts and when it ends. The selected balancer can be replaced: decisions in flight end with the one
+/// logged when it starts and when it ends; after some in a row the selected balancer is set aside for a while, where
+/// there is another to ask. The selected balancer can be replaced: decisions in flight end with the one
 /// that they began with.
 #[derive(Debug)]
 pub struct Fallback {
@@ -23,11 +28,30 @@ pub struct Serving {
     pub balancer: Arc<dyn Balancer>,
     /// Its decisions.
     pub tally: Tally,
+    breaker: Breaker,
 }
 
 impl Serving {
     fn new(balancer: Arc<dyn Balancer>) -> Self {
-        Self { balancer, tally: Tally::default() }
+        Self { balancer, tally: Tally::default(), breaker: Breaker::default() }
+    }
+
+    /// Decides in the place of a balancer that failed.
+    fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
+        let outcome = self.balancer.rank(question);
+        self.tally.add(&outcome);
+        match outcome {
+            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
+            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
+            Err(Refusal::Failed(why)) => {
+                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", self.balancer.name())))
+            }
+        }
+    }
+
+    /// Whether it is not asked for a while, since it failed too often in a row.
+    pub fn is_set_aside(&self) -> bool {
+        self.breaker.is_open(Instant::now())
     }
 }
 
@@ -77,8 +101,14 @@ impl Fallback {
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
         let selected = self.selected();
         let name = selected.balancer.name();
+        if let Some(other) = self.other.as_ref().filter(|_| selected.is_set_aside()) {
+            let why = selected.tally.last_failure().unwrap_or_default();
+            let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
+            return other.stand_in(question, failure);
+        }
         let outcome = selected.balancer.rank(question);
         let changed = selected.tally.add(&outcome);
+        let is_set_aside = selected.breaker.note(matches!(outcome, Err(Refusal::Failed(_))), Instant::now());
         let why = match outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
@@ -98,16 +128,10 @@ impl Fallback {
         if changed {
             tracing::error!(balancer = name, why, fallback = other.balancer.name(), "the balancer fails");
         }
-        let outcome = other.balancer.rank(question);
-        other.tally.add(&outcome);
-        match outcome {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&other.balancer), fallback: Some(failure) }),
-            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
-            Err(Refusal::Failed(why)) => {
-                let name = other.balancer.name();
-                Err(Refusal::Failed(format!("{failure}; its fallback {name} failed: {why}")))
-            }
+        if is_set_aside {
+            tracing::error!(balancer = name, "the balancer is set aside for a while: it does nothing but fail");
         }
+        other.stand_in(question, failure)
     }
 }
 
@@ -118,7 +142,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::Fallback;
+    use super::{FAILURES, Fallback};
     use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
 
     #[derive(Debug)]
@@ -238,5 +262,36 @@ mod tests {
             assert_eq!(in_flight.join().expect("no panic"), "held");
         });
         assert_eq!(fallback.selected().tally.count().decisions, 1, "the new one answers for itself alone");
+    }
+
+    #[test]
+    fn a_balancer_that_keeps_failing_is_asked_no_more_for_a_while() {
+        let failures = || (0..FAILURES).map(|_| failed("broke")).collect();
+        let answers = (0..=FAILURES).map(|_| Ok(1)).collect();
+        let fallback = Fallback::new(Scripted::new("mine", failures()), Some(Scripted::new("other", answers)));
+        for _ in 0..FAILURES {
+            assert!(!fallback.selected().is_set_aside());
+            fallback.rank(&question()).expect("an answer");
+        }
+        let decided = fallback.rank(&question()).expect("an answer");
+        assert_eq!(
+            decided.fallback.as_deref(),
+            Some("balancer mine is set aside: it failed 5 times in a row, at last: broke")
+        );
+        assert!(fallback.selected().is_set_aside() && fallback.is_failing());
+        // Another one begins anew.
+        fallback.select(Scripted::new("new", vec![Ok(2)]));
+        assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+    }
+
+    #[test]
+    fn without_a_fallback_a_balancer_is_asked_however_often_it_failed() {
+        let mut answers: Vec<_> = (0..2 * FAILURES).map(|_| failed("broke")).collect();
+        answers.push(Ok(1));
+        let fallback = Fallback::new(Scripted::new("mine", answers), None);
+        for _ in 0..2 * FAILURES {
+            fallback.rank(&question()).expect_err("refused");
+        }
+        fallback.rank(&question()).expect("an answer");
     }
 }

@@ -73,6 +73,11 @@ impl Tally {
         self.failing.load(Ordering::Relaxed)
     }
 
+    /// How it failed last.
+    pub fn last_failure(&self) -> Option<String> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All of it.
     pub fn count(&self) -> Count {
         let mut recent: Vec<Duration> =
@@ -84,7 +89,7 @@ impl Tally {
             decisions: self.decisions.load(Ordering::Relaxed),
             failures: self.failures(),
             failing: self.is_failing(),
-            last_failure: self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_failure: self.last_failure(),
             p50: percentile(50),
             p99: percentile(99),
         }

@@ -58,7 +58,8 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
-    if config.plugins_dir.starts_with(data_dir.path()) {
+    // For whoever wants to copy a plugin there; a directory elsewhere may be a mount point that is not mounted yet.
+    if config.plugins_dir.starts_with(data_dir.path()) && !config.plugins_dir.exists() {
         make_private(&config.plugins_dir)?;
     }
     let listener = bind(&config).await?;

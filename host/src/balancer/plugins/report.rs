@@ -50,6 +50,8 @@ pub enum State {
     Ready,
     /// A file that is not taken.
     Refused,
+    /// It failed too often in a row, and is not asked for a while.
+    SetAside,
     /// It is selected, and there is none of that name.
     Missing,
 }
@@ -73,6 +75,7 @@ impl State {
             Self::StandingIn => "standing in",
             Self::Ready => "ready",
             Self::Refused => "refused",
+            Self::SetAside => "set aside",
             Self::Missing => "missing",
         }
     }
@@ -96,6 +99,7 @@ impl Plugins {
             },
             digest,
             state: match now.source {
+                Some(_) if self.policy.other().is_some() && selected.is_set_aside() => State::SetAside,
                 Some(Source::Builtin | Source::File) => State::Active,
                 Some(Source::Kept) => State::StandingIn,
                 None => State::Missing,

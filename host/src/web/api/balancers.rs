@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Page;
 use crate::{
-    balancer::plugins::Report,
+    balancer::plugins::{Report, Source},
     web::{Balancers, Problem, identity::SignedIn},
 };
 
@@ -26,8 +26,8 @@ pub(crate) struct BalancerView {
     pub source: Option<&'static str>,
     /// Its file.
     pub path: Option<String>,
-    /// `active`, `standing in` (decides in the place of another), `ready` (would), `refused` (a file that is not taken) or
-    /// `missing`.
+    /// `active`, `standing in` (decides in the place of another), `ready` (would), `refused` (a file that is not taken),
+    /// `set aside` (it failed too often in a row) or `missing`.
     #[schema(example = "active")]
     pub state: &'static str,
     /// Since when it is so.
@@ -51,7 +51,7 @@ impl From<Report> for BalancerView {
         Self {
             name: report.name,
             digest: report.digest,
-            source: report.source.map(|source| source.as_str()),
+            source: report.source.map(Source::as_str),
             path: report.path.map(|path| path.display().to_string()),
             state: report.state.as_str(),
             since: report.since,
