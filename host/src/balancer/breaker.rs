@@ -13,7 +13,7 @@ const REST: Duration = Duration::from_secs(30);
 
 /// Whether a balancer is set aside.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<Row>);
+pub(super) struct Breaker(Mutex<Row>);
 
 #[derive(Debug, Default)]
 struct Row {
@@ -23,7 +23,7 @@ struct Row {
 
 impl Breaker {
     /// Whether it is set aside at this moment.
-    pub fn is_open(&self, now: Instant) -> bool {
+    pub(super) fn is_open(&self, now: Instant) -> bool {
         self.row().until.is_some_and(|until| now < until)
     }
 
