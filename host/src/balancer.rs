@@ -1,18 +1,22 @@
 //! Policies: which node the next session goes to.
 //!
 //! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
-//! components behind a fence; nothing else in the program names wasmtime. [`fallback`] is what placement asks: it stands in
-//! for a balancer that fails.
+//! components behind a fence; nothing else in the program names wasmtime. [`plugins`] has the balancer that is selected, and
+//! replaces it when its file changes. [`fallback`] is what placement asks: it stands in for a balancer that fails.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
+mod breaker;
 pub mod builtin;
 pub mod check;
 pub mod columns;
 pub mod fallback;
 #[cfg(test)]
 mod plugin_cases;
+pub mod plugins;
+pub mod tally;
 pub mod text;
+pub mod trust;
 pub mod wasm;
 
 pub use columns::Columns;

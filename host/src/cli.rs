@@ -16,6 +16,7 @@ mod client;
 mod lifecycle;
 mod nodes;
 mod output;
+mod plugin;
 mod serve;
 mod sessions;
 mod sign_in_link;
@@ -46,6 +47,9 @@ enum Command {
     Uncordon(NodeArguments),
     /// Remove an offline node that will not return.
     DeleteNode(NodeArguments),
+    /// List and check balancers.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print a link that signs a browser in, once.
     SignInLink(LocationArguments),
 }
@@ -97,6 +101,22 @@ struct NodeArguments {
 struct WhyArguments {
     /// The session's id
     session: SessionId,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// List the balancers of this node, and what went wrong with them.
+    List(ListArguments),
+    /// Tell whether a file would be taken as a balancer, without taking it.
+    Check(CheckArguments),
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// The module, NAME.wasm; its settings are those of section [balancer NAME]
+    file: PathBuf,
     #[command(flatten)]
     output: ListArguments,
 }
@@ -168,6 +188,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
+        Command::Plugin(PluginCommand::List(arguments)) => {
+            ask(&arguments.location, async |daemon| plugin::list(&daemon, arguments.json).await)
+        }
+        Command::Plugin(PluginCommand::Check(CheckArguments { file, output })) => {
+            let config = configuration(&location_flags(&output.location), false)?;
+            Ok(plugin::check(&config, &file, output.json)?)
+        }
         Command::SignInLink(location) => ask(&location, async |daemon| sign_in_link::print(&daemon).await),
     }
 }
@@ -185,14 +212,16 @@ fn configuration(flags: &Flags, warn: bool) -> Result<Config, Failure> {
     config.ok_or(Failure::Configuration)
 }
 
+fn location_flags(location: &LocationArguments) -> Flags {
+    Flags { config_dir: location.config_dir.clone(), data_dir: location.data_dir.clone(), ..Flags::default() }
+}
+
 /// Runs a command that asks the daemon of this machine.
 fn ask(
     location: &LocationArguments,
     command: impl AsyncFnOnce(client::Daemon) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
-    let flags =
-        Flags { config_dir: location.config_dir.clone(), data_dir: location.data_dir.clone(), ..Flags::default() };
-    let config = configuration(&flags, false)?;
+    let config = configuration(&location_flags(location), false)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(async { command(client::Daemon::find(&config.data_dir)?).await })?)
 }

@@ -59,6 +59,8 @@ pub struct Config {
     pub balancer_timeout: Duration,
     /// `balancer-fallback`: asked where `balancer` cannot decide; `refuse` refuses the session instead.
     pub balancer_fallback: String,
+    /// `plugins-dir`: where balancers of one's own lie, as `NAME.wasm`.
+    pub plugins_dir: PathBuf,
     /// Sections `[balancer NAME]` of `load-balancer`, by NAME.
     pub balancer_settings: BTreeMap<String, BTreeMap<String, String>>,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.

@@ -34,6 +34,9 @@ pub trait Store: Send + Sync + Debug {
     /// Marks a node as stopped on purpose: it is offline at once. Raises the revision.
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
 
+    /// Writes the SHA-256 of the balancer that a node places with from now on. Does not raise the revision.
+    async fn set_balancer_digest(&self, node: NodeId, digest: Option<&str>) -> Result<(), StoreError>;
+
     /// Every node, by id.
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
 

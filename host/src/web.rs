@@ -31,7 +31,7 @@ mod fixture;
 
 pub use identity::{Identity, SignIns};
 pub use problem::Problem;
-pub use rooms::{SessionControl, SessionTraffic};
+pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;
 
 /// Everything that requests are answered with. Cheap to clone.
@@ -41,6 +41,8 @@ pub struct App {
     pub sessions: Arc<dyn SessionControl>,
     /// What passes `/s/…` on: an `Arc<Proxy>`.
     pub proxy: Arc<dyn SessionTraffic>,
+    /// The balancers of this daemon: an `Arc<Plugins>`.
+    pub balancers: Arc<dyn Balancers>,
     /// The registry, for nodes, placements and the status page.
     pub store: Arc<dyn Store>,
     /// What proves the callers of `/peer/…`.
@@ -103,6 +105,7 @@ macro_rules! pieces {
 }
 pieces! {
     sessions: Arc<dyn SessionControl>,
+    balancers: Arc<dyn Balancers>,
     store: Arc<dyn Store>,
     peers: Arc<PeerVerifier>,
     sign_ins: Arc<SignIns>,

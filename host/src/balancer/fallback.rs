@@ -1,20 +1,58 @@
 //! What happens when a balancer fails.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    Answer, Balancer, Question, Refusal,
+    breaker::{Breaker, FAILURES},
+    tally::Tally,
 };
 
-use super::{Answer, Balancer, Question, Refusal};
-
-/// The selected balancer and the one that answers where it fails. A refusal by policy is final; failing is
-/// logged when it begins and when it ends.
+/// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
+/// logged when it starts and when it ends; after some in a row the selected balancer is set aside for a while, where
+/// there is another to ask. The selected balancer can be replaced: decisions in flight end with the one
+/// that they began with.
 #[derive(Debug)]
 pub struct Fallback {
-    selected: Arc<dyn Balancer>,
+    selected: ArcSwap<Serving>,
     /// None: a failure refuses the session (`balancer-fallback = refuse`).
-    other: Option<Arc<dyn Balancer>>,
-    failing: AtomicBool,
+    other: Option<Serving>,
+}
+
+/// A balancer in force, and what it has done since it is.
+#[derive(Debug)]
+pub struct Serving {
+    /// The balancer.
+    pub balancer: Arc<dyn Balancer>,
+    /// Its decisions.
+    pub tally: Tally,
+    breaker: Breaker,
+}
+
+impl Serving {
+    fn new(balancer: Arc<dyn Balancer>) -> Self {
+        Self { balancer, tally: Tally::default(), breaker: Breaker::default() }
+    }
+
+    /// Decides in the place of a balancer that failed.
+    fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
+        let outcome = self.balancer.rank(question);
+        self.tally.add(&outcome);
+        match outcome {
+            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
+            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
+            Err(Refusal::Failed(why)) => {
+                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", self.balancer.name())))
+            }
+        }
+    }
+
+    /// Whether it is not asked for a while, since it failed too often in a row.
+    pub fn is_set_aside(&self) -> bool {
+        self.breaker.is_open(Instant::now())
+    }
 }
 
 /// An answer, and whose it is.
@@ -31,55 +69,80 @@ pub struct Decided {
 impl Fallback {
     /// Asks `selected`, and where that fails `other`, if any.
     pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
-        Self { selected, other, failing: AtomicBool::new(false) }
+        Self { selected: ArcSwap::from_pointee(Serving::new(selected)), other: other.map(Serving::new) }
     }
 
     /// The balancer that is selected.
-    pub fn selected(&self) -> &Arc<dyn Balancer> {
-        &self.selected
+    pub fn selected(&self) -> Arc<Serving> {
+        self.selected.load_full()
+    }
+
+    /// Selects another balancer from the next decision on.
+    pub fn select(&self, balancer: Arc<dyn Balancer>) {
+        self.selected.store(Arc::new(Serving::new(balancer)));
+    }
+
+    /// The balancer that stands in for it.
+    pub fn other(&self) -> Option<&Serving> {
+        self.other.as_ref()
+    }
+
+    /// How often the selected balancer has failed.
+    pub fn failures(&self) -> u64 {
+        self.selected.load().tally.failures()
+    }
+
+    /// Whether its last decision failed.
+    pub fn is_failing(&self) -> bool {
+        self.selected.load().tally.is_failing()
     }
 
     /// Decides. May block for as long as the deadlines of both.
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
-        let why = match self.selected.rank(question) {
+        let selected = self.selected();
+        let name = selected.balancer.name();
+        if let Some(other) = self.other.as_ref().filter(|_| selected.is_set_aside()) {
+            let why = selected.tally.last_failure().unwrap_or_default();
+            let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
+            return other.stand_in(question, failure);
+        }
+        let outcome = selected.balancer.rank(question);
+        let changed = selected.tally.add(&outcome);
+        let is_set_aside = selected.breaker.note(matches!(outcome, Err(Refusal::Failed(_))), Instant::now());
+        let why = match outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(balancer = self.selected.name(), "the balancer answers again");
+                if changed {
+                    tracing::info!(balancer = name, "the balancer answers again");
                 }
-                let answer = outcome?;
-                return Ok(Decided { answer, balancer: Arc::clone(&self.selected), fallback: None });
+                return Ok(Decided { answer: outcome?, balancer: Arc::clone(&selected.balancer), fallback: None });
             }
         };
-        let failure = format!("balancer {} failed: {why}", self.selected.name());
-        let first = !self.failing.swap(true, Ordering::Relaxed);
+        let failure = format!("balancer {name} failed: {why}");
         let Some(other) = &self.other else {
-            if first {
-                tracing::error!(balancer = self.selected.name(), why, "the balancer fails: sessions are refused");
+            if changed {
+                tracing::error!(balancer = name, why, "the balancer fails: sessions are refused");
             }
             return Err(Refusal::Failed(failure));
         };
-        if first {
-            tracing::error!(balancer = self.selected.name(), why, fallback = other.name(), "the balancer fails");
+        if changed {
+            tracing::error!(balancer = name, why, fallback = other.balancer.name(), "the balancer fails");
         }
-        match other.rank(question) {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(other), fallback: Some(failure) }),
-            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
-            Err(Refusal::Failed(why)) => {
-                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", other.name())))
-            }
+        if is_set_aside {
+            tracing::error!(balancer = name, "the balancer is set aside for a while: it does nothing but fail");
         }
+        other.stand_in(question, failure)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::{Arc, Mutex, atomic::Ordering},
+        sync::{Arc, Mutex, mpsc},
         time::Duration,
     };
 
-    use super::Fallback;
+    use super::{FAILURES, Fallback};
     use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
 
     #[derive(Debug)]
@@ -130,10 +193,10 @@ mod tests {
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
         assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
-        assert!(fallback.failing.load(Ordering::Relaxed));
+        assert_eq!((fallback.failures(), fallback.is_failing()), (1, true));
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
-        assert!(!fallback.failing.load(Ordering::Relaxed));
+        assert_eq!((fallback.failures(), fallback.is_failing()), (1, false));
     }
 
     #[test]
@@ -142,7 +205,7 @@ mod tests {
         let fallback =
             Fallback::new(Scripted::new("mine", vec![Err(declined.clone())]), Some(Scripted::new("other", Vec::new())));
         assert_eq!(fallback.rank(&question()).expect_err("declined"), declined);
-        assert!(!fallback.failing.load(Ordering::Relaxed));
+        assert_eq!(fallback.failures(), 0);
     }
 
     #[test]
@@ -160,5 +223,75 @@ mod tests {
         );
         let refusal = fallback.rank(&question()).expect_err("refused").to_string();
         assert_eq!(refusal, "balancer mine failed: broke; its fallback other failed: too");
+    }
+
+    /// Answers once it is told to, and says when it has been asked.
+    #[derive(Debug)]
+    struct Held {
+        asked: mpsc::SyncSender<()>,
+        told: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Balancer for Held {
+        fn name(&self) -> &str {
+            "held"
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, _: &Question) -> Result<Answer, Refusal> {
+            self.asked.send(()).expect("somebody waits");
+            self.told.lock().expect("unpoisoned").recv().expect("it is told");
+            Ok(Answer { order: vec![0], scores: None, reason: None, log: Vec::new(), duration: Duration::ZERO })
+        }
+    }
+
+    #[test]
+    fn a_decision_in_flight_ends_with_the_balancer_that_it_began_with() {
+        let (asked, was_asked) = mpsc::sync_channel(1);
+        let (tell, told) = mpsc::channel();
+        let fallback = Fallback::new(Arc::new(Held { asked, told: Mutex::new(told) }), None);
+        std::thread::scope(|scope| {
+            let in_flight = scope.spawn(|| fallback.rank(&question()).expect("an answer").balancer.name().to_owned());
+            was_asked.recv().expect("it is asked");
+            fallback.select(Scripted::new("new", vec![Ok(1)]));
+            assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+            tell.send(()).expect("it listens");
+            assert_eq!(in_flight.join().expect("no panic"), "held");
+        });
+        assert_eq!(fallback.selected().tally.count().decisions, 1, "the new one answers for itself alone");
+    }
+
+    #[test]
+    fn a_balancer_that_keeps_failing_is_asked_no_more_for_a_while() {
+        let failures = || (0..FAILURES).map(|_| failed("broke")).collect();
+        let answers = (0..=FAILURES).map(|_| Ok(1)).collect();
+        let fallback = Fallback::new(Scripted::new("mine", failures()), Some(Scripted::new("other", answers)));
+        for _ in 0..FAILURES {
+            assert!(!fallback.selected().is_set_aside());
+            fallback.rank(&question()).expect("an answer");
+        }
+        let decided = fallback.rank(&question()).expect("an answer");
+        assert_eq!(
+            decided.fallback.as_deref(),
+            Some("balancer mine is set aside: it failed 5 times in a row, at last: broke")
+        );
+        assert!(fallback.selected().is_set_aside() && fallback.is_failing());
+        // Another one begins anew.
+        fallback.select(Scripted::new("new", vec![Ok(2)]));
+        assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+    }
+
+    #[test]
+    fn without_a_fallback_a_balancer_is_asked_however_often_it_failed() {
+        let mut answers: Vec<_> = (0..2 * FAILURES).map(|_| failed("broke")).collect();
+        answers.push(Ok(1));
+        let fallback = Fallback::new(Scripted::new("mine", answers), None);
+        for _ in 0..2 * FAILURES {
+            fallback.rank(&question()).expect_err("refused");
+        }
+        fallback.rank(&question()).expect("an answer");
     }
 }

@@ -33,12 +33,13 @@ mod limits;
 mod load;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod ticker;
 
+pub use contract::VERSION as CONTRACT_VERSION;
 pub use engine::Engine;
 pub use limits::Limits;
-pub use load::LoadError;
+pub use load::{LoadError, digest};
 pub use policy::Setting;
 
 /// Bytes that are kept of a refusal's sentence.
@@ -60,6 +61,16 @@ pub struct WasmBalancer {
 }
 
 impl WasmBalancer {
+    /// The settings that it declares.
+    pub fn declared(&self) -> &[Setting] {
+        &self.declared
+    }
+
+    /// The settings that it runs with, defaults included.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// A store for one instance. The deadline counts from here.
     fn store(&self, guest: Guest, deadline: Duration) -> Store<Guest> {
         let handover = HANDOVER + 16 * guest.nodes.count();

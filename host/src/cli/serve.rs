@@ -17,15 +17,19 @@ use super::{
 };
 use crate::{
     balancer::{
-        Fallback, builtin,
-        wasm::{Engine, Limits},
+        Balancer, builtin,
+        plugins::{Describe, Plugins, SETTLE, Selection, Terms},
+        wasm::{Engine, Limits, LoadError},
     },
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
-    config::{ClusterKey, Config, data_dir::DataDir},
+    config::{
+        ClusterKey, Config,
+        data_dir::{DataDir, make_private},
+    },
     domain::{Clock, Entropy},
     launcher::{Kinds, Launcher, listener, local::LocalLauncher},
     proxy::{self, Drain, Proxy, Registry},
-    sessions::{self, Mirror, Sessions},
+    sessions::{self, Mirror, Sessions, placement::trial},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -54,9 +58,9 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
-    let balancer = balancer(&config).map_err(Failure::configuration)?;
+    let plugins = Arc::new(plugins(&config).map_err(Failure::configuration)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), balancer));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), plugins));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -76,10 +80,14 @@ fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
     }
 }
 
-async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
+async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
+    // For whoever wants to copy a plugin there; a directory elsewhere may be a mount point that is not mounted yet.
+    if config.plugins_dir.starts_with(data_dir.path()) && !config.plugins_dir.exists() {
+        make_private(&config.plugins_dir)?;
+    }
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
@@ -104,7 +112,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let lifecycle = Lifecycle::new(grace)?;
     let user = own_user()?;
     client::publish(data_dir.path(), bound)?;
-    let registration = registration(&config, bound, &kinds, balancer.selected().digest()).await?;
+    let registration = registration(&config, bound, &kinds, plugins.digest().borrow().clone()).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     let membership = Membership::join(Joining {
         store: Arc::clone(&store),
@@ -114,7 +122,8 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         node_timeout: config.node_timeout,
         registration,
     })
-    .await?;
+    .await?
+    .with_digest(plugins.digest());
     let node = membership.node();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
@@ -123,7 +132,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         store: Arc::clone(&store),
         launcher: Arc::clone(&launcher),
         kinds: Arc::clone(&kinds),
-        policy: balancer,
+        policy: plugins.policy(),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         entropy: Arc::clone(&entropy),
@@ -153,6 +162,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     ));
     let app = App {
         sessions: sessions.clone(),
+        balancers: plugins.clone(),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
@@ -168,6 +178,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(plugins.run(describe(store), lifecycle.soft()));
     lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
@@ -203,13 +214,9 @@ fn connection_limits() -> web::server::Limits {
 }
 
 /// The selected balancer, with the one that stands in for it.
-fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
+fn plugins(config: &Config) -> anyhow::Result<Plugins> {
     let engine = Engine::new()?;
-    let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
     let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let name = &config.balancer;
-    let selected =
-        builtin::select(name, settings(name), &engine, limits).with_context(|| format!("balancer={name}"))?;
     let other = match config.balancer_fallback.as_str() {
         "refuse" => None,
         name => {
@@ -217,7 +224,46 @@ fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
             Some(other.with_context(|| format!("balancer-fallback={name}"))?)
         }
     };
-    Ok(Arc::new(Fallback::new(selected, other)))
+    let name = config.balancer.clone();
+    let terms = terms(config, &name, engine);
+    let builtin = {
+        let (name, terms) = (name.clone(), terms.clone());
+        Box::new(move || builtin_of_name(&name, &terms))
+    };
+    let selection = Selection {
+        directory: config.plugins_dir.clone(),
+        kept: config.data_dir.join("balancers"),
+        terms,
+        builtin,
+        settle: SETTLE,
+        name,
+    };
+    let context = format!("balancer={}", selection.name);
+    Plugins::open(selection, other, Arc::new(system::SystemClock)).context(context)
+}
+
+/// What a balancer of that name is loaded with.
+pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
+    Terms {
+        engine,
+        settings: config.balancer_settings.get(name).cloned().unwrap_or_default(),
+        limits: Limits { deadline: config.balancer_timeout, ..Limits::default() },
+    }
+}
+
+fn builtin_of_name(name: &str, terms: &Terms) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
+    if builtin::module(name).is_none() {
+        return Ok(None);
+    }
+    builtin::select(name, terms.settings.clone(), &terms.engine, terms.limits).map(Some)
+}
+
+/// What plugins are tried on.
+fn describe(store: Arc<dyn Store>) -> Describe {
+    Box::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { trial::question(store.snapshot().await.ok()?) })
+    })
 }
 
 /// What this node says of itself.
@@ -225,7 +271,7 @@ async fn registration(
     config: &Config,
     bound: SocketAddr,
     kinds: &Kinds,
-    balancer_digest: Option<&str>,
+    balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
     let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name).await?;
     if let Some(caution) = &announced.caution {
@@ -239,7 +285,7 @@ async fn registration(
         address: announced.address,
         ip: announced.ip,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        balancer_digest: balancer_digest.map(ToOwned::to_owned),
+        balancer_digest,
         cores: machine.cores,
         memory_total: machine.memory_total,
         weight: config.weight,
@@ -284,10 +330,14 @@ mod tests {
         config::{Flags, Surroundings},
     };
 
-    fn configured(load_balancer: &str) -> Config {
+    fn configured(load_balancer: &str) -> (tempfile::TempDir, Config) {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("load-balancer"), load_balancer).expect("written");
-        let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
+        let flags = Flags {
+            config_dir: Some(dir.path().to_owned()),
+            data_dir: Some(dir.path().join("data")),
+            ..Flags::default()
+        };
         let surroundings = Surroundings {
             root: false,
             home: Some("/home/ada".into()),
@@ -295,7 +345,8 @@ mod tests {
             xdg_runtime_dir: None,
             host_name: "n1".to_owned(),
         };
-        crate::config::load(&flags, &surroundings).0.expect("a configuration")
+        let config = crate::config::load(&flags, &surroundings).0.expect("a configuration");
+        (dir, config)
     }
 
     /// A question that no module answers within a millisecond.
@@ -322,7 +373,9 @@ mod tests {
     #[test]
     fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
         for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
-            let decided = balancer(&configured(text)).expect("a balancer").rank(&hard()).expect("an answer");
+            let (_dir, config) = configured(text);
+            let policy = plugins(&config).expect("a balancer").policy();
+            let decided = policy.rank(&hard()).expect("an answer");
             assert_eq!(decided.balancer.name(), "sessions");
             assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
             assert_eq!(decided.answer.order[0], 0);
@@ -331,8 +384,8 @@ mod tests {
 
     #[test]
     fn nothing_stands_in_where_a_failure_is_to_refuse() {
-        let balancer = balancer(&configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1")).expect("one");
-        balancer.rank(&hard()).expect_err("refused");
+        let (_dir, config) = configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1");
+        plugins(&config).expect("a balancer").policy().rank(&hard()).expect_err("refused");
     }
 
     #[test]

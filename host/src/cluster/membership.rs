@@ -62,6 +62,8 @@ pub struct Membership {
     load_condition: Condition,
     store_condition: Condition,
     beats: u32,
+    /// The digest of the balancer, where that can change.
+    digest: Option<watch::Receiver<Option<String>>>,
     /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
     lost: Vec<Session>,
 }
@@ -121,6 +123,7 @@ impl Membership {
             load_condition: Condition::default(),
             store_condition: Condition::default(),
             beats: 0,
+            digest: None,
             lost: Vec::new(),
         })
     }
@@ -134,6 +137,12 @@ impl Membership {
     /// another id.
     pub fn watch_node(&self) -> watch::Receiver<NodeId> {
         self.node.subscribe()
+    }
+
+    /// Tells the store of another balancer at the heartbeat after it was replaced.
+    #[must_use]
+    pub fn with_digest(self, digest: watch::Receiver<Option<String>>) -> Self {
+        Self { digest: Some(digest), ..self }
     }
 
     /// Heartbeats until stopped, then leaves the cluster. Sessions that want something of this node are sent to `pending`;
@@ -180,10 +189,25 @@ impl Membership {
         }
         let Ok(Some(beat)) = beaten else { return };
         self.joining.clock.read(beat.now);
+        self.publish_digest().await;
         self.send_on(beat.pending, pending);
         self.beats = self.beats.wrapping_add(1);
         if self.beats.is_multiple_of(JUDGE_EVERY) {
             self.judge().await;
+        }
+    }
+
+    /// A node that registers again registers with what was published last.
+    async fn publish_digest(&mut self) {
+        let Some(digest) = self.digest.as_ref().map(|digest| digest.borrow().clone()) else { return };
+        if digest == self.joining.registration.balancer_digest {
+            return;
+        }
+        let call = self.joining.store.set_balancer_digest(self.node(), digest.as_deref());
+        match bounded(self.patience, "balancer", call).await {
+            Ok(()) => self.joining.registration.balancer_digest = digest,
+            // The next heartbeat tries again.
+            Err(error) => tracing::debug!(%error, "the store was not told of the balancer"),
         }
     }
 

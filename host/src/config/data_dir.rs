@@ -81,7 +81,7 @@ impl DataDir {
 
 /// Makes a directory, and those above it, that only its owner can enter; one that exists must be its owner's alone to
 /// change.
-fn make_private(path: &Path) -> Result<(), DataDirError> {
+pub fn make_private(path: &Path) -> Result<(), DataDirError> {
     if make_own(path)?.mode() & 0o022 != 0 {
         let problem = "others can write to it; run chmod go-w on it".to_owned();
         return Err(DataDirError::Exposed { path: path.to_owned(), problem });

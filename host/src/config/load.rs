@@ -95,6 +95,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
         balancer_timeout: policy.timeout.unwrap_or(Duration::from_millis(50)),
         balancer_fallback: policy.fallback.unwrap_or_else(|| "sessions".to_owned()),
+        plugins_dir: policy.plugins_dir.unwrap_or_else(|| data_dir.join("plugins")),
         balancer_settings: policy.settings,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
@@ -181,6 +182,7 @@ struct Policy {
     balancer: Option<String>,
     timeout: Option<Duration>,
     fallback: Option<String>,
+    plugins_dir: Option<PathBuf>,
     www_host_name: Option<String>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -217,6 +219,7 @@ impl Policy {
         policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
         policy.timeout = reader.take("balancer-timeout-ms", reader::milliseconds(1, 10_000)).or(policy.timeout);
         policy.fallback = reader.take("balancer-fallback", reader::text).or(policy.fallback.take());
+        policy.plugins_dir = reader.take("plugins-dir", reader::path).or(policy.plugins_dir.take());
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
         reader.without_effect(&["delete-node-on-exit", "diagnostics", "timeout", "verify-ssl-certs"]);
         reader.finish();
@@ -267,6 +270,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/evenkeel"));
         assert_eq!(config.runtime_dir.parent(), Some(Path::new("/run/user/1000/evenkeel")));
         assert_eq!(config.key_file, Path::new("/home/ada/.local/share/evenkeel/secure-cookie-key"));
+        assert_eq!(config.plugins_dir, Path::new("/home/ada/.local/share/evenkeel/plugins"));
         assert_eq!((config.www_address.to_string(), config.www_port), ("127.0.0.1".to_owned(), 8787));
         assert_eq!((config.balancer.as_str(), config.node_name.as_str()), ("sessions", "n1"));
     }
@@ -277,7 +281,7 @@ mod tests {
             ("rserver.conf", "www-port=8080\nnode-name=left\nnode-label-gpu=a100\nnode-capacity=3\n"),
             (
                 "load-balancer",
-                "balancer = system-load\nwww-host-name=left.example:80\n[balancer system-load]\nexpected-load=0\n",
+                "balancer = system-load\nplugins-dir=/srv/plugins\nwww-host-name=left.example:80\n[balancer system-load]\nexpected-load=0\n",
             ),
             ("database.conf", "provider=sqlite\ndirectory=/srv/store\n"),
         ]);
@@ -287,6 +291,7 @@ mod tests {
         assert_eq!(config.www_address, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         assert_eq!(config.labels, BTreeMap::from([("gpu".to_owned(), "a100".to_owned())]));
         assert_eq!(config.balancer_settings["system-load"]["expected-load"], "0");
+        assert_eq!(config.plugins_dir, Path::new("/srv/plugins"));
         assert_eq!(config.database_directory, Path::new("/srv/store"));
         assert_eq!(config.key_file, Path::new("/srv/store/secure-cookie-key"));
     }

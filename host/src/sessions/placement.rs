@@ -18,6 +18,7 @@ use super::NewSession;
 pub mod batch;
 pub mod eligible;
 pub mod queue;
+pub mod trial;
 pub mod view;
 
 pub use queue::{Placer, Queue};

@@ -156,6 +156,10 @@ impl Store for SqliteStore {
         nodes::all(self).await
     }
 
+    async fn set_balancer_digest(&self, node: NodeId, digest: Option<&str>) -> Result<(), StoreError> {
+        nodes::set_balancer_digest(self, node, digest).await
+    }
+
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
         nodes::set_cordoned(self, node, cordoned).await
     }

@@ -47,6 +47,7 @@ macro_rules! tell {
             a_copied_data_directory_is_refused_while_its_node_is_online,
             an_id_that_this_store_never_gave_is_not_taken_up,
             a_node_reads_back_as_it_registered,
+            a_balancer_that_is_replaced_is_known_and_leaves_the_revision,
             a_heartbeat_brings_the_reading_and_leaves_the_revision,
             a_heartbeat_of_an_offline_node_raises_the_revision,
             a_heartbeat_of_a_removed_node_asks_for_registration_which_gives_the_id_back,

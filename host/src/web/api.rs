@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{App, AppRouter};
 
+pub(super) mod balancers;
 pub(super) mod events;
 pub(super) mod nodes;
 pub(super) mod placements;
@@ -62,6 +63,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(nodes::drain::drain_node))
         .routes(routes!(placements::list::list_placements))
         .routes(routes!(placements::get::get_placement))
+        .routes(routes!(balancers::list_balancers))
         .routes(routes!(events::stream_events))
         .routes(routes!(sign_in_codes::create_sign_in_code))
 }

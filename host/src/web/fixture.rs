@@ -14,8 +14,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{App, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router};
+use super::{
+    App, Balancers, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router,
+};
 use crate::{
+    balancer::{
+        plugins::{Report, Source, State as BalancerState},
+        tally::Count,
+    },
     config::ClusterKey,
     domain::{
         Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
@@ -56,6 +62,7 @@ impl Site {
         let (changes, seen) = watch::channel(0);
         let app = App {
             sessions: Arc::new(Desk { store: store.clone(), entropy: entropy.clone() }),
+            balancers: Arc::new(TwoBalancers),
             proxy: Arc::new(Parrot),
             store: store.clone(),
             peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
@@ -253,6 +260,35 @@ impl SessionControl for Desk {
 
     async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {
         self.get(id).await.map(drop)
+    }
+}
+
+/// One that decides and one whose file is refused.
+#[derive(Debug)]
+struct TwoBalancers;
+
+impl Balancers for TwoBalancers {
+    fn reports(&self) -> Vec<Report> {
+        let micros = |micros| Some(Duration::from_micros(micros));
+        let count = Count { decisions: 7, failures: 1, p50: micros(40), p99: micros(90), ..Count::default() };
+        let active = Report {
+            name: "mine".to_owned(),
+            digest: Some("ff00".to_owned()),
+            source: Some(Source::File),
+            path: Some("/srv/plugins/mine.wasm".into()),
+            state: BalancerState::Active,
+            since: Timestamp::UNIX_EPOCH,
+            last_error: None,
+            count,
+        };
+        let refused = Report {
+            digest: None,
+            state: BalancerState::Refused,
+            last_error: Some("it is text".to_owned()),
+            count: Count::default(),
+            ..active.clone()
+        };
+        vec![active, refused]
     }
 }
 

@@ -7,6 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::{
+    balancer::plugins::{Plugins, Report},
     domain::{Session, SessionId},
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
@@ -86,5 +87,17 @@ pub trait SessionTraffic: Send + Sync + Debug {
 impl SessionTraffic for Proxy {
     async fn serve(&self, request: Request<Incoming>, client: SocketAddr, user: Option<&str>) -> Response<ProxyBody> {
         self.serve(request, client, user).await
+    }
+}
+
+/// The balancers of this daemon, as [`Plugins`] knows them.
+pub trait Balancers: Send + Sync + Debug {
+    /// [`Plugins::reports`].
+    fn reports(&self) -> Vec<Report>;
+}
+
+impl Balancers for Plugins {
+    fn reports(&self) -> Vec<Report> {
+        self.reports()
     }
 }

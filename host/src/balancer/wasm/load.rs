@@ -188,7 +188,8 @@ fn unwinding<T>(compile: impl FnOnce() -> Result<T, LoadError>) -> Result<T, Loa
         .unwrap_or_else(|_| Err(LoadError::invalid("the compiler broke down over it")))
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// The SHA-256 of a module, hexadecimal: what it is known by.
+pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

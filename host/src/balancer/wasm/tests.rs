@@ -6,7 +6,7 @@ use super::{Engine, Limits, LoadError, WasmBalancer};
 use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
 
 mod answers;
-mod guests;
+pub(in crate::balancer) mod guests;
 mod limits;
 mod load;
 

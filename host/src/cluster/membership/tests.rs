@@ -353,3 +353,20 @@ async fn sessions_of_a_node_that_went_silent_are_lost() {
     until("the loss", async || store.session(id).await.unwrap().expect("known").state == State::Lost).await;
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_balancer_that_is_replaced_is_published_at_a_heartbeat() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let (replace, digest) = watch::channel(None);
+    let running = Running::of(bed.join("a").await.with_digest(digest));
+    for digest in [Some("ff00"), Some("00ff"), None] {
+        replace.send_replace(digest.map(ToOwned::to_owned));
+        until("the digest is published", async || {
+            let nodes = store.nodes().await.unwrap();
+            nodes.iter().any(|node| node.id == running.node && node.balancer_digest.as_deref() == digest)
+        })
+        .await;
+    }
+    running.stop().await;
+}

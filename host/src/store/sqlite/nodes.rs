@@ -240,6 +240,22 @@ pub(super) async fn leave(store: &SqliteStore, node: NodeId) -> Result<(), Store
     write.commit().await
 }
 
+pub(super) async fn set_balancer_digest(
+    store: &SqliteStore,
+    node: NodeId,
+    digest: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut write = store.write("balancer").await?;
+    let failed = write.failed();
+    sqlx::query("UPDATE nodes SET balancer_digest = ?2 WHERE id = ?1")
+        .bind(node.0)
+        .bind(digest)
+        .execute(write.on())
+        .await
+        .map_err(failed)?;
+    write.commit().await
+}
+
 pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
     let mut write = store.write("cordon").await?;
     let failed = write.failed();

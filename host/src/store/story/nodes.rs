@@ -102,6 +102,19 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
     assert_eq!(read.status, NodeStatus::Online);
 }
 
+pub(crate) async fn a_balancer_that_is_replaced_is_known_and_leaves_the_revision(bed: &impl Bed) {
+    let store = bed.open().await;
+    let [id, other] = [registration("a"), registration("b")].map(async |one| store.register(&one).await.unwrap());
+    let (id, other) = (id.await, other.await);
+    let before = revision(&*store).await;
+    for digest in [Some("ff00"), None, Some("00ff")] {
+        store.set_balancer_digest(id, digest).await.unwrap();
+        assert_eq!(node(&*store, id).await.balancer_digest.as_deref(), digest);
+    }
+    assert_eq!(node(&*store, other).await.balancer_digest, None);
+    assert_eq!(revision(&*store).await, before);
+}
+
 pub(crate) async fn a_heartbeat_brings_the_reading_and_leaves_the_revision(bed: &impl Bed) {
     let store = bed.open().await;
     let id = store.register(&registration("a")).await.unwrap();

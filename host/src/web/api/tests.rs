@@ -282,6 +282,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
     let expected = [
         "DELETE /api/v1/nodes/{id}",
         "DELETE /api/v1/sessions/{id}",
+        "GET /api/v1/balancers",
         "GET /api/v1/events",
         "GET /api/v1/nodes",
         "GET /api/v1/placements",
@@ -317,4 +318,21 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|value| collect_references(value, found)),
         _ => {}
     }
+}
+
+#[tokio::test]
+async fn the_balancers_of_a_node_are_listed_with_a_file_that_is_refused() {
+    let site = Site::open().await;
+    let answer = site.ask(Method::GET, "/api/v1/balancers", "").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let items = &answer.json()["items"];
+    assert_eq!(
+        items[0],
+        json!({
+            "name": "mine", "digest": "ff00", "source": "file", "path": "/srv/plugins/mine.wasm", "state": "active",
+            "since": "1970-01-01T00:00:00Z", "last_error": null, "decisions": 7, "failures": 1, "p50_us": 40, "p99_us": 90,
+        })
+    );
+    assert_eq!((&items[1]["state"], &items[1]["last_error"]), (&json!("refused"), &json!("it is text")));
+    assert_eq!(site.visit("/api/v1/balancers", "").await.status, StatusCode::UNAUTHORIZED);
 }

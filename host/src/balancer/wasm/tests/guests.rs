@@ -8,14 +8,14 @@ use wit_parser::Resolve;
 /// A guest in pieces of WebAssembly text. Addresses: 16 what `settings` returns, 32 what `check` returns, 64 what `rank`
 /// returns, 256 to 1023 strings, from 1024 the answer, from 4096 what the host hands over.
 #[derive(Clone)]
-pub(super) struct Guest {
-    pub(super) imports: String,
-    pub(super) items: String,
-    pub(super) pages: u32,
-    pub(super) settings: String,
-    pub(super) check: String,
-    pub(super) rank: String,
-    pub(super) version: &'static str,
+pub(in crate::balancer) struct Guest {
+    pub(in crate::balancer) imports: String,
+    pub(in crate::balancer) items: String,
+    pub(in crate::balancer) pages: u32,
+    pub(in crate::balancer) settings: String,
+    pub(in crate::balancer) check: String,
+    pub(in crate::balancer) rank: String,
+    pub(in crate::balancer) version: &'static str,
 }
 
 impl Default for Guest {
@@ -35,25 +35,25 @@ impl Default for Guest {
 impl Guest {
     /// A guest whose `rank` runs these instructions and then returns what lies at 64: unless they write there, an empty
     /// order.
-    pub(super) fn ranking(rank: impl Into<String>) -> Self {
+    pub(in crate::balancer) fn ranking(rank: impl Into<String>) -> Self {
         Self { rank: rank.into(), ..Self::default() }
     }
 
     /// With an import of the contract.
-    pub(super) fn importing(mut self, interface: &str, function: &str, signature: &str) -> Self {
+    pub(in crate::balancer) fn importing(mut self, interface: &str, function: &str, signature: &str) -> Self {
         let name = format!("evenkeel:balancer/{interface}@{}", self.version);
         self.imports += &format!("(import \"{name}\" \"{function}\" (func ${function} {signature}))\n");
         self
     }
 
     /// With a string at an address.
-    pub(super) fn with_data(mut self, address: u32, text: &str) -> Self {
+    pub(in crate::balancer) fn with_data(mut self, address: u32, text: &str) -> Self {
         self.items += &format!("(data (i32.const {address}) \"{text}\")\n");
         self
     }
 
     /// The core module, without a component type.
-    pub(super) fn core(&self) -> Vec<u8> {
+    pub(in crate::balancer) fn core(&self) -> Vec<u8> {
         let Self { imports, items, pages, settings, check, rank, version } = self;
         let policy = format!("evenkeel:balancer/policy@{version}");
         let text = format!(
@@ -76,13 +76,13 @@ impl Guest {
     }
 
     /// The module, as it would be loaded.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in crate::balancer) fn bytes(&self) -> Vec<u8> {
         embed(self.core(), self.version)
     }
 }
 
 /// Embeds the contract, with another version number where asked.
-pub(super) fn embed(mut module: Vec<u8>, version: &str) -> Vec<u8> {
+pub(in crate::balancer) fn embed(mut module: Vec<u8>, version: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/1.0.0/balancer.wit");
     let text = std::fs::read_to_string(path).expect("the contract is there");
     let text = text.replace("package evenkeel:balancer@1.0.0;", &format!("package evenkeel:balancer@{version};"));
@@ -94,7 +94,7 @@ pub(super) fn embed(mut module: Vec<u8>, version: &str) -> Vec<u8> {
 }
 
 /// Instructions that answer with these nodes.
-pub(super) fn answer(order: &[u32]) -> String {
+pub(in crate::balancer) fn answer(order: &[u32]) -> String {
     let mut text = String::new();
     for (index, node) in order.iter().enumerate() {
         text += &format!("(i32.store (i32.const {}) (i32.const {node}))\n", 1_024 + 4 * index);
@@ -103,12 +103,12 @@ pub(super) fn answer(order: &[u32]) -> String {
 }
 
 /// Instructions that answer with as many nodes as asked for, from address 1024 on.
-pub(super) fn answer_of_length(length: usize) -> String {
+pub(in crate::balancer) fn answer_of_length(length: usize) -> String {
     format!("(i32.store (i32.const 68) (i32.const 1024)) (i32.store (i32.const 72) (i32.const {length}))\n")
 }
 
 /// Instructions that refuse, with the string at an address; the case is 0 for declined, 1 for failed.
-pub(super) fn refusal(case: u32, address: u32, length: usize) -> String {
+pub(in crate::balancer) fn refusal(case: u32, address: u32, length: usize) -> String {
     format!(
         "(i32.store8 (i32.const 64) (i32.const 1)) (i32.store8 (i32.const 68) (i32.const {case}))
          (i32.store (i32.const 72) (i32.const {address})) (i32.store (i32.const 76) (i32.const {length}))\n"

@@ -1,0 +1,137 @@
+//! Which balancer a daemon starts with.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{Refused, Rejection, Selection, Source, announce, file, inspect, keep, kept::Kept, report_refusal};
+use crate::balancer::{
+    Balancer, builtin,
+    wasm::{self, LoadError},
+};
+
+/// Why there is no balancer to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectionError {
+    /// It would lead out of the directory.
+    #[error(
+        "a balancer's name has letters, digits, `-`, `_` and `.`, at most {NAME_LENGTH}, and does not begin with `.`"
+    )]
+    Name,
+    /// There is none of that name.
+    #[error("there is no balancer of that name; builtin are: {}; {} has: {}",
+        builtin::NAMES.join(", "), .directory.display(), if found.is_empty() { "nothing".to_owned() } else { found.join(", ") })]
+    Missing {
+        /// The plugins directory.
+        directory: PathBuf,
+        /// The names in it.
+        found: Vec<String>,
+    },
+    /// Its file is not taken, and there is no earlier one.
+    #[error("{}: {rejection}", .path.display())]
+    Rejected {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The builtin cannot be had with these settings.
+    #[error(transparent)]
+    Builtin(#[from] LoadError),
+}
+
+const NAME_LENGTH: usize = 64;
+
+/// A name that stays within the directory.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=NAME_LENGTH).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// What there is to begin with.
+pub(super) struct Beginning {
+    pub(super) balancer: Arc<dyn Balancer>,
+    pub(super) source: Source,
+    pub(super) problem: Option<String>,
+    pub(super) refused: Option<Refused>,
+}
+
+/// The balancer to begin with.
+pub(super) struct Begin<'a> {
+    pub(super) selection: &'a Selection,
+    pub(super) path: &'a Path,
+    pub(super) kept: &'a Kept,
+    pub(super) now: Timestamp,
+}
+
+impl Begin<'_> {
+    /// A file that is not taken changes nothing: what was there before it decides.
+    pub(super) fn with_file(&self) -> Result<Beginning, SelectionError> {
+        let Selection { name, terms, .. } = self.selection;
+        let mut digest = None;
+        let admitted = inspect::read(self.path, terms).and_then(|(bytes, _)| {
+            let digest = digest.insert(wasm::digest(&bytes));
+            let (balancer, _) = inspect::admit(name, &bytes, terms, None)?;
+            keep(self.kept, name, digest, &bytes);
+            announce(name, self.path, digest);
+            Ok(Beginning { balancer: Arc::new(balancer), source: Source::File, problem: None, refused: None })
+        });
+        let rejection = match admitted {
+            Ok(beginning) => return Ok(beginning),
+            Err(rejection) => rejection,
+        };
+        let why = rejection.to_string();
+        report_refusal(name, self.path, &why);
+        let before = self.last_good(&why).or_else(|| {
+            let builtin = (self.selection.builtin)().ok().flatten()?;
+            Some(Beginning { balancer: builtin, source: Source::Builtin, problem: Some(why.clone()), refused: None })
+        });
+        let refused = Some(Refused { digest, since: self.now, why });
+        match before {
+            Some(before) => Ok(Beginning { refused, ..before }),
+            None => Err(SelectionError::Rejected { path: self.path.to_owned(), rejection }),
+        }
+    }
+
+    pub(super) fn without_file(&self) -> Result<Beginning, SelectionError> {
+        if let Some(builtin) = self.builtin(None)? {
+            return Ok(builtin);
+        }
+        self.last_good(&format!("there is no {}", self.path.display())).ok_or_else(|| self.missing())
+    }
+
+    /// `why` is what is wrong with the directory, where that is more than that there is none.
+    pub(super) fn without_directory(&self, why: Option<String>) -> Result<Beginning, SelectionError> {
+        let directory = self.selection.directory.display();
+        let problem = why.clone().unwrap_or_else(|| format!("{directory}: there is no such directory"));
+        match self.last_good(&problem) {
+            Some(good) => Ok(good),
+            None => self.builtin(why)?.ok_or_else(|| self.missing()),
+        }
+    }
+
+    fn builtin(&self, problem: Option<String>) -> Result<Option<Beginning>, SelectionError> {
+        let builtin = (self.selection.builtin)()?;
+        Ok(builtin.map(|balancer| Beginning { balancer, source: Source::Builtin, problem, refused: None }))
+    }
+
+    fn last_good(&self, why: &str) -> Option<Beginning> {
+        let Selection { name, terms, .. } = self.selection;
+        let bytes = self.kept.read(name, terms.limits.module)?;
+        let balancer = terms
+            .load(name, &bytes)
+            .inspect_err(|error| tracing::error!(balancer = name, %error, "the last good plugin cannot be used either"))
+            .ok()?;
+        tracing::warn!(balancer = name, digest = balancer.digest(), why, "the last good plugin stands in");
+        let problem = Some(why.to_owned());
+        Some(Beginning { balancer: Arc::new(balancer), source: Source::Kept, problem, refused: None })
+    }
+
+    fn missing(&self) -> SelectionError {
+        let directory = self.selection.directory.clone();
+        SelectionError::Missing { found: file::names(&directory), directory }
+    }
+}

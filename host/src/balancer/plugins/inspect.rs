@@ -1,0 +1,119 @@
+//! Everything that a file must pass before it decides anything.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    file,
+    trial::{self, Trial},
+};
+use crate::balancer::{
+    Question,
+    trust::{self, Untrusted},
+    wasm::{Engine, Limits, LoadError, WasmBalancer},
+};
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The system does not let it be read.
+    #[error("{}: {error}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// It is a directory, a pipe or a device.
+    #[error("{}: it is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// It is larger than a module may be.
+    #[error("{}: it has {size} bytes, and may have {limit}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: usize,
+    },
+    /// Somebody else could have put it there.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// It is no balancer, or not with these settings.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It cannot decide.
+    #[error("its trial decision over {nodes} nodes failed: {why}")]
+    Trial {
+        /// Over how many nodes.
+        nodes: usize,
+        /// How it failed.
+        why: String,
+    },
+}
+
+/// What a module is loaded with.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The engine it runs in.
+    pub engine: Engine,
+    /// Section `[balancer NAME]`.
+    pub settings: BTreeMap<String, String>,
+    /// What it may take.
+    pub limits: Limits,
+}
+
+impl Terms {
+    pub(super) fn load(&self, name: &str, bytes: &[u8]) -> Result<WasmBalancer, LoadError> {
+        WasmBalancer::load(&self.engine, name, bytes, self.settings.clone(), self.limits)
+    }
+}
+
+/// The bytes of a file that may be trusted.
+pub(super) fn read(path: &Path, terms: &Terms) -> Result<(Vec<u8>, file::Mark), Rejection> {
+    trust::check(path)?;
+    file::read(path, terms.limits.module)
+}
+
+/// Makes a balancer of bytes and tries it on the present cluster and on one twice its size.
+pub(super) fn admit(
+    name: &str,
+    bytes: &[u8],
+    terms: &Terms,
+    cluster: Option<Question>,
+) -> Result<(WasmBalancer, Vec<Trial>), Rejection> {
+    let balancer = terms.load(name, bytes)?;
+    let mut trials = Vec::new();
+    for question in trial::questions(cluster) {
+        let nodes = question.nodes.count();
+        trials.push(trial::trial(&balancer, &question).map_err(|why| Rejection::Trial { nodes, why })?);
+    }
+    Ok((balancer, trials))
+}
+
+/// What came of looking at a file that is not in force: [`inspect`].
+#[derive(Debug)]
+pub struct Inspection {
+    /// The module.
+    pub balancer: WasmBalancer,
+    /// Its size, bytes.
+    pub size: usize,
+    /// The decisions that it had to pass.
+    pub trials: Vec<Trial>,
+    /// Decisions over larger clusters, which it may fail.
+    pub larger: Vec<(usize, Result<Trial, String>)>,
+}
+
+/// The sizes of larger clusters.
+const LARGER: [usize; 3] = [100, 1_000, 10_000];
+
+/// Does with a file what activation does, and more: it is tried on larger clusters too.
+pub fn inspect(path: &Path, name: &str, terms: &Terms) -> Result<Inspection, Rejection> {
+    let (bytes, _) = read(path, terms)?;
+    let (balancer, trials) = admit(name, &bytes, terms, None)?;
+    let larger = LARGER.map(|nodes| (nodes, trial::trial(&balancer, &trial::made_up(nodes)))).into();
+    Ok(Inspection { balancer, size: bytes.len(), trials, larger })
+}

@@ -1,0 +1,136 @@
+//! What there is to be said of the balancers of this daemon.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::Plugins;
+use crate::balancer::tally::Count;
+
+/// A balancer, or a file that did not become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The name it is selected by.
+    pub name: String,
+    /// The SHA-256 of its module.
+    pub digest: Option<String>,
+    /// Where it comes from; none where there is none of that name.
+    pub source: Option<Source>,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// What it does.
+    pub state: State,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// What it has decided.
+    pub count: Count,
+}
+
+/// Where a balancer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It ships with the program.
+    Builtin,
+    /// A file in the plugins directory.
+    File,
+    /// The last good module of that name, which the daemon has kept.
+    Kept,
+}
+
+/// What a balancer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It decides.
+    Active,
+    /// It decides in the place of another.
+    StandingIn,
+    /// It would, should the other fail.
+    Ready,
+    /// A file that is not taken.
+    Refused,
+    /// It failed too often in a row, and is not asked for a while.
+    SetAside,
+    /// It is selected, and there is none of that name.
+    Missing,
+}
+
+impl Source {
+    /// As the interface names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::File => "file",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+impl State {
+    /// As the interface names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::StandingIn => "standing in",
+            Self::Ready => "ready",
+            Self::Refused => "refused",
+            Self::SetAside => "set aside",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl Plugins {
+    /// What there is to be said: of the selected balancer, of what stands in for it, and of a file that is refused.
+    pub fn reports(&self) -> Vec<Report> {
+        let now = self.lock();
+        let selected = self.policy.selected();
+        let count = selected.tally.count();
+        let digest = selected.balancer.digest().map(ToOwned::to_owned);
+        let failing = now.source.is_none() || count.failing;
+        let mut reports = vec![Report {
+            name: selected.balancer.name().to_owned(),
+            source: now.source,
+            path: match now.source {
+                Some(Source::File) => Some(self.path.clone()),
+                Some(Source::Kept) => digest.as_deref().map(|digest| self.kept.path(digest)),
+                Some(Source::Builtin) | None => None,
+            },
+            digest,
+            state: match now.source {
+                Some(_) if self.policy.other().is_some() && selected.is_set_aside() => State::SetAside,
+                Some(Source::Builtin | Source::File) => State::Active,
+                Some(Source::Kept) => State::StandingIn,
+                None => State::Missing,
+            },
+            since: now.since,
+            last_error: now.problem.clone().or_else(|| count.last_failure.clone()),
+            count,
+        }];
+        if let Some(other) = self.policy.other() {
+            let count = other.tally.count();
+            reports.push(Report {
+                name: other.balancer.name().to_owned(),
+                digest: other.balancer.digest().map(ToOwned::to_owned),
+                source: Some(Source::Builtin),
+                path: None,
+                state: if failing { State::StandingIn } else { State::Ready },
+                since: now.since,
+                last_error: count.last_failure.clone(),
+                count,
+            });
+        }
+        reports.extend(now.refused.as_ref().map(|refused| Report {
+            name: self.selection.name.clone(),
+            digest: refused.digest.clone(),
+            source: Some(Source::File),
+            path: Some(self.path.clone()),
+            state: State::Refused,
+            since: refused.since,
+            last_error: Some(refused.why.clone()),
+            count: Default::default(),
+        }));
+        reports
+    }
+}

@@ -1,0 +1,90 @@
+//! What a daemon starts with.
+
+use super::*;
+
+#[test]
+fn a_name_is_its_file_where_there_is_one_and_the_builtin_else() {
+    let bed = Bed::new();
+    let plugins = bed.open("user-hash").expect("it starts");
+    assert_eq!(in_force(&plugins), builtin::module("user-hash").map(digest));
+    assert_eq!((report(&plugins).source, report(&plugins).last_error), (Some(Source::Builtin), None));
+    bed.put("user-hash", &ONE);
+    let (plugins, lines) = logged(|| bed.open("user-hash").expect("it starts"));
+    assert_eq!((in_force(&plugins), report(&plugins).source), (Some(digest(&ONE)), Some(Source::File)));
+    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin")), "{lines:#?}");
+}
+
+#[test]
+fn without_a_plugins_directory_the_builtins_are_there() {
+    let bed = Bed::new();
+    fs::remove_dir(bed.directory()).expect("it is removed");
+    let plugins = bed.open("sessions").expect("it starts");
+    assert_eq!((report(&plugins).state, report(&plugins).last_error), (State::Active, None));
+    assert!(matches!(bed.open("mine"), Err(SelectionError::Missing { .. })));
+}
+
+#[test]
+fn a_name_that_nothing_has_is_refused_with_those_there_are() {
+    let bed = Bed::new();
+    bed.put("gpu", &ONE);
+    bed.put("best-fit", &ONE);
+    let error = bed.open("mine").expect_err("there is none").to_string();
+    let directory = bed.directory();
+    let expected = format!(
+        "there is no balancer of that name; builtin are: sessions, system-load, user-hash; {} has: best-fit, gpu",
+        directory.display()
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_name_does_not_lead_out_of_the_directory() {
+    let bed = Bed::new();
+    for name in ["", "../mine", "a/b", ".hidden", "/etc/passwd", "a\0b", &"x".repeat(65)] {
+        assert!(matches!(bed.open(name), Err(SelectionError::Name)), "{name:?}");
+    }
+}
+
+#[test]
+fn a_bad_file_with_nothing_before_it_is_refused_with_its_path() {
+    let bed = Bed::new();
+    bed.put("mine", b"this is text");
+    let error = bed.open("mine").expect_err("it is refused").to_string();
+    assert!(error.starts_with(bed.file("mine").to_str().expect("a path")), "{error}");
+    // But the builtin of its name was there before it.
+    bed.put("sessions", b"this is text");
+    let plugins = bed.open("sessions").expect("it starts");
+    assert_eq!(
+        (report(&plugins).source, in_force(&plugins)),
+        (Some(Source::Builtin), builtin::module("sessions").map(digest))
+    );
+    assert_eq!(refused(&plugins).expect("it is shown").digest, Some(digest(b"this is text")));
+}
+
+#[test]
+fn the_last_good_module_outlasts_a_restart_with_a_bad_file_or_none_in_its_place() {
+    let bed = Bed::new();
+    for bytes in [&ONE, &OTHER] {
+        bed.put("mine", bytes);
+        drop(bed.open("mine").expect("it starts"));
+    }
+    let kept = |expected: &str| {
+        let plugins = bed.open("mine").expect("it starts");
+        let report = report(&plugins);
+        assert_eq!((report.state, report.source), (State::StandingIn, Some(Source::Kept)));
+        assert!(report.last_error.as_deref().is_some_and(|error| error.contains(expected)), "{report:?}");
+        assert_eq!(in_force(&plugins), Some(digest(&OTHER)));
+        plugins
+    };
+    bed.put("mine", b"this is text");
+    let plugins = kept("is not a WebAssembly module");
+    assert!(refused(&plugins).is_some());
+    // The same bytes again are no longer a stand-in.
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    assert_eq!((report(&plugins).state, report(&plugins).source), (State::Active, Some(Source::File)));
+    fs::remove_file(bed.file("mine")).expect("it is removed");
+    kept("there is no ");
+    fs::remove_dir(bed.directory()).expect("it is removed");
+    kept("there is no such directory");
+}

@@ -1,0 +1,216 @@
+//! A running daemon, and a file that comes, changes and goes.
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+#[test]
+fn a_changed_file_decides_in_one_step_and_its_digest_is_told() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    let told = plugins.digest();
+    assert_eq!(*told.borrow(), Some(digest(&ONE)));
+    assert!(!look(&plugins), "nothing has changed");
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    assert_eq!((in_force(&plugins), told.borrow().clone()), (Some(digest(&OTHER)), Some(digest(&OTHER))));
+    let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
+    assert_eq!((decided.balancer.digest(), decided.fallback), (Some(digest(&OTHER).as_str()), None));
+    let report = report(&plugins);
+    assert_eq!((report.state, report.source, report.path), (State::Active, Some(Source::File), Some(bed.file("mine"))));
+    assert_eq!((report.count.decisions, report.last_error), (1, None));
+}
+
+#[test]
+fn a_half_written_file_changes_nothing_until_it_is_whole() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    for part in [0, 1, OTHER.len() / 2, OTHER.len() - 1] {
+        bed.put("mine", &OTHER[..part]);
+        assert!(look(&plugins));
+        assert_eq!(in_force(&plugins), Some(digest(&ONE)), "{part} bytes");
+        assert_eq!(refused(&plugins).expect("it is refused").path, Some(bed.file("mine")));
+    }
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    assert_eq!(in_force(&plugins), Some(digest(&OTHER)));
+    assert_eq!(refused(&plugins), None);
+}
+
+#[test]
+fn a_bad_file_is_reported_once_with_its_reason() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    let (_, lines) = logged(|| {
+        for _ in 0..3 {
+            bed.put("mine", b"this is text");
+            assert!(look(&plugins));
+            assert!(!look(&plugins));
+        }
+    });
+    let reports: Vec<_> = lines.iter().filter(|line| line.contains("is not a WebAssembly module")).collect();
+    assert_eq!(reports.len(), 1, "{lines:#?}");
+    assert!(reports[0].contains(bed.file("mine").to_str().expect("a path")), "{reports:?}");
+    assert_eq!((in_force(&plugins), report(&plugins).state), (Some(digest(&ONE)), State::Active));
+    let refused = refused(&plugins).expect("it is shown");
+    assert_eq!(refused.digest, Some(digest(b"this is text")));
+    // And what was good is good again without another load.
+    let since = report(&plugins).since;
+    bed.put("mine", &ONE);
+    assert!(look(&plugins));
+    let after = report(&plugins);
+    assert_eq!((after.since, after.last_error), (since, None));
+    assert_eq!(super::refused(&plugins), None);
+}
+
+#[test]
+fn what_fails_its_trial_is_refused_and_what_declines_is_not() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    bed.put("mine", &Guest::ranking("unreachable").bytes());
+    assert!(look(&plugins));
+    let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
+    assert!(why.starts_with("its trial decision over 3 nodes failed: it stopped itself"), "{why}");
+    let declining = Guest::ranking(crate::balancer::wasm::tests::guests::refusal(0, 256, 2)).with_data(256, "no");
+    bed.put("mine", &declining.bytes());
+    assert!(look(&plugins));
+    assert_eq!(in_force(&plugins), Some(digest(&declining.bytes())));
+}
+
+#[test]
+fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    // Chooses the sixth node: right for a cluster of 6, wrong for one of 5.
+    bed.put("mine", &Guest { rank: crate::balancer::wasm::tests::guests::answer(&[5]), ..Guest::default() }.bytes());
+    let change = plugins.change().expect("it has changed");
+    plugins.take_up(change, Some(trial::made_up(5)));
+    let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
+    assert!(why.starts_with("its trial decision over 5 nodes failed"), "{why}");
+    let [present, twice] = trial::questions(Some(trial::made_up(5)));
+    assert_eq!((present.nodes.count(), twice.nodes.count(), twice.user_sessions.len()), (5, 10, 10));
+    let names: std::collections::BTreeSet<_> = twice.nodes.names.iter().collect();
+    assert_eq!(names.len(), 10, "no two nodes have the same name");
+}
+
+#[test]
+fn a_removed_file_gives_way_to_the_builtin_of_its_name() {
+    let bed = Bed::new();
+    bed.put("sessions", &ONE);
+    let plugins = bed.open("sessions").expect("it starts");
+    fs::remove_file(bed.file("sessions")).expect("it is removed");
+    assert!(look(&plugins));
+    let report = report(&plugins);
+    assert_eq!((report.state, report.source, report.path), (State::Active, Some(Source::Builtin), None));
+    assert_eq!(in_force(&plugins), builtin::module("sessions").map(digest));
+    bed.put("sessions", &OTHER);
+    let (_, lines) = logged(|| look(&plugins));
+    assert_eq!(in_force(&plugins), Some(digest(&OTHER)));
+    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin")), "{lines:#?}");
+}
+
+#[test]
+fn where_no_builtin_has_the_name_of_a_removed_file_another_stands_in_and_says_why() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    fs::remove_file(bed.file("mine")).expect("it is removed");
+    assert!(look(&plugins));
+    let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
+    assert_eq!(decided.balancer.name(), "sessions");
+    let why = format!("there is no {}", bed.file("mine").display());
+    assert_eq!(decided.fallback, Some(format!("balancer mine failed: {why}")));
+    let reports = plugins.reports();
+    assert_eq!((reports[0].state, reports[0].last_error.as_ref()), (State::Missing, Some(&why)));
+    assert_eq!((reports[1].state, reports[1].count.decisions), (State::StandingIn, 1));
+    bed.put("mine", &ONE);
+    assert!(look(&plugins));
+    assert_eq!(report(&plugins).state, State::Active);
+    assert_eq!(*plugins.digest().borrow(), Some(digest(&ONE)));
+}
+
+#[test]
+fn a_directory_that_is_away_or_another_is_no_removal() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    let away = bed.root.path().join("away");
+    let stays = |why: &str| {
+        assert!(look(&plugins));
+        let report = report(&plugins);
+        assert_eq!((in_force(&plugins), report.state), (Some(digest(&ONE)), State::Active));
+        assert!(report.last_error.as_deref().is_some_and(|error| error.contains(why)), "{report:?}");
+    };
+    fs::rename(bed.directory(), &away).expect("it is moved");
+    stays("there is no such directory");
+    // As a mount point looks when nothing is mounted.
+    bed.make_directory();
+    stays("is its file system mounted?");
+    fs::remove_dir(bed.directory()).expect("it is removed");
+    fs::write(bed.directory(), "").expect("it is written");
+    stays("Not a directory");
+    fs::remove_file(bed.directory()).expect("it is removed");
+    fs::rename(&away, bed.directory()).expect("it is back");
+    assert!(look(&plugins));
+    assert_eq!(report(&plugins).last_error, None);
+}
+
+#[test]
+fn what_is_no_file_or_too_large_is_refused() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    let refusal = || {
+        assert!(look(&plugins));
+        assert_eq!(in_force(&plugins), Some(digest(&ONE)));
+        refused(&plugins).and_then(|report| report.last_error).expect("it is refused")
+    };
+    fs::remove_file(bed.file("mine")).expect("it is removed");
+    // Nobody ever writes to it: whoever waits for that waits for ever.
+    nix::unistd::mkfifo(&bed.file("mine"), nix::sys::stat::Mode::S_IRWXU).expect("it is made");
+    assert!(refusal().ends_with("it is not a regular file"));
+    fs::remove_file(bed.file("mine")).expect("it is removed");
+    bed.put("mine", b"");
+    let file = fs::File::options().write(true).open(bed.file("mine")).expect("it opens");
+    file.set_len((64 << 20) + 1).expect("it grows");
+    assert!(refusal().ends_with("it has 67108865 bytes, and may have 67108864"));
+}
+
+#[test]
+fn where_the_daemon_is_root_what_others_can_change_is_refused_with_its_path() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    let is_root = nix::unistd::geteuid().is_root();
+    bed.put("mine", &OTHER);
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+    assert!(look(&plugins));
+    let expected = if is_root { &ONE } else { &OTHER };
+    assert_eq!(in_force(&plugins), Some(digest(expected)));
+    let why = refused(&plugins).and_then(|report| report.last_error).unwrap_or_default();
+    assert_eq!(why.starts_with(&format!("{}: its group or others can write", bed.directory().display())), is_root);
+}
+
+#[tokio::test]
+async fn a_daemon_notices_by_itself() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = Arc::new(bed.open("mine").expect("it starts"));
+    let mut told = plugins.digest();
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(Arc::clone(&plugins).run(Box::new(|| Box::pin(async { None })), stop.clone()));
+    for bytes in [&OTHER, &ONE] {
+        bed.put("mine", bytes);
+        let changed = timeout(Duration::from_secs(60), told.changed()).await;
+        changed.expect("it is noticed").expect("somebody tells");
+        assert_eq!(*told.borrow_and_update(), Some(digest(bytes)));
+    }
+    stop.cancel();
+    timeout(Duration::from_secs(60), run).await.expect("it stops").expect("no panic");
+}

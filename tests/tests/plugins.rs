@@ -1,0 +1,140 @@
+//! Changing the placement policy of a running cluster by copying a file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use evenkeel_tests::{Builder, Client, Cluster, wait};
+use serde_json::Value;
+
+/// A cluster of three nodes that share one plugins directory and place by the plugin `mine` in it.
+struct Ground {
+    cluster: Cluster,
+    plugin: PathBuf,
+}
+
+impl Ground {
+    async fn start(module: &str) -> Result<Self> {
+        let mut cluster = Builder::for_test(3)?.prepare()?;
+        let plugins = cluster.root().join("plugins");
+        fs::create_dir(&plugins)?;
+        let plugin = plugins.join("mine.wasm");
+        fs::copy(built(module), &plugin)?;
+        for node in cluster.nodes() {
+            let text = format!("balancer=mine\nplugins-dir={}\n", plugins.display());
+            fs::write(node.files.config.join("load-balancer"), text)?;
+        }
+        cluster.start_all().await?;
+        Ok(Self { cluster, plugin })
+    }
+
+    /// Runs a command against the first node; whether it succeeded, and what it printed.
+    fn run(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let output =
+            self.cluster.command(arguments)?.arg("--data-dir").arg(&self.cluster.nodes()[0].files.data).output()?;
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        Ok((output.status.success(), String::from_utf8(text)?))
+    }
+
+    /// The digest of a file, as the program tells it.
+    fn digest(&self, file: &Path) -> Result<String> {
+        let (taken, text) = self.run(&["plugin", "check", "--json", file.to_str().context("a path")?])?;
+        ensure!(taken, "{text}");
+        let report: Value = serde_json::from_str(&text)?;
+        Ok(report["digest"].as_str().context("a digest")?.to_owned())
+    }
+
+    /// Waits until every node has told the cluster that it places with this module.
+    async fn wait_published(&self, digest: &str) -> Result<()> {
+        let client = self.cluster.client(0)?;
+        wait::until("every node to publish the module", wait::LONG, async || {
+            for node in client.nodes().await? {
+                ensure!(node.rest["balancer_digest"] == digest, "{}: {}", node.name, node.rest["balancer_digest"]);
+            }
+            Ok(())
+        })
+        .await
+        .with_context(|| self.cluster.nodes()[0].log_tail())
+    }
+
+    /// Starts a session at each node, and finds each decided by this module. Yields the nodes they went to.
+    async fn launch(&self, digest: &str) -> Result<Vec<String>> {
+        let mut nodes = Vec::new();
+        for index in 0..self.cluster.nodes().len() {
+            let session = self.cluster.client(index)?.launch("echo").await?;
+            let (known, text) = self.run(&["why", &session.id])?;
+            ensure!(known && text.contains(digest) && text.contains("by mine in"), "{text}");
+            nodes.push(session.node.name);
+        }
+        Ok(nodes)
+    }
+}
+
+/// A module that ships with the program.
+fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{name}.wasm"))
+}
+
+/// What a node says of its balancers.
+async fn balancers(client: &Client) -> Result<Vec<Value>> {
+    let list: Value = client.get("/api/v1/balancers").await?.success()?.json()?;
+    Ok(list["items"].as_array().context("a list")?.clone())
+}
+
+async fn wait_refused(client: &Client) -> Result<()> {
+    wait::until("the file to be refused", wait::LONG, async || {
+        let balancers = balancers(client).await?;
+        ensure!(balancers.iter().any(|balancer| balancer["state"] == "refused"), "{balancers:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn copying_a_file_changes_the_policy_of_a_running_cluster() -> Result<()> {
+    let ground = Ground::start("sessions").await?;
+    let [before, after] = ["sessions", "user-hash"].map(|name| ground.digest(&built(name)));
+    let (before, after) = (before?, after?);
+    ground.wait_published(&before).await?;
+    let mut nodes = ground.launch(&before).await?;
+    nodes.sort();
+    assert_eq!(nodes, ["n1", "n2", "n3"], "`sessions` spreads them");
+
+    fs::copy(built("user-hash"), &ground.plugin)?;
+    ground.wait_published(&after).await?;
+    let mut nodes = ground.launch(&after).await?;
+    nodes.dedup();
+    assert_eq!(nodes.len(), 1, "`user-hash` keeps a user's sessions together");
+    let (_, text) = ground.run(&["plugin", "list"])?;
+    let row = text.lines().find(|line| line.starts_with("mine")).context("a row")?;
+    assert!(row.contains("active") && row.contains(&after[..12]) && row.contains("mine.wasm"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_balancer_changes_nothing_not_even_over_a_restart() -> Result<()> {
+    let mut ground = Ground::start("sessions").await?;
+    let good = ground.digest(&built("sessions"))?;
+    fs::write(&ground.plugin, "this is text")?;
+    for index in 0..3 {
+        wait_refused(ground.cluster.client(index)?).await?;
+    }
+    ground.launch(&good).await?;
+    let (taken, text) = ground.run(&["plugin", "check", ground.plugin.to_str().context("a path")?])?;
+    assert!(!taken && text.contains("mine.wasm") && text.contains("not a WebAssembly module"), "{text}");
+    let (_, text) = ground.run(&["plugin", "list"])?;
+    assert!(text.contains("refused") && text.contains("not a WebAssembly module"), "{text}");
+
+    ground.cluster.node(1).stop().await?;
+    ground.cluster.node(1).start().await?;
+    ground.cluster.wait_online().await?;
+    let list = balancers(ground.cluster.client(1)?).await?;
+    assert_eq!((&list[0]["state"], &list[0]["source"]), (&"standing in".into(), &"kept".into()), "{list:?}");
+    ground.wait_published(&good).await?;
+    ground.launch(&good).await?;
+    let log = ground.cluster.nodes()[0].log();
+    assert_eq!(log.matches("the plugin is not taken").count(), 1, "{log}");
+    Ok(())
+}
