@@ -1,7 +1,8 @@
 //! Policies: which node the next session goes to.
 //!
 //! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
-//! components behind a fence; nothing else in the program names wasmtime. [`fallback`] is what placement asks: it stands in
+//! components behind a fence; nothing else in the program names wasmtime. [`script`] runs a program of the administrator's,
+//! where [`trust`] has it that nobody else could have put it there. [`fallback`] is what placement asks: it stands in
 //! for a balancer that fails.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
@@ -12,7 +13,9 @@ pub mod columns;
 pub mod fallback;
 #[cfg(test)]
 mod plugin_cases;
+pub mod script;
 pub mod text;
+pub mod trust;
 pub mod wasm;
 
 pub use columns::Columns;
@@ -25,6 +28,11 @@ pub trait Balancer: Send + Sync + Debug {
 
     /// The SHA-256 of its module, hexadecimal; none where it is not a module.
     fn digest(&self) -> Option<&str>;
+
+    /// Whether a decision may take so long that others must not wait for it.
+    fn is_slow(&self) -> bool {
+        false
+    }
 
     /// Orders the nodes of the question. The answer has been checked: indexes in range, none twice, scores finite and
     /// one a node.

@@ -172,6 +172,7 @@ impl View {
         let names: Arc<[String]> = nodes().map(|node| node.name.clone()).collect();
         Columns {
             addresses: nodes().map(|node| node.address.clone()).collect(),
+            ips: nodes().map(|node| node.ip).collect(),
             name_hashes: names.iter().map(|name| name_hash(name)).collect(),
             names,
             cores: nodes().map(|node| node.cores.max(1)).collect(),
