@@ -16,6 +16,7 @@ mod client;
 mod lifecycle;
 mod nodes;
 mod output;
+mod script;
 mod serve;
 mod sessions;
 mod sign_in_link;

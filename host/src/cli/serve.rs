@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, client, lifecycle::Lifecycle, output, system};
+use super::{Failure, client, lifecycle::Lifecycle, output, script, system};
 use crate::{
     balancer::{
         builtin,
@@ -163,7 +163,11 @@ fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
     let name = &config.balancer;
     let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let selected = builtin::select(name, settings, &engine, limits).with_context(|| format!("balancer={name}"))?;
+    let selected = match name.as_str() {
+        script::NAME => script::select(config),
+        _ => builtin::select(name, settings, &engine, limits).map_err(Into::into),
+    };
+    let selected = selected.with_context(|| format!("balancer={name}"))?;
     let name = &config.balancer_fallback;
     let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
     Ok(Arc::new(Fallback::new(selected, other)))

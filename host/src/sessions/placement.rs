@@ -2,8 +2,9 @@
 //!
 //! A daemon places through one [`queue`]. It reads a snapshot, [`batch`] decides up to 64 orders, each seeing the
 //! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
-//! reads and decides again. So counts are exact, and no lock is held while a policy runs. [`eligible`] says which nodes
-//! may be chosen, [`view`] what the policy is shown of them.
+//! reads and decides again. So counts are exact, and no lock is held while a policy runs. A policy that is slow is asked
+//! [`beside`] the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
+//! chosen, [`view`] what the policy is shown of them.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -16,6 +17,7 @@ use crate::{
 use super::NewSession;
 
 pub mod batch;
+mod beside;
 pub mod eligible;
 pub mod queue;
 pub mod view;
@@ -26,6 +28,11 @@ pub use queue::{Placer, Queue};
 pub trait Policy: Send + Sync + Debug {
     /// Orders the nodes of the question, by the selected balancer or by what stands in for it. An error is final.
     fn rank(&self, question: &Question) -> Result<Ruling, Refusal>;
+
+    /// Whether that may take so long that others must not wait for it.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// An answer and who gave it.
@@ -52,6 +59,10 @@ impl Policy for Fallback {
             fallback: decided.fallback,
         })
     }
+
+    fn is_slow(&self) -> bool {
+        self.selected().is_slow()
+    }
 }
 
 /// A balancer that nothing stands in for.
@@ -64,6 +75,10 @@ impl Policy for Arc<dyn Balancer> {
             digest: self.digest().map(ToOwned::to_owned),
             fallback: None,
         })
+    }
+
+    fn is_slow(&self) -> bool {
+        self.as_ref().is_slow()
     }
 }
 

@@ -97,7 +97,12 @@ impl View {
 
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(*self.indexes.get(&id)?)
+        self.nodes.get(self.position(id)?)
+    }
+
+    /// Where that node is among [`nodes`](Self::nodes).
+    pub fn position(&self, id: NodeId) -> Option<usize> {
+        self.indexes.get(&id).copied()
     }
 
     /// The nodes for these needs and their columns.
