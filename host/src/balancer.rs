@@ -34,6 +34,9 @@ pub trait Balancer: Send + Sync + Debug {
         false
     }
 
+    /// Ends decisions under way, and fails those to come: the daemon stops. Only what runs outside of it need care.
+    fn stop(&self) {}
+
     /// Orders the nodes of the question. The answer has been checked: indexes in range, none twice, scores finite and
     /// one a node.
     fn rank(&self, question: &Question) -> Result<Answer, Refusal>;

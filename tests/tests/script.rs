@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Cluster, Session, wait};
+use evenkeel_tests::{Builder, Client, Cluster, Session, wait};
 use futures_util::future::try_join_all;
 
 /// A cluster of two nodes that are about to be started, and its script: a shell script of these lines. `settings` are lines
@@ -40,6 +40,17 @@ fn why(cluster: &Cluster, session: &Session) -> Result<String> {
     let output = cluster.command(&["why", &session.id, "--data-dir"])?.arg(&cluster.nodes()[0].files.data).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Waits until nothing of a script is left that starts `sleep 1000` with its own path in the environment.
+async fn nothing_left(cluster: &Cluster) -> Result<()> {
+    wait::until("nothing of the script to be left", wait::LONG, async || {
+        let is_left = |command: &str| command.contains("rserver-balancer") || command == "sleep 1000";
+        let left: Vec<_> = cluster.processes().into_iter().filter(|process| is_left(&process.command)).collect();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -86,21 +97,32 @@ async fn a_script_with_a_bad_answer_keeps_no_session_from_starting_and_why_tells
 
 #[tokio::test]
 async fn a_script_that_hangs_or_is_removed_keeps_no_session_waiting_beyond_its_limit() -> Result<()> {
-    let (mut cluster, script) = prepare("sleep 1000 & wait", "balancer-timeout = 1\n")?;
+    let (mut cluster, script) = prepare("OF=$0 sleep 1000 & wait", "balancer-timeout = 1\n")?;
     cluster.start_all().await?;
     let session = cluster.client(0)?.launch_active("echo").await?;
     let text = why(&cluster, &session)?;
     assert!(text.contains("was killed after 1 s, and had printed nothing"), "{text}");
-    let script_name = script.to_str().context("a path in UTF-8")?;
-    wait::until("nothing of the script to be left", wait::LONG, async || {
-        let left: Vec<_> = cluster.processes().into_iter().map(|process| format!("{process:?}")).collect();
-        ensure!(!left.iter().any(|process| process.contains(script_name)), "{left:?}");
-        Ok(())
-    })
-    .await?;
+    nothing_left(&cluster).await?;
     fs::remove_file(&script)?;
     let session = cluster.client(1)?.launch_active("echo").await?;
     assert!(why(&cluster, &session)?.contains("No such file or directory"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_takes_its_script_with_it() -> Result<()> {
+    let (mut cluster, _) = prepare("OF=$0 sleep 1000 & wait", "balancer-timeout = 20\n")?;
+    cluster.start_all().await?;
+    let client = Client::of(&cluster.nodes()[0].authority(), &cluster.nodes()[0].files.data)?;
+    let launch = tokio::spawn(async move { client.launch("echo").await });
+    wait::until("the script to run", wait::LONG, async || {
+        ensure!(cluster.processes().iter().any(|process| process.command == "sleep 1000"), "it does not");
+        Ok(())
+    })
+    .await?;
+    assert!(cluster.node(0).stop().await?.success());
+    nothing_left(&cluster).await?;
+    assert!(launch.await?.is_err(), "whom the daemon can place no more is told so");
     Ok(())
 }
 
@@ -109,8 +131,8 @@ async fn a_script_that_takes_its_time_runs_for_many_launches_at_once() -> Result
     let (mut cluster, script) = prepare("", "")?;
     let seen = open_directory(&cluster)?;
     // Nobody is answered until all eight have been asked about.
-    let wait = format!("until [ \"$(ls | wc -l)\" -ge 8 ]; do sleep 0.05; done; echo \"${{RSTUDIO_NODES%%,*}}\"");
-    fs::write(&script, format!("#!/bin/sh\ncd {} && : > $$\n{wait}\n", seen.display()))?;
+    let pick = "until [ \"$(ls | wc -l)\" -ge 8 ]; do sleep 0.05; done; echo \"${RSTUDIO_NODES%%,*}\"";
+    fs::write(&script, format!("#!/bin/sh\ncd {} && : > $$\n{pick}\n", seen.display()))?;
     cluster.start_all().await?;
     let client = cluster.client(0)?;
     let sessions = try_join_all((0..8).map(async |_| client.launch("echo").await)).await?;
@@ -144,7 +166,8 @@ async fn a_script_that_is_not_there_or_open_to_others_is_bad_configuration() -> 
     assert!(message.contains(&format!("balancer-script={}: there is no such file", script.display())), "{message}");
     fs::write(files.config.join("load-balancer"), "balancer = custom\n")?;
     let message = refused(&cluster)?;
-    for place in ["balancer-script", "/usr/lib/evenkeel/bin/rserver-balancer", "/usr/lib/rstudio-server/bin/rserver-balancer"]
+    for place in
+        ["balancer-script", "/usr/lib/evenkeel/bin/rserver-balancer", "/usr/lib/rstudio-server/bin/rserver-balancer"]
     {
         assert!(message.contains(place), "no {place} in: {message}");
     }

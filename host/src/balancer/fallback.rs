@@ -79,12 +79,26 @@ impl Fallback {
         if first {
             tracing::error!(balancer = self.selected.name(), why, fallback = other.name(), "the balancer fails");
         }
-        match other.rank(question) {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(other), fallback: Some(failure) }),
-            Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
-            Err(Refusal::Failed(why)) => {
-                Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", other.name())))
-            }
+        stand_in(other, question, failure)
+    }
+
+    /// Decides without the selected balancer, which is too busy to be asked.
+    pub fn rank_elsewhere(&self, question: &Question) -> Result<Decided, Refusal> {
+        let why = format!("balancer {} is busy with other decisions", self.selected.name());
+        match &self.other {
+            Some(other) => stand_in(other, question, why),
+            None => Err(Refusal::Failed(why)),
+        }
+    }
+}
+
+/// Asks the one that stands in, and says why.
+fn stand_in(other: &Arc<dyn Balancer>, question: &Question, why: String) -> Result<Decided, Refusal> {
+    match other.rank(question) {
+        Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(other), fallback: Some(why) }),
+        Err(Refusal::Declined(reason)) => Err(Refusal::Declined(reason)),
+        Err(Refusal::Failed(too)) => {
+            Err(Refusal::Failed(format!("{why}; its fallback {} failed: {too}", other.name())))
         }
     }
 }

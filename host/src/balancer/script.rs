@@ -24,8 +24,10 @@ use super::{
 mod account;
 mod answer;
 mod run;
+mod running;
 
 pub use account::{Account, AccountError};
+use running::Running;
 
 /// How many runs may be stuck where no signal reaches them, such as on a file server that does not answer.
 const MOST_STUCK: usize = 64;
@@ -58,30 +60,30 @@ pub struct Setup {
 pub struct Script {
     name: String,
     setup: Arc<Setup>,
-    /// One more than the runs that go on.
-    runs: Arc<()>,
+    running: Arc<Running>,
 }
 
 impl Script {
     /// A script under the name that it is selected by.
     pub fn new(name: &str, setup: Setup) -> Self {
-        Self { name: name.to_owned(), setup: Arc::new(setup), runs: Arc::default() }
+        Self { name: name.to_owned(), setup: Arc::new(setup), running: Arc::default() }
     }
 
     fn ask(&self, question: &Question, nodes: &[String]) -> Result<u32, String> {
-        if Arc::strong_count(&self.runs) > MOST_STUCK {
+        // This one is held here, and one by each run that goes on.
+        if Arc::strong_count(&self.running) > MOST_STUCK {
             return Err(format!("is not started again: {MOST_STUCK} runs of it do not end"));
         }
         let (setup, list) = (Arc::clone(&self.setup), nodes.join(","));
         let username = question.request.username.clone();
         let command = move || setup.command(&username, &list);
-        let run = run::run(command, self.setup.limit, Arc::clone(&self.runs))?;
+        let run = run::run(command, self.setup.limit, &self.running)?;
         let errors = String::from_utf8_lossy(&run.errors);
         let lines = || errors.lines().filter(|line| !line.trim().is_empty());
         for line in lines().take(MOST_LINES) {
             tracing::warn!(balancer = self.name, "{}", clean(line, MOST_OF_A_LINE));
         }
-        answer::node(&run, nodes, self.setup.limit).map_err(|problem| match lines().last() {
+        answer::node(&run, nodes, self.setup.limit).map_err(|problem| match lines().next_back() {
             Some(last) => format!("{problem}; it complained: `{}`", clean(last, answer::SHOWN)),
             None => problem,
         })
@@ -99,6 +101,10 @@ impl Balancer for Script {
 
     fn is_slow(&self) -> bool {
         true
+    }
+
+    fn stop(&self) {
+        self.running.stop();
     }
 
     /// The node that the script named, and no other: where a start there fails, the script is asked again without it.
@@ -158,7 +164,11 @@ fn has_interpreter(program: &Path) -> Result<(), String> {
     let mut first = Vec::new();
     let read = File::open(program).and_then(|file| file.take(4).read_to_end(&mut first));
     let runs = first.starts_with(b"#!") || first == b"\x7fELF";
-    if read.is_ok() && !runs { Err("names no interpreter: its first line must begin with #!".to_owned()) } else { Ok(()) }
+    if read.is_ok() && !runs {
+        Err("names no interpreter: its first line must begin with #!".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Finds the legacy script and says how it is run.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -26,7 +27,7 @@ const USUAL: [&str; 2] = ["/usr/lib/evenkeel/bin/rserver-balancer", "/usr/lib/rs
 
 /// The script as a balancer.
 pub(super) fn select(config: &Config) -> anyhow::Result<Arc<dyn Balancer>> {
-    let settings = config.balancer_settings.get(NAME).map_or(0, |settings| settings.len());
+    let settings = config.balancer_settings.get(NAME).map_or(0, BTreeMap::len);
     ensure!(settings == 0, "a script has no settings: leave out section [balancer {NAME}]");
     let program = find(config.balancer_script.as_deref())?;
     let root = nix::unistd::geteuid().is_root();
@@ -47,7 +48,9 @@ fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let found = USUAL.iter().map(PathBuf::from).find(|path| path.is_file());
     found.with_context(|| {
         let [first, second] = USUAL;
-        format!("there is no script: load-balancer names none as balancer-script, and neither {first} nor {second} exists")
+        format!(
+            "there is no script: load-balancer names none as balancer-script, and neither {first} nor {second} exists"
+        )
     })
 }
 

@@ -86,6 +86,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     .await?;
     let node = membership.node();
 
+    let selected = Arc::clone(balancer.selected());
     let lifecycle = Lifecycle::new()?;
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
@@ -147,6 +148,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
     lifecycle.run().await;
+    selected.stop();
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use crate::{
-    balancer::{Answer, Balancer, Fallback, Question, Refusal},
+    balancer::{Answer, Balancer, Decided, Fallback, Question, Refusal},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -28,6 +28,11 @@ pub use queue::{Placer, Queue};
 pub trait Policy: Send + Sync + Debug {
     /// Orders the nodes of the question, by the selected balancer or by what stands in for it. An error is final.
     fn rank(&self, question: &Question) -> Result<Ruling, Refusal>;
+
+    /// The same where the selected balancer is too busy to be asked.
+    fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank(question)
+    }
 
     /// Whether that may take so long that others must not wait for it.
     fn is_slow(&self) -> bool {
@@ -48,16 +53,25 @@ pub struct Ruling {
     pub fallback: Option<String>,
 }
 
-/// The selected balancer, and what stands in for it where it fails.
-impl Policy for Fallback {
-    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
-        let decided = self.rank(question)?;
-        Ok(Ruling {
+impl From<Decided> for Ruling {
+    fn from(decided: Decided) -> Self {
+        Self {
             answer: decided.answer,
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
             fallback: decided.fallback,
-        })
+        }
+    }
+}
+
+/// The selected balancer, and what stands in for it where it fails.
+impl Policy for Fallback {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank(question).map(Ruling::from)
+    }
+
+    fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank_elsewhere(question).map(Ruling::from)
     }
 
     fn is_slow(&self) -> bool {

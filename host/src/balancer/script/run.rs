@@ -15,11 +15,13 @@ use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
-        signal::{Signal, killpg},
+        signal::Signal,
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
 };
+
+use super::running::{Group, Running};
 
 /// How much standard output is read, bytes.
 pub(super) const MOST_OUTPUT: usize = 64 << 10;
@@ -57,38 +59,29 @@ pub(super) enum End {
     TooMuch,
 }
 
-/// A program that was started. Its process group is killed when this goes; only then is it reaped, so that its id cannot
-/// have become another's.
+/// A program that was started. When this goes, its process group is killed, and then it is reaped.
 struct Started {
-    group: Pid,
+    group: Group,
     output: Stream,
     errors: Stream,
+    /// The last to go.
     _keep: mpsc::Sender<()>,
 }
 
-impl Drop for Started {
-    fn drop(&mut self) {
-        // Fails where nothing of the group is left.
-        let _ = killpg(self.group, Signal::SIGKILL);
-    }
-}
-
 /// Runs what `command` makes. Whatever blocks in the kernel, the file system included, blocks a thread that the caller does
-/// not wait for, and which holds `alive` until it is done.
+/// not wait for, and which holds `running` until it is done.
 pub(super) fn run(
     command: impl FnOnce() -> Result<Command, String> + Send + 'static,
     limit: Duration,
-    alive: Arc<()>,
+    running: &Arc<Running>,
 ) -> Result<Run, String> {
     let deadline = Instant::now() + limit;
     let failed = |error: io::Error| format!("cannot be run: {error}");
     let (gone, goes) = io::pipe().map_err(failed)?;
     let (tell, told) = mpsc::channel();
     let (tell_end, end) = mpsc::channel();
-    let keeper = move || {
-        keep(command, &tell, &tell_end, goes);
-        drop(alive);
-    };
+    let running = Arc::clone(running);
+    let keeper = move || keep(command, &running, &tell, &tell_end, goes);
     let keeper = thread::Builder::new().name("script".to_owned()).spawn(keeper).map_err(failed)?;
     let mut started = match told.recv_timeout(limit) {
         Ok(started) => started?,
@@ -111,6 +104,7 @@ pub(super) fn run(
 /// Starts a program, waits for its end, and reaps it once nobody needs its id any more.
 fn keep(
     command: impl FnOnce() -> Result<Command, String>,
+    running: &Arc<Running>,
     tell: &mpsc::Sender<Result<Started, String>>,
     tell_end: &mpsc::Sender<End>,
     goes: PipeWriter,
@@ -118,12 +112,12 @@ fn keep(
     let (keep, kept) = mpsc::channel();
     let start = || {
         let mut child = command()?.spawn().map_err(|error| format!("cannot be run: {error}"))?;
-        let started = Started::new(&mut child, keep).map_err(|error| format!("cannot be run: {error}"))?;
+        let started = Started::new(&mut child, running, keep).map_err(|error| format!("cannot be run: {error}"))?;
         Ok((child, started))
     };
     let (mut child, pid) = match start() {
         Ok((child, started)) => {
-            let pid = started.group;
+            let pid = started.group.leader;
             // Where nobody listens any more, this drops it, and so kills it.
             drop(tell.send(Ok(started)));
             (child, pid)
@@ -138,7 +132,10 @@ fn keep(
             Err(_) => break None,
         }
     };
-    drop(end.map(|end| tell_end.send(end)));
+    if let Some(end) = end {
+        // Who does not listen has no use for it.
+        let _ = tell_end.send(end);
+    }
     drop(goes);
     // Ends when what was started is dropped.
     let _ = kept.recv();
@@ -146,13 +143,13 @@ fn keep(
 }
 
 impl Started {
-    fn new(child: &mut Child, keep: mpsc::Sender<()>) -> io::Result<Self> {
+    fn new(child: &mut Child, running: &Arc<Running>, keep: mpsc::Sender<()>) -> io::Result<Self> {
         let missing = || io::Error::from(ErrorKind::BrokenPipe);
         let output = child.stdout.take().map(OwnedFd::from);
         let errors = child.stderr.take().map(OwnedFd::from);
-        let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| missing())?;
+        let leader = i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| missing())?;
         Ok(Self {
-            group,
+            group: running.enter(leader),
             output: Stream::new(output.ok_or_else(missing)?, MOST_OUTPUT + 1)?,
             errors: Stream::new(errors.ok_or_else(missing)?, MOST_ERRORS)?,
             _keep: keep,

@@ -108,4 +108,3 @@ fn runs(file: &Path) -> bool {
     let zombie = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
     kill(Pid::from_raw(pid), None).is_ok() && !zombie
 }
-

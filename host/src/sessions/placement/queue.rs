@@ -75,7 +75,7 @@ impl Queue {
     /// A queue and the place to hand orders in.
     pub fn new(store: Arc<dyn Store>, policy: Arc<dyn Policy>, entropy: Arc<dyn Entropy>) -> (Placer, Self) {
         let (sender, orders) = mpsc::channel(CAPACITY);
-        (Placer { orders: sender }, Self { orders, desk: Desk { store, policy, entropy } })
+        (Placer { orders: sender }, Self { orders, desk: Desk::new(store, policy, entropy) })
     }
 
     /// Places until stopped; orders that still wait then are answered with `Busy`.
@@ -236,6 +236,10 @@ impl Waiting {
         self.answer(Err(error));
     }
 
+    pub(super) fn is_late(&self) -> bool {
+        self.since.elapsed() >= PATIENCE
+    }
+
     pub(super) fn is_wanted(&self) -> bool {
         !self.answer.is_closed()
     }
@@ -257,10 +261,10 @@ fn with_peer(reservation: Reservation, view: &View) -> Result<(Reservation, Peer
     Ok((reservation, peer))
 }
 
-/// Leaves out those that nobody waits for any more, and answers those that have waited too long.
+/// Leaves out those that nobody waits for any more, and answers those that have waited too long to be decided.
 fn still_wanted(batch: Vec<Waiting>) -> Vec<Waiting> {
     let (batch, late): (Vec<_>, Vec<_>) =
-        batch.into_iter().filter(Waiting::is_wanted).partition(|one| one.since.elapsed() < PATIENCE);
+        batch.into_iter().filter(Waiting::is_wanted).partition(|one| one.ruled.is_some() || !one.is_late());
     late.into_iter().for_each(|one| one.answer(Err(SessionError::Busy)));
     batch
 }

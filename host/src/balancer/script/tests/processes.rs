@@ -44,6 +44,22 @@ fn a_child_that_never_stops_writing_costs_no_answer() {
 }
 
 #[test]
+fn a_script_that_runs_when_the_daemon_stops_is_killed_and_none_is_started_after() {
+    let bench = Bench::new("echo $$ > $0.own; sleep 1000");
+    let script = Script::new("custom", bench.setup.clone());
+    let own = bench.path("rserver-balancer.own");
+    let refused = || script.rank(&question()).expect_err("killed").to_string();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(refused);
+        eventually("it runs", || fs::read_to_string(&own).is_ok_and(|text| text.ends_with('\n')));
+        script.stop();
+        assert!(asked.join().expect("no panic").ends_with("was ended by SIGKILL, and printed nothing"));
+    });
+    assert!(!runs(&own));
+    assert!(refused().ends_with("was ended by SIGKILL, and printed nothing"));
+}
+
+#[test]
 fn one_script_runs_for_many_at_once() {
     // Each waits until all eight have begun.
     let bench = Bench::new("mkdir -p $0.d; : > $0.d/$$; until [ $(ls $0.d | wc -l) -ge 8 ]; do :; done; echo n1:8787");
