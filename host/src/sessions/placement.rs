@@ -3,7 +3,7 @@
 //! A daemon places through one [`queue`]. It reads a snapshot, [`batch`] decides up to 64 orders, each seeing the
 //! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
 //! reads and decides again. So counts are exact, and no lock is held while a policy runs. A policy that is slow is asked
-//! [`beside`] the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
+//! beside the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
 //! chosen, [`view`] what the policy is shown of them.
 
 use std::{fmt::Debug, sync::Arc};
