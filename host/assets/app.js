@@ -33,14 +33,23 @@ function follow() {
     clearTimeout(waiting);
     waiting = setTimeout(() => update(say), 200);
   };
-  const events = new EventSource("/api/v1/events");
-  for (const name of ["session", "session-gone", "node", "node-gone"]) events.addEventListener(name, soon);
-  events.addEventListener("away", () => say("The registry of sessions does not answer. Running sessions go on."));
-  events.addEventListener("error", () => {
-    if (events.readyState !== EventSource.CLOSED) return;
-    // Refused: signed out, or too many streams. Without a stream the page asks now and then.
-    setInterval(() => update(say), 10000);
-  });
+  let events;
+  const listen = () => {
+    events = new EventSource("/api/v1/events");
+    for (const name of ["session", "session-gone", "node", "node-gone"]) events.addEventListener(name, soon);
+    events.addEventListener("away", () => say("The registry of sessions does not answer. Running sessions go on."));
+  };
+  // A browser opens six connections to a server: the pages that nobody looks at leave theirs to the sessions.
+  const attend = () => {
+    events?.close();
+    if (!document.hidden) listen();
+  };
+  attend();
+  document.addEventListener("visibilitychange", attend);
+  // Refused: signed out, or too many streams. Without a stream the page asks now and then.
+  setInterval(() => {
+    if (!document.hidden && events.readyState === EventSource.CLOSED) update(say);
+  }, 10000);
 }
 
 // Takes the changed parts from a fresh copy of the page, so that there is one way in which it is made.

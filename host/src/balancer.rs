@@ -19,7 +19,7 @@ pub mod trust;
 pub mod wasm;
 
 pub use columns::Columns;
-pub use fallback::{Decided, Fallback};
+pub use fallback::Fallback;
 
 /// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
 pub trait Balancer: Send + Sync + Debug {

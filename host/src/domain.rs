@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod entropy;
+#[cfg(test)]
+pub(crate) mod fakes;
 pub mod id;
 pub mod node;
 pub mod placement;

@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 use nix::sys::signal::Signal;
 
-use crate::domain::{Epoch, SessionId};
+use crate::{
+    config::data_dir::DataDirError,
+    domain::{Epoch, SessionId},
+};
 
 pub mod kind;
+pub mod listener;
 pub mod local;
-pub mod owner;
 mod processes;
 mod record;
 pub mod supervisor;
@@ -143,6 +146,9 @@ pub enum LaunchError {
         /// The log's last lines.
         log: String,
     },
+    /// A directory of the daemon's own cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DataDirError),
     /// The user cannot have sessions here.
     #[error("{0}")]
     User(String),

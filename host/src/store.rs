@@ -299,7 +299,7 @@ pub enum RegisterError {
 }
 
 /// Why the store failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database did not answer or refused.
     #[error("{operation}: {message}")]

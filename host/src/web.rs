@@ -9,7 +9,7 @@ use axum::{Router, extract::FromRef};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Clock, store::Store, wire::peer::PeerVerifier};
+use crate::{domain::Clock, proxy::throttle::Throttle, store::Store, wire::peer::PeerVerifier};
 
 pub mod api;
 pub mod identity;
@@ -29,7 +29,7 @@ mod status;
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, SignInCode, SignIns};
+pub use identity::{Identity, SignIns};
 pub use problem::Problem;
 pub use rooms::{SessionControl, SessionTraffic};
 pub use router::router;
@@ -55,6 +55,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the daemon stops: event streams end, connections drain.
     pub stopping: CancellationToken,
+    /// How often the log hears of calls that are no peer's.
+    pub peers_refused: Arc<Throttle>,
     /// One permit for each open event stream: [`EventSlots::default`].
     pub event_slots: EventSlots,
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -103,6 +104,31 @@ async fn a_page_of_another_site_changes_nothing_with_a_browsers_cookie() -> Resu
         assert_eq!(reply.status.is_success(), allowed, "{origin}: {} {}", reply.status, reply.text());
     }
     assert_eq!(cluster.client(0)?.sessions().await?.len(), 1);
+    Ok(())
+}
+
+/// What a directory holds that others than its owner may enter, read or change, whatever is above it.
+fn open_to_others(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let (path, kind) = entry.map(|entry| (entry.path(), entry.file_type()))?;
+        if path.symlink_metadata()?.permissions().mode() & 0o077 != 0 {
+            found.push(path.clone());
+        }
+        if kind?.is_dir() {
+            found.extend(open_to_others(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn what_a_daemon_keeps_is_its_owners_alone() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    cluster.client(0)?.launch_active("echo").await?;
+    assert!(cluster.nodes()[0].files.data.join("sessions").read_dir()?.next().is_some(), "the session has a log");
+    assert_eq!(open_to_others(&cluster.nodes()[0].files.data)?, Vec::<PathBuf>::new());
+    assert_eq!(open_to_others(&cluster.root().join("store"))?, Vec::<PathBuf>::new());
     Ok(())
 }
 

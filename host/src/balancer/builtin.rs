@@ -7,11 +7,8 @@ use super::{
     wasm::{Engine, Limits, LoadError, WasmBalancer},
 };
 
-/// Their names, the default first.
+/// Their names.
 pub const NAMES: [&str; 3] = ["sessions", "system-load", "user-hash"];
-
-/// What decides where nothing else is configured, and where another balancer fails.
-pub const DEFAULT: &str = NAMES[0];
 
 /// The module of a builtin balancer. `cargo xtask plugins` makes them from their sources in `plugins/`.
 pub fn module(name: &str) -> Option<&'static [u8]> {
@@ -34,14 +31,15 @@ pub fn select(
     Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
 }
 
-/// The balancer that stands in for one that fails: a builtin, or none for `refuse` (`balancer-fallback`). Its deadline is
-/// long, since after it there is nobody left to ask.
-pub fn stand_in(name: &str, engine: &Engine) -> Result<Option<Arc<dyn Balancer>>, LoadError> {
-    if name == "refuse" {
-        return Ok(None);
-    }
+/// The builtin balancer that stands in for one that fails (`balancer-fallback`). Its deadline is long, since after it there
+/// is nobody left to ask; so it may also stand in for itself, where a machine under load took too long.
+pub fn stand_in(
+    name: &str,
+    settings: BTreeMap<String, String>,
+    engine: &Engine,
+) -> Result<Arc<dyn Balancer>, LoadError> {
     let limits = Limits { deadline: Duration::from_secs(1), ..Limits::default() };
-    select(name, BTreeMap::new(), engine, limits).map(Some)
+    select(name, settings, engine, limits)
 }
 
 #[cfg(test)]
@@ -74,9 +72,12 @@ mod tests {
     }
 
     #[test]
-    fn no_balancer_stands_in_where_a_failure_is_to_refuse() {
+    fn a_builtin_balancer_stands_in_under_its_own_settings() {
         let engine = Engine::new().expect("an engine");
-        assert!(stand_in("refuse", &engine).expect("a choice").is_none());
-        assert_eq!(stand_in("sessions", &engine).expect("it loads").expect("one").name(), "sessions");
+        let stand_in = |settings| stand_in("user-hash", settings, &engine);
+        assert_eq!(stand_in(BTreeMap::new()).expect("it loads").name(), "user-hash");
+        let settings = |value: &str| BTreeMap::from([("scheme".to_owned(), value.to_owned())]);
+        assert!(stand_in(settings("modulo")).is_ok());
+        assert!(stand_in(settings("dice")).is_err());
     }
 }

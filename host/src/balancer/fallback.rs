@@ -2,20 +2,19 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use super::{Answer, Balancer, Question, Refusal};
 
-/// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
-/// logged when it starts and when it ends.
+/// The selected balancer and the one that answers where it fails. A refusal by policy is final; failing is
+/// logged when it begins and when it ends.
 #[derive(Debug)]
 pub struct Fallback {
     selected: Arc<dyn Balancer>,
     /// None: a failure refuses the session (`balancer-fallback = refuse`).
     other: Option<Arc<dyn Balancer>>,
     failing: AtomicBool,
-    failures: AtomicU64,
 }
 
 /// An answer, and whose it is.
@@ -32,27 +31,12 @@ pub struct Decided {
 impl Fallback {
     /// Asks `selected`, and where that fails `other`, if any.
     pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
-        Self { selected, other, failing: AtomicBool::new(false), failures: AtomicU64::new(0) }
+        Self { selected, other, failing: AtomicBool::new(false) }
     }
 
     /// The balancer that is selected.
     pub fn selected(&self) -> &Arc<dyn Balancer> {
         &self.selected
-    }
-
-    /// The balancer that stands in for it.
-    pub fn other(&self) -> Option<&Arc<dyn Balancer>> {
-        self.other.as_ref()
-    }
-
-    /// How often the selected balancer has failed.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Whether its last decision failed.
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
     }
 
     /// Decides. May block for as long as the deadlines of both.
@@ -67,7 +51,6 @@ impl Fallback {
                 return Ok(Decided { answer, balancer: Arc::clone(&self.selected), fallback: None });
             }
         };
-        self.failures.fetch_add(1, Ordering::Relaxed);
         let failure = format!("balancer {} failed: {why}", self.selected.name());
         let first = !self.failing.swap(true, Ordering::Relaxed);
         let Some(other) = &self.other else {
@@ -106,7 +89,7 @@ fn stand_in(other: &Arc<dyn Balancer>, question: &Question, why: String) -> Resu
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, atomic::Ordering},
         time::Duration,
     };
 
@@ -161,10 +144,10 @@ mod tests {
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
         assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
-        assert_eq!((fallback.failures(), fallback.is_failing()), (1, true));
+        assert!(fallback.failing.load(Ordering::Relaxed));
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
-        assert_eq!((fallback.failures(), fallback.is_failing()), (1, false));
+        assert!(!fallback.failing.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -173,7 +156,7 @@ mod tests {
         let fallback =
             Fallback::new(Scripted::new("mine", vec![Err(declined.clone())]), Some(Scripted::new("other", Vec::new())));
         assert_eq!(fallback.rank(&question()).expect_err("declined"), declined);
-        assert_eq!(fallback.failures(), 0);
+        assert!(!fallback.failing.load(Ordering::Relaxed));
     }
 
     #[test]

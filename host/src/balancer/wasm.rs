@@ -36,7 +36,6 @@ mod policy;
 mod tests;
 mod ticker;
 
-pub use contract::VERSION as CONTRACT_VERSION;
 pub use engine::Engine;
 pub use limits::Limits;
 pub use load::LoadError;
@@ -55,21 +54,12 @@ pub struct WasmBalancer {
     pre: InstancePre<Guest>,
     policy: Policy,
     declared: Vec<Setting>,
+    /// Those it runs with, defaults included.
     settings: Arc<BTreeMap<String, String>>,
     limits: Limits,
 }
 
 impl WasmBalancer {
-    /// The settings that it declares.
-    pub fn declared(&self) -> &[Setting] {
-        &self.declared
-    }
-
-    /// The settings that it runs with, defaults included.
-    pub fn settings(&self) -> &BTreeMap<String, String> {
-        &self.settings
-    }
-
     /// A store for one instance. The deadline counts from here.
     fn store(&self, guest: Guest, deadline: Duration) -> Store<Guest> {
         let handover = HANDOVER + 16 * guest.nodes.count();

@@ -1,7 +1,10 @@
 //! How a command talks to the daemon of its own machine: REST, with the token in the data directory.
 
 use std::{
+    fs::{OpenOptions, Permissions},
+    io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     time::Duration,
 };
@@ -39,9 +42,14 @@ pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> 
     let path = data_dir.join(ADDRESS_FILE);
     let aside = path.with_extension("new");
     let text = serde_json::to_vec(&Address { address: reachable(bound).to_string() })?;
-    std::fs::write(&aside, text)
-        .and_then(|()| std::fs::rename(&aside, &path))
-        .with_context(|| path.display().to_string())
+    let write = || {
+        // Whoever could write here would be sent the token.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(&text)?;
+        std::fs::rename(&aside, &path)
+    };
+    write().with_context(|| path.display().to_string())
 }
 
 /// The daemon of this machine, seen from a command.
@@ -129,5 +137,22 @@ impl Daemon {
                 None => return Ok(all),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_daemon_listens_is_for_its_owner_to_read_and_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let aside = directory.path().join("address.new");
+        std::fs::write(&aside, "left by a crash, longer than what follows".repeat(9)).unwrap();
+        std::fs::set_permissions(&aside, Permissions::from_mode(0o666)).unwrap();
+        publish(directory.path(), "0.0.0.0:8787".parse().unwrap()).unwrap();
+        let file = directory.path().join(ADDRESS_FILE);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), r#"{"address":"127.0.0.1:8787"}"#);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

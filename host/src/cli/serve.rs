@@ -3,24 +3,28 @@
 //! The port is bound before the cluster is joined, so that the node's address is known and a port in use changes nothing;
 //! requests are answered only once everything behind them stands.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
-use super::{Failure, client, lifecycle::Lifecycle, output, script, system};
+use super::{
+    Failure, client,
+    lifecycle::{End, Lifecycle},
+    output, script, system,
+};
 use crate::{
     balancer::{
-        builtin,
-        fallback::Fallback,
+        Fallback, builtin,
         wasm::{Engine, Limits},
     },
     cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
     config::{ClusterKey, Config, data_dir::DataDir},
     domain::{Clock, Entropy},
-    launcher::{Kinds, Launcher, local::LocalLauncher, owner},
-    proxy::{self, Drain, Proxy, routes::Registry},
+    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
@@ -30,17 +34,24 @@ use crate::{
 /// How long the first sign-in link waits to be opened.
 const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
 
-/// How long connections may stay open once the daemon has been told to stop.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long connections may stay open once the daemon has been told to stop. Web sockets do not end by themselves, and no
+/// new request is answered until the next daemon listens.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
+/// What is logged, as `tracing_subscriber::EnvFilter` reads it: `debug`, or `info,evenkeel::proxy=debug`.
+const LOG_VARIABLE: &str = "EVENKEEL_LOG";
+
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Config) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| "info".into());
+    let (filter, unusable) = log_filter(std::env::var_os(LOG_VARIABLE));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
+    if let Some(problem) = unusable {
+        tracing::warn!("{LOG_VARIABLE}: {problem}; what matters at level info is logged");
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
     let balancer = balancer(&config).map_err(Failure::configuration)?;
@@ -49,6 +60,20 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
+}
+
+/// What is logged, and what is wrong with what was asked for.
+fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
+    let asked = asked.filter(|text| !text.is_empty());
+    let parsed = asked.map(|text| match text.into_string() {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+        Err(_) => Err("is not UTF-8".to_owned()),
+    });
+    match parsed {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(problem)) => ("info".into(), Some(problem)),
+        None => ("info".into(), None),
+    }
 }
 
 async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> anyhow::Result<()> {
@@ -73,6 +98,12 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     launcher.adopt().await?;
     let launcher: Arc<dyn Launcher> = Arc::new(launcher);
 
+    // From here to the end, nothing may fail without the node leaving the cluster that it is about to join.
+    // A daemon that stops beats no more: the next one must be there before the cluster takes its sessions for lost.
+    let grace = GRACE.min(config.node_timeout / 3);
+    let lifecycle = Lifecycle::new(grace)?;
+    let user = own_user()?;
+    client::publish(data_dir.path(), bound)?;
     let registration = registration(&config, bound, &kinds, balancer.selected().digest()).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     let membership = Membership::join(Joining {
@@ -85,9 +116,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     })
     .await?;
     let node = membership.node();
-
     let selected = Arc::clone(balancer.selected());
-    let lifecycle = Lifecycle::new()?;
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
@@ -106,7 +135,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         secure: false,
         routes: Arc::new(Registry::new(Arc::clone(&mirror), Arc::clone(&store))),
         launcher: Arc::clone(&launcher),
-        listener_uid: Arc::new(|port| owner::listener_uid(port).ok().flatten()),
+        listener_uid: Arc::new(listener::uid),
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -117,7 +146,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
     let sign_ins = Arc::new(SignIns::new(
         key.derive("cookie"),
         web::identity::Token::from_text(&token),
-        own_user()?,
+        user,
         config.auth_timeout,
         false,
         Arc::clone(&clock),
@@ -133,22 +162,22 @@ async fn serve(config: Config, kinds: Arc<Kinds>, balancer: Arc<Fallback>) -> an
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,
         stopping: lifecycle.soft(),
+        peers_refused: Arc::default(),
         event_slots: EventSlots::default(),
     };
 
     let (pending, taken_up) = mpsc::channel(PENDING);
-    let tasks = lifecycle.tasks();
     stop_if_renumbered(&membership, lifecycle.soft());
-    tasks.spawn(membership.run(config.heartbeat, pending, lifecycle.soft()));
-    tasks.spawn(sessions.run(taken_up, lifecycle.soft()));
-    tasks.spawn(web::server::serve(listener, app, web::server::Limits::default(), GRACE));
+    lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
+    lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
-    client::publish(data_dir.path(), bound)?;
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
-    lifecycle.run().await;
+    let end = lifecycle.run().await;
     selected.stop();
+    anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
     Ok(())
 }
 
@@ -159,19 +188,41 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// What connections may cost: so many at most that, each with a second one to its session, they leave files enough for
+/// the store, the sessions and whoever has to look after them.
+fn connection_limits() -> web::server::Limits {
+    const KEPT_FREE: usize = 128;
+    let limits = web::server::Limits::default();
+    let files = system::most_open_files();
+    let connections = (files.saturating_sub(KEPT_FREE) / 2).clamp(16, limits.connections);
+    if connections < limits.connections {
+        tracing::warn!(
+            files,
+            connections,
+            "the limit of open files (LimitNOFILE) allows that many connections at once"
+        );
+    }
+    web::server::Limits { connections, ..limits }
+}
+
 /// The selected balancer, with the one that stands in for it.
 fn balancer(config: &Config) -> anyhow::Result<Arc<Fallback>> {
     let engine = Engine::new()?;
     let limits = Limits { deadline: config.balancer_timeout, ..Limits::default() };
+    let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
     let name = &config.balancer;
-    let settings = config.balancer_settings.get(name).cloned().unwrap_or_default();
     let selected = match name.as_str() {
         script::NAME => script::select(config),
-        _ => builtin::select(name, settings, &engine, limits).map_err(Into::into),
+        _ => builtin::select(name, settings(name), &engine, limits).map_err(Into::into),
     };
     let selected = selected.with_context(|| format!("balancer={name}"))?;
-    let name = &config.balancer_fallback;
-    let other = builtin::stand_in(name, &engine).with_context(|| format!("balancer-fallback={name}"))?;
+    let other = match config.balancer_fallback.as_str() {
+        "refuse" => None,
+        name => {
+            let other = builtin::stand_in(name, settings(name), &engine);
+            Some(other.with_context(|| format!("balancer-fallback={name}"))?)
+        }
+    };
     Ok(Arc::new(Fallback::new(selected, other)))
 }
 
@@ -229,4 +280,77 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        balancer::{Columns, Question, Request},
+        config::{Flags, Surroundings},
+    };
+
+    fn configured(load_balancer: &str) -> Config {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("load-balancer"), load_balancer).expect("written");
+        let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
+        let surroundings = Surroundings {
+            root: false,
+            home: Some("/home/ada".into()),
+            xdg_data_home: None,
+            xdg_runtime_dir: None,
+            host_name: "n1".to_owned(),
+        };
+        crate::config::load(&flags, &surroundings).0.expect("a configuration")
+    }
+
+    /// A question that no module answers within a millisecond.
+    fn hard() -> Question {
+        const NODES: usize = 100_000;
+        let names: Arc<[String]> = (0..NODES).map(|number| number.to_string()).collect();
+        let numbers = |number: u32| -> Arc<[u32]> { vec![number; NODES].into() };
+        let zeros: Arc<[f64]> = vec![0.0; NODES].into();
+        let nodes = Columns {
+            names,
+            cores: numbers(1),
+            weights: numbers(100),
+            capacities: numbers(u32::MAX),
+            sessions: (0..).take(NODES).collect(),
+            load1: zeros.clone(),
+            load5: zeros.clone(),
+            load15: zeros.clone(),
+            unseen5: zeros,
+            ..Columns::default()
+        };
+        Question { nodes: Arc::new(nodes), user_sessions: numbers(0), request: Request::default() }
+    }
+
+    #[test]
+    fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
+        for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
+            let decided = balancer(&configured(text)).expect("a balancer").rank(&hard()).expect("an answer");
+            assert_eq!(decided.balancer.name(), "sessions");
+            assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
+            assert_eq!(decided.answer.order[0], 0);
+        }
+    }
+
+    #[test]
+    fn nothing_stands_in_where_a_failure_is_to_refuse() {
+        let balancer = balancer(&configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1")).expect("one");
+        balancer.rank(&hard()).expect_err("refused");
+    }
+
+    #[test]
+    fn a_bad_log_filter_is_told_and_not_obeyed() {
+        for (asked, filter, is_told) in [
+            (None, "info", false),
+            (Some(""), "info", false),
+            (Some("debug"), "debug", false),
+            (Some("evenkeel=loud"), "info", true),
+        ] {
+            let (made, problem) = log_filter(asked.map(OsString::from));
+            assert_eq!((made.to_string().as_str(), problem.is_some()), (filter, is_told), "{asked:?}: {problem:?}");
+        }
+    }
 }

@@ -44,3 +44,9 @@ pub(super) fn surroundings() -> Surroundings {
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
     }
 }
+
+/// How many files this process may have open at once.
+pub(super) fn most_open_files() -> usize {
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    limit.map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}

@@ -42,25 +42,17 @@ impl Clock for StoreClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Fixed(Timestamp);
-
-    impl Clock for Fixed {
-        fn now(&self) -> Timestamp {
-            self.0
-        }
-    }
+    use crate::domain::fakes::SetClock;
 
     #[test]
     fn before_the_first_reading_it_is_the_clock_it_was_made_with() {
         let time = "2001-02-03T04:05:06Z".parse().unwrap();
-        assert_eq!(StoreClock::new(Arc::new(Fixed(time))).now(), time);
+        assert_eq!(StoreClock::new(Arc::new(SetClock::at(time))).now(), time);
     }
 
     #[test]
     fn after_a_reading_it_goes_on_from_there_also_backward() {
-        let clock = StoreClock::new(Arc::new(Fixed(Timestamp::UNIX_EPOCH)));
+        let clock = StoreClock::new(Arc::new(SetClock::at(Timestamp::UNIX_EPOCH)));
         for text in ["2026-02-03T04:05:06Z", "2020-01-01T00:00:00Z"] {
             let time: Timestamp = text.parse().unwrap();
             clock.read(time);
@@ -72,7 +64,7 @@ mod tests {
 
     #[test]
     fn it_stops_at_the_end_of_time() {
-        let clock = StoreClock::new(Arc::new(Fixed(Timestamp::UNIX_EPOCH)));
+        let clock = StoreClock::new(Arc::new(SetClock::at(Timestamp::UNIX_EPOCH)));
         clock.read(Timestamp::MAX);
         assert_eq!(clock.now(), Timestamp::MAX);
     }

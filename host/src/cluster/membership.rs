@@ -102,11 +102,18 @@ impl Membership {
         let id = bounded(PATIENCE, "registration", store.register(&joining.registration)).await?;
         joining.registration.id = Some(id);
         let identity = Identity { id, name: joining.registration.name.clone() };
-        if let Err(error) = identity.write(&joining.data_dir) {
-            let _ = bounded(PATIENCE, "leave", store.leave(id)).await;
-            return Err(error.into());
+        let kept = identity.write(&joining.data_dir).map_err(JoinError::from);
+        let now = match kept {
+            Ok(()) => bounded(PATIENCE, "clock", store.now()).await.map_err(JoinError::from),
+            Err(error) => Err(error),
+        };
+        match now {
+            Ok(now) => joining.clock.read(now),
+            Err(error) => {
+                let _ = bounded(PATIENCE, "leave", store.leave(id)).await;
+                return Err(error);
+            }
         }
-        joining.clock.read(bounded(PATIENCE, "clock", store.now()).await?);
         Ok(Self {
             joining,
             node: watch::Sender::new(id),

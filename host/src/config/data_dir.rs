@@ -1,9 +1,9 @@
 //! A daemon's own directory: made with the mode it must have, held by one daemon at a time, with the token in it.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
     io::{ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -81,7 +81,31 @@ impl DataDir {
 
 /// Makes a directory, and those above it, that only its owner can enter; one that exists must be its owner's alone to
 /// change.
-pub fn make_private(path: &Path) -> Result<(), DataDirError> {
+fn make_private(path: &Path) -> Result<(), DataDirError> {
+    if make_own(path)?.mode() & 0o022 != 0 {
+        let problem = "others can write to it; run chmod go-w on it".to_owned();
+        return Err(DataDirError::Exposed { path: path.to_owned(), problem });
+    }
+    Ok(())
+}
+
+/// Makes a directory, and those above it, that only its owner can enter, and closes one that exists to everybody else.
+pub fn make_closed(path: &Path) -> Result<(), DataDirError> {
+    let mode = make_own(path)?.mode();
+    if mode & 0o002 != 0 {
+        // Such as /tmp: to close it would take it from everybody, and what lies in it may be anybody's.
+        let problem = "everybody can write to it; choose a directory of the daemon's own".to_owned();
+        return Err(DataDirError::Exposed { path: path.to_owned(), problem });
+    }
+    if mode & 0o077 != 0 {
+        let closed = Permissions::from_mode(0o700);
+        std::fs::set_permissions(path, closed).map_err(failed(path, "cannot be closed to others"))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory where it is missing; one that exists must belong to this process's user.
+fn make_own(path: &Path) -> Result<Metadata, DataDirError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path, "cannot be made"))?;
     let metadata = path.metadata().map_err(failed(path, "cannot be read"))?;
     let own = nix::unistd::geteuid().as_raw();
@@ -90,11 +114,7 @@ pub fn make_private(path: &Path) -> Result<(), DataDirError> {
             format!("belongs to user id {}, and the daemon runs as {own}; choose another directory", metadata.uid());
         return Err(DataDirError::Exposed { path: path.to_owned(), problem });
     }
-    if metadata.mode() & 0o022 != 0 {
-        let problem = "others can write to it; run chmod go-w on it".to_owned();
-        return Err(DataDirError::Exposed { path: path.to_owned(), problem });
-    }
-    Ok(())
+    Ok(metadata)
 }
 
 /// The secret in a file: 256 bits as base64url, drawn and written with mode 0600 where the file is missing. Of several
@@ -144,20 +164,8 @@ fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    #[derive(Debug, Default)]
-    struct Counter(std::sync::atomic::AtomicU8);
-
-    impl Entropy for Counter {
-        fn fill(&self, bytes: &mut [u8]) {
-            for byte in bytes {
-                *byte = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-        }
-    }
+    use crate::domain::fakes::Numbers;
 
     #[test]
     fn two_daemons_do_not_share_a_data_directory() {
@@ -172,7 +180,7 @@ mod tests {
     fn a_secret_is_drawn_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        let entropy = Counter::default();
+        let entropy = Numbers::default();
         let first = secret(&path, &entropy).unwrap();
         assert_eq!(first.len(), 43);
         assert_eq!(secret(&path, &entropy).unwrap(), first);
@@ -185,15 +193,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "0123456789abcdef0123").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(secret(&path, &Counter::default()).unwrap_err().to_string().contains("chmod 600"));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(secret(&path, &Numbers::default()).unwrap_err().to_string().contains("chmod 600"));
     }
 
     #[test]
     fn many_that_find_no_secret_agree_on_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secure-cookie-key");
-        let entropy = Counter::default();
+        let entropy = Numbers::default();
         let secrets: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(|| secret(&path, &entropy).unwrap())).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()

@@ -125,21 +125,11 @@ impl fmt::Debug for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Counter;
-
-    impl Entropy for Counter {
-        fn fill(&self, bytes: &mut [u8]) {
-            for (value, byte) in (250..=255).chain(0..).zip(bytes) {
-                *byte = value;
-            }
-        }
-    }
+    use crate::domain::fakes::Numbers;
 
     #[test]
     fn a_drawn_id_reads_back() {
-        let id = SessionId::draw(&Counter);
+        let id = SessionId::draw(&Numbers::default());
         assert_eq!(id.as_str().parse(), Ok(id));
         assert_eq!(id.base_path(), format!("/s/{id}/"));
     }

@@ -7,7 +7,6 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
@@ -25,7 +24,10 @@ use super::{
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
 };
-use crate::domain::{Entropy, Epoch, SessionId};
+use crate::{
+    config::data_dir::make_closed,
+    domain::{Entropy, Epoch, SessionId},
+};
 
 mod adopt;
 mod control;
@@ -93,8 +95,8 @@ impl LocalLauncher {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, LaunchError> {
         let data_dir = data_dir.join("sessions");
-        private_directory(&data_dir).map_err(failed(data_dir.display()))?;
-        private_directory(runtime_dir).map_err(failed(runtime_dir.display()))?;
+        make_closed(&data_dir)?;
+        make_closed(runtime_dir)?;
         let runtime_dir = runtime_dir.canonicalize().map_err(failed(runtime_dir.display()))?;
         let length = runtime_dir.as_os_str().len();
         if length > LONGEST_RUNTIME_DIR {
@@ -141,7 +143,7 @@ impl LocalLauncher {
         }
         while let Some(result) = tasks.join_next().await {
             if let Ok(Err(error)) = result {
-                tracing::error!(%error, "launcher.adopt");
+                tracing::error!(%error, "a program of an earlier daemon cannot be taken over");
             }
         }
         Ok(self.running().await)
@@ -272,7 +274,7 @@ impl Launcher for LocalLauncher {
         let data = self.house.data(id);
         let removed = blocking(move || remove_directory(&data).map_err(|error| (data, error))).await;
         if let Ok(Err((data, error))) = removed {
-            tracing::warn!(directory = %data.display(), %error, "launcher.forget");
+            tracing::warn!(directory = %data.display(), %error, "what a session left cannot be removed");
         }
     }
 }
@@ -285,19 +287,6 @@ fn failed<E: fmt::Display>(context: impl fmt::Display) -> impl FnOnce(E) -> Laun
 /// Does what touches files or processes off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaunchError> {
     tokio::task::spawn_blocking(work).await.map_err(failed("a blocking task"))
-}
-
-/// Makes a directory that only this user can enter, or makes sure that it is one.
-fn private_directory(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let data = path.metadata()?;
-    if data.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::other(format!("belongs to the user id {}, not to this daemon's user", data.uid())));
-    }
-    if data.mode() & 0o077 != 0 {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
 }
 
 fn remove_directory(path: &Path) -> io::Result<()> {

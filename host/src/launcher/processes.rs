@@ -10,7 +10,10 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
-use procfs::process::{Process, Stat, all_processes};
+use procfs::{
+    ProcError,
+    process::{Process, Stat, all_processes},
+};
 
 use super::record::{MARK, ProcessId};
 
@@ -25,10 +28,18 @@ pub(super) fn identify(pid: i32) -> Option<ProcessId> {
     Some(ProcessId { pid, started: stat.starttime })
 }
 
-/// Whether a process still runs: the same one, and not just waiting to be reaped.
+/// Whether a process surely still runs: the same one, and not just waiting to be reaped.
 pub(super) fn is_alive(id: ProcessId) -> bool {
     let stat = Process::new(id.pid).and_then(|process| process.stat());
     stat.is_ok_and(|stat| stat.starttime == id.started && !is_over(&stat))
+}
+
+/// Whether a process has surely ended. What cannot be looked at, for want of descriptors say, may still run.
+pub(super) fn is_gone(id: ProcessId) -> bool {
+    match Process::new(id.pid).and_then(|process| process.stat()) {
+        Ok(stat) => stat.starttime != id.started || is_over(&stat),
+        Err(error) => matches!(error, ProcError::NotFound(_)),
+    }
 }
 
 fn is_over(stat: &Stat) -> bool {
@@ -85,4 +96,21 @@ pub(super) fn kill(id: ProcessId) {
 
 fn send(pid: i32, signal: Signal) -> bool {
     pid > 1 && signal::kill(Pid::from_raw(pid), signal).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_or_is_another_is_gone() {
+        let own = identify(std::process::id().cast_signed()).unwrap();
+        assert!(is_alive(own) && !is_gone(own));
+        let other = ProcessId { started: own.started + 1, ..own };
+        assert!(!is_alive(other) && is_gone(other));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = identify(child.id().cast_signed()).unwrap();
+        child.wait().unwrap();
+        assert!(!is_alive(id) && is_gone(id));
+    }
 }

@@ -43,7 +43,7 @@ impl Proxy {
             Err(PeerRefusal::Busy) => Err(Refusal::Moving),
             Err(refusal) => {
                 if self.hops_refused.passes() {
-                    tracing::warn!(%client, %refusal, "proxy.hop_refused");
+                    tracing::warn!(%client, %refusal, "a forwarded request was refused");
                 }
                 Err(Refusal::Peer)
             }

@@ -185,9 +185,9 @@ impl Proxy {
     fn not_answered(&self, id: SessionId, error: &ClientError) -> Refusal {
         match error {
             ClientError::Owner { .. } if self.foreign_listeners.passes() => {
-                tracing::error!(session = %id, %error, "proxy.foreign_listener");
+                tracing::error!(session = %id, %error, "another account listens where the session should: nothing is sent there");
             }
-            _ => tracing::debug!(session = %id, %error, "proxy.unreachable"),
+            _ => tracing::debug!(session = %id, %error, "the session does not answer"),
         }
         if error.is_timeout() { Refusal::TimedOut } else { Refusal::Unreachable }
     }

@@ -42,8 +42,8 @@ pub fn check(method: &Method, headers: &HeaderMap, upgrade: bool, secure: bool) 
     if same(origin, host(headers)?, secure) { Ok(()) } else { Err(Refusal::CrossOrigin) }
 }
 
-/// Whether an origin is the site of a `Host`.
-fn same(origin: &str, host: &str, secure: bool) -> bool {
+/// Whether an origin is the site of a `Host`. Whole names and ports are compared, never prefixes.
+pub fn same(origin: &str, host: &str, secure: bool) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default = match scheme {
         "https" => 443,

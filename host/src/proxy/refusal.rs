@@ -135,8 +135,10 @@ impl Refusal {
         let (kind, body) = if page {
             let refresh = if self == Self::Starting { "<meta http-equiv=\"refresh\" content=\"1\">" } else { "" };
             let body = format!(
-                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">{refresh}<title>{title}</title>\
-                 <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:20vh auto;padding:0 1rem}}\
+                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+                 <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+                 <meta name=\"color-scheme\" content=\"light dark\">{refresh}<title>{title}</title>\
+                 <style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:20vh auto;padding:0 1rem}}\
                  </style><h1>{title}</h1><p>{detail}</p><p><a href=\"/\">Home</a></p></html>\n"
             );
             ("text/html; charset=utf-8", body)

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use crate::{
     balancer::{Answer, Balancer, Question, Refusal},
-    domain::{Entropy, Node, NodeId, NodeStatus, Reading},
+    domain::{Node, NodeId, NodeStatus, Reading},
     sessions::NewSession,
 };
 
@@ -42,29 +41,6 @@ pub(super) fn node(id: i64) -> Node {
         reading: Reading::default(),
         status: NodeStatus::Online,
         last_seen: jiff::Timestamp::UNIX_EPOCH,
-    }
-}
-
-/// Numbers that look random and are the same in each run of a test.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(AtomicU64);
-
-impl Numbers {
-    /// From now on, the numbers come that came before.
-    pub(super) fn repeat(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
-impl Entropy for Numbers {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            // SplitMix64.
-            let mut x = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-            x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            chunk.copy_from_slice(&(x ^ (x >> 31)).to_le_bytes()[..chunk.len()]);
-        }
     }
 }
 

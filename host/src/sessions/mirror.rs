@@ -16,8 +16,6 @@ use crate::{
     store::{Route, Store, StoreError},
 };
 
-use super::placement::queue::copy;
-
 /// How often the routes are read.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -128,7 +126,7 @@ impl Mirror {
         let mut last = self.last.lock().await;
         if let Some(read) = last.as_ref() {
             if read.began >= asked {
-                return read.error.as_ref().map_or(Ok(()), |error| Err(copy(error)));
+                return read.error.as_ref().map_or(Ok(()), |error| Err(error.clone()));
             }
             time::sleep(PAUSE.saturating_sub(read.began.elapsed())).await;
         }
@@ -138,7 +136,7 @@ impl Mirror {
             Err(StoreError::Database { operation: "reading the routes", message })
         });
         let result = result.map(|routes| self.replace(routes, began));
-        *last = Some(Read { began, error: result.as_ref().err().map(copy) });
+        *last = Some(Read { began, error: result.as_ref().err().cloned() });
         result
     }
 

@@ -6,10 +6,10 @@
 //! beside the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
 //! chosen, [`view`] what the policy is shown of them.
 
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
 use crate::{
-    balancer::{Answer, Balancer, Decided, Fallback, Question, Refusal},
+    balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -76,23 +76,6 @@ impl Policy for Fallback {
 
     fn is_slow(&self) -> bool {
         self.selected().is_slow()
-    }
-}
-
-/// A balancer that nothing stands in for.
-impl Policy for Arc<dyn Balancer> {
-    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
-        let answer = self.as_ref().rank(question)?;
-        Ok(Ruling {
-            answer,
-            balancer: self.name().to_owned(),
-            digest: self.digest().map(ToOwned::to_owned),
-            fallback: None,
-        })
-    }
-
-    fn is_slow(&self) -> bool {
-        self.as_ref().is_slow()
     }
 }
 

@@ -1,13 +1,6 @@
 //! What this room's tests share: a node's router over a real store, with stand-ins for what runs programs.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
@@ -24,7 +17,10 @@ use tower::ServiceExt;
 use super::{App, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router};
 use crate::{
     config::ClusterKey,
-    domain::{Clock, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted},
+    domain::{
+        Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
+        fakes::{Numbers, SetClock},
+    },
     proxy::ProxyBody,
     sessions::{NewSession, SessionError},
     store::{Registration, Reservation, SessionFilter, Store, sqlite::SqliteStore},
@@ -40,7 +36,7 @@ pub(super) const USER: &str = "alice";
 pub(super) struct Site {
     pub(super) app: App,
     pub(super) store: Arc<SqliteStore>,
-    pub(super) clock: Arc<Hands>,
+    pub(super) clock: Arc<SetClock>,
     pub(super) changes: watch::Sender<u64>,
     router: Router,
     _directory: TempDir,
@@ -52,7 +48,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(directory.path(), Duration::from_secs(60)).await.unwrap());
         store.register(&registration("node1")).await.unwrap();
-        let clock = Arc::new(Hands(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
+        let clock = Arc::new(SetClock::at(Timestamp::from_second(1_800_000_000).unwrap()));
         let entropy: Arc<dyn Entropy> = Arc::new(Numbers::default());
         let token = Token::from_text(TOKEN);
         let key = ClusterKey::from_bytes(KEY.to_vec());
@@ -72,6 +68,7 @@ impl Site {
             }),
             clock: clock.clone(),
             stopping: CancellationToken::new(),
+            peers_refused: Arc::default(),
             event_slots: EventSlots::default(),
         };
         Self { router: router(app.clone()), app, store, clock, changes, _directory: directory }
@@ -177,36 +174,6 @@ fn registration(name: &str) -> Registration {
         labels: Default::default(),
         kinds: vec!["echo".to_owned()],
         reading: Reading { load: [0.0126, 0.038, 0.0], memory_available: 1 << 29 },
-    }
-}
-
-/// A clock that is set by hand.
-#[derive(Debug)]
-pub(super) struct Hands(Mutex<Timestamp>);
-
-impl Hands {
-    pub(super) fn advance(&self, seconds: i64) {
-        let mut now = self.0.lock().unwrap();
-        *now = Timestamp::from_second(now.as_second() + seconds).unwrap();
-    }
-}
-
-impl Clock for Hands {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
-
-/// Bytes that differ from call to call.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(AtomicU64);
-
-impl Entropy for Numbers {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let number = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x0123_4567_89ab_cdef);
-            chunk.copy_from_slice(&number.to_le_bytes()[..chunk.len()]);
-        }
     }
 }
 

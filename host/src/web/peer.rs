@@ -42,7 +42,9 @@ impl FromRequest<App> for Call {
                 Ok(Self(body))
             }
             Err(refused) => {
-                tracing::warn!(reason = %refused, "a peer call was refused");
+                if app.peers_refused.passes() {
+                    tracing::warn!(reason = %refused, "a peer call was refused");
+                }
                 Err(Problem::forbidden(format!("not a peer's call: {refused}")))
             }
         }

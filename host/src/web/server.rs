@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{App, Client, identity, pages, router};
-use crate::proxy;
+use crate::{proxy, wire::client};
 
 mod slot;
 mod target;
@@ -87,6 +87,7 @@ impl Door {
     async fn connection(self: Arc<Self>, stream: Slotted<TcpStream>, client: SocketAddr) {
         // Only a delay is lost where it fails.
         let _ = stream.get_ref().set_nodelay(true);
+        client::notice_absence(stream.get_ref());
         let service = service_fn(|request| {
             let door = self.clone();
             async move { Ok::<_, Infallible>(door.answer(request, client).await) }

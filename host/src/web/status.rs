@@ -8,7 +8,7 @@ use axum::{
     extract::State as Piece,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, header, uri::Authority};
 
 use super::{Client, problem::Problem};
 use crate::{
@@ -29,7 +29,7 @@ pub(super) async fn show(
     // Before the store is asked: strangers cause no work.
     let Some(client) = client.filter(|_| !is_forwarded(&headers)) else { return Ok(refused()) };
     let nodes = store.nodes().await?;
-    if !client.is_loopback() && !is_node(client, &nodes) {
+    if (!client.is_loopback() && !is_node(client, &nodes)) || (is_browser(&headers) && !is_named(&headers, &nodes)) {
         return Ok(refused());
     }
     let filter = SessionFilter { states: vec![State::Starting, State::Active], ..SessionFilter::default() };
@@ -38,7 +38,8 @@ pub(super) async fn show(
 }
 
 fn refused() -> Response {
-    (StatusCode::FORBIDDEN, "the status page is for the cluster's own machines\n").into_response()
+    let text = "the status page is for the cluster's own machines, and browsers there ask for it by a node's address\n";
+    (StatusCode::FORBIDDEN, text).into_response()
 }
 
 fn is_node(client: IpAddr, nodes: &[Node]) -> bool {
@@ -56,6 +57,27 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
                 "forwarded" | "via" | "x-real-ip" | "x-client-ip" | "x-cluster-client-ip" | "true-client-ip"
             )
     })
+}
+
+/// Whether a browser asks. Programs send neither of these, and pages cannot keep a browser from sending them both.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
+    agent || headers.contains_key(header::ACCEPT_LANGUAGE)
+}
+
+/// Whether the request names this server by what no stranger can make a name of it: a page of another site can have its
+/// own name stand for this machine's address (DNS rebinding) and then read what it asks for.
+fn is_named(headers: &HeaderMap, nodes: &[Node]) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let Some(host) = host else { return false };
+    let name = host.host().trim_end_matches('.');
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let of_a_node = || {
+        let announced = nodes.iter().filter_map(|node| Some(node.address.rsplit_once(':')?.0));
+        announced.chain(nodes.iter().map(|node| node.name.as_str())).any(|own| own.eq_ignore_ascii_case(name))
+    };
+    // Names of one label are not the public's.
+    address || !name.contains('.') || of_a_node()
 }
 
 /// For each node that is online its address, its IP and its load averages divided by cores, then the process id and the

@@ -13,6 +13,7 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -140,20 +141,11 @@ where
     sender.send_request(request).await.map_err(|problem| ClientError::Http { socket: socket.clone(), problem })
 }
 
-/// Asks a program whether it answers: the status of a GET, within `limit` in all.
+/// Asks a program of `owner` whether it answers: the status of a GET, within `limit` in all. The headers may carry the
+/// session's secret.
 pub async fn probe(
     socket: &Socket,
-    path: &str,
-    headers: &[(HeaderName, HeaderValue)],
-    limit: Duration,
-) -> Result<StatusCode, ClientError> {
-    probe_owned(socket, None, path, headers, limit).await
-}
-
-/// As [`probe`], but only of a listener of `owner`: the headers may carry the session's secret.
-pub async fn probe_owned(
-    socket: &Socket,
-    owner: Option<&Owner>,
+    owner: &Owner,
     path: &str,
     headers: &[(HeaderName, HeaderValue)],
     limit: Duration,
@@ -164,7 +156,7 @@ pub async fn probe_owned(
     for (name, value) in headers {
         request.headers_mut().insert(name, value.clone());
     }
-    match timeout(limit, send_to(socket, owner, request, limit)).await {
+    match timeout(limit, send_to(socket, Some(owner), request, limit)).await {
         Ok(answer) => Ok(answer?.status()),
         Err(_) => Err(ClientError::Timeout { socket: socket.clone(), limit }),
     }
@@ -189,6 +181,7 @@ where
                 let stream = TcpStream::connect(address).await.map_err(|problem| not_connected(socket, problem))?;
                 // Latency over throughput: a key press in a terminal is one small packet.
                 let _ = stream.set_nodelay(true);
+                notice_absence(&stream);
                 if let Some(owner) = owner {
                     let port = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?.port();
                     let of_port = Arc::clone(&owner.of_port);
@@ -200,6 +193,16 @@ where
         }
     };
     timeout(limit, connect).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket: socket.clone(), limit }))
+}
+
+/// Has the system find out when the other end of an idle connection is gone without a word, a machine that lost its power
+/// or a laptop that left the network: an open web socket would stay open for ever.
+pub fn notice_absence(stream: &TcpStream) {
+    // Where one fails, the system's own, longer times hold.
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
+    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &15);
+    let _ = setsockopt(stream, sockopt::TcpKeepCount, &4);
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
 }
 
 fn not_connected(socket: &Socket, problem: io::Error) -> ClientError {
@@ -256,13 +259,17 @@ mod tests {
         (UnixListener::bind(&path).expect("bind"), Socket::Unix(path))
     }
 
+    fn own() -> Owner {
+        Owner { uid: nix::unistd::getuid().as_raw(), of_port: Arc::new(|_| None) }
+    }
+
     #[tokio::test]
     async fn a_probe_brings_the_status_and_sends_the_headers() {
         let directory = tempfile::tempdir().expect("directory");
         let (listener, socket) = listener_in(&directory);
         let server = tokio::spawn(answer_once(listener, b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n"));
         let headers = [(HeaderName::from_static("authorization"), HeaderValue::from_static("token 17"))];
-        let status = probe(&socket, "/s/0000000a/api?x=%2F", &headers, LIMIT).await.expect("an answer");
+        let status = probe(&socket, &own(), "/s/0000000a/api?x=%2F", &headers, LIMIT).await.expect("an answer");
         assert_eq!(status, StatusCode::FOUND);
         let seen = String::from_utf8(server.await.expect("server")).expect("text");
         assert!(seen.starts_with("GET /s/0000000a/api?x=%2F HTTP/1.1\r\n"), "{seen}");
@@ -273,7 +280,7 @@ mod tests {
     async fn a_program_that_accepts_and_stays_silent_is_out_of_time() {
         let directory = tempfile::tempdir().expect("directory");
         let (_listener, socket) = listener_in(&directory);
-        let error = probe(&socket, "/", &[], Duration::from_millis(30)).await.expect_err("no answer");
+        let error = probe(&socket, &own(), "/", &[], Duration::from_millis(30)).await.expect_err("no answer");
         assert!(error.is_timeout(), "{error}");
     }
 
@@ -281,7 +288,7 @@ mod tests {
     async fn a_socket_that_nobody_listens_on_is_named() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("gone.sock");
-        let error = probe(&Socket::Unix(path.clone()), "/", &[], LIMIT).await.expect_err("nobody");
+        let error = probe(&Socket::Unix(path.clone()), &own(), "/", &[], LIMIT).await.expect_err("nobody");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
 
@@ -290,7 +297,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let (listener, socket) = listener_in(&directory);
         let server = tokio::spawn(answer_once(listener, b"SSH-2.0-OpenSSH_9.2\r\n"));
-        assert!(matches!(probe(&socket, "/", &[], LIMIT).await, Err(ClientError::Http { .. })));
+        assert!(matches!(probe(&socket, &own(), "/", &[], LIMIT).await, Err(ClientError::Http { .. })));
         server.await.expect("server");
     }
 
@@ -299,8 +306,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let (listener, socket) = listener_in(&directory);
         let server = tokio::spawn(answer_once(listener, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
-        let owner = Owner { uid: nix::unistd::getuid().as_raw() + 1, of_port: Arc::new(|_| None) };
-        let error = probe_owned(&socket, Some(&owner), "/", &[], LIMIT).await.expect_err("another account");
+        let owner = Owner { uid: own().uid + 1, ..own() };
+        let error = probe(&socket, &owner, "/", &[], LIMIT).await.expect_err("another account");
         assert!(matches!(error, ClientError::Owner { .. }), "{error}");
         assert_eq!(server.await.expect("server"), b"", "not a byte");
     }
@@ -312,8 +319,7 @@ mod tests {
         let socket = Socket::Tcp(format!("127.0.0.1:{port}"));
         for found in [None, Some(7)] {
             let owner = Owner { uid: 8, of_port: Arc::new(move |asked| found.filter(|_| asked == port)) };
-            let (answer, accepted) =
-                tokio::join!(probe_owned(&socket, Some(&owner), "/", &[], LIMIT), listener.accept());
+            let (answer, accepted) = tokio::join!(probe(&socket, &owner, "/", &[], LIMIT), listener.accept());
             assert!(matches!(answer, Err(ClientError::Owner { .. })), "{answer:?}");
             let mut seen = Vec::new();
             accepted.expect("accepted").0.read_to_end(&mut seen).await.expect("read");

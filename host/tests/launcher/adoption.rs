@@ -1,5 +1,7 @@
 //! A daemon after another: sessions go on.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use evenkeel::{
     domain::Epoch,
     launcher::{Exit, Launcher},
@@ -127,4 +129,17 @@ async fn two_daemons_do_not_share_a_runtime_directory() {
     assert!(error.to_string().contains("another daemon"), "{error}");
     drop(launcher);
     ground.launcher();
+}
+
+#[tokio::test]
+async fn a_runtime_directory_that_is_everybodys_is_refused_and_left_as_it_is() {
+    let ground = Ground::new();
+    std::fs::create_dir(ground.runtime()).unwrap();
+    std::fs::set_permissions(ground.runtime(), Permissions::from_mode(0o1777)).unwrap();
+    let error = ground.try_launcher().unwrap_err().to_string();
+    assert!(error.starts_with(ground.runtime().to_str().unwrap()) && error.contains("everybody"), "{error}");
+    assert_eq!(ground.runtime().metadata().unwrap().permissions().mode() & 0o7777, 0o1777);
+    std::fs::set_permissions(ground.runtime(), Permissions::from_mode(0o755)).unwrap();
+    ground.launcher();
+    assert_eq!(ground.runtime().metadata().unwrap().permissions().mode() & 0o7777, 0o700);
 }

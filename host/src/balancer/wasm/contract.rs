@@ -8,7 +8,7 @@ use crate::balancer::text;
 
 /// The version of the contract in `wit/` that this host implements. A balancer built for any other 1.x is taken where the
 /// host has every function that it calls.
-pub const VERSION: &str = "1.0.0";
+pub(super) const VERSION: &str = "1.0.0";
 
 /// The interfaces that a balancer may import.
 const INTERFACES: [&str; 5] = ["nodes", "request", "settings", "answer", "log"];

@@ -8,21 +8,12 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    domain::{Clock, Decision, Epoch, NodeStatus, Reading, SessionId, State},
+    domain::{Clock, Decision, Epoch, NodeStatus, Reading, SessionId, State, fakes::SetClock},
     store::{NodeDeletion, Reservation, sqlite::SqliteStore},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 const TICK: Duration = Duration::from_millis(10);
-
-#[derive(Debug)]
-struct Epoch1970;
-
-impl Clock for Epoch1970 {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-}
 
 struct Bed {
     directory: TempDir,
@@ -53,7 +44,7 @@ impl Bed {
         }
         Joining {
             store: self.store().await,
-            clock: Arc::new(StoreClock::new(Arc::new(Epoch1970))),
+            clock: Arc::new(StoreClock::new(Arc::new(SetClock::at(Timestamp::UNIX_EPOCH)))),
             load: LoadSource::new(self.path("loadavg")),
             data_dir: self.path("data"),
             node_timeout: self.timeout,

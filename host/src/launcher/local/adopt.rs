@@ -47,7 +47,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
             Ok(answer) => {
                 program = answer.program.or(program);
                 if let Some(program) = program {
-                    tracing::info!(session = %id, epoch = %state.epoch, pid = program.pid, "launcher.adopt");
+                    tracing::info!(session = %id, epoch = %state.epoch, pid = program.pid, "its program was found again");
                     return enter(house, &state, program).map_err(failed(context));
                 }
                 if Instant::now() >= deadline {
@@ -56,13 +56,13 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
             }
             Err(error) => {
                 let (supervisor, exit) = (state.supervisor, directory.join(EXIT));
-                let over = blocking(move || exit.exists() || !processes::is_alive(supervisor)).await?;
+                let over = blocking(move || exit.exists() || processes::is_gone(supervisor)).await?;
                 if over {
                     break;
                 }
                 if Instant::now() >= deadline {
                     // It is there, and so is the program: no restart of a daemon ends a session.
-                    tracing::warn!(session = %id, %error, "launcher.adopt: its supervisor does not answer");
+                    tracing::warn!(session = %id, %error, "its supervisor does not answer");
                     let Some(program) = program else { break };
                     return enter(house, &state, program).map_err(failed(context));
                 }
@@ -83,7 +83,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
         remains.clear(exit)
     })
     .await?;
-    tracing::info!(session = %id, epoch = %state.epoch, %exit, "launcher.adopt: it has ended");
+    tracing::info!(session = %id, epoch = %state.epoch, %exit, "its program ended while no daemon looked");
     cleared.map_err(failed(context))
 }
 

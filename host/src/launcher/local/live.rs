@@ -14,9 +14,10 @@ use super::{
     control::{self, Client},
     failed,
     ports::Claim,
-    prepare, private_directory, remove_directory,
+    prepare, remove_directory,
 };
 use crate::{
+    config::data_dir::make_closed,
     domain::Epoch,
     launcher::{
         Exit, LaunchError, Running, Upstream, processes,
@@ -116,7 +117,7 @@ impl Live {
         }
         if asked.is_err() || control::ask(&self.directory, &Request::Status).await.is_err() {
             // A supervisor that does not answer: ended from here, with all that is under it.
-            tracing::warn!(session = %self.running.id, "launcher.stop: its supervisor does not answer; killing it");
+            tracing::warn!(session = %self.running.id, "its supervisor does not answer and is killed");
             let supervisor = self.supervisor;
             blocking(move || kill_with_supervisor(supervisor)).await?;
             if tokio::time::timeout(KILLING, self.ended()).await.is_ok() {
@@ -152,7 +153,7 @@ async fn keep(house: Weak<House>, live: Weak<Live>, remains: Remains, tell: watc
         Err(error) => (Err(io::Error::other(error)), Exit::Unknown),
     };
     if let Err(error) = cleared {
-        tracing::warn!(%session, %epoch, %error, "launcher.clear");
+        tracing::warn!(%session, %epoch, %error, "what is left of a program cannot be cleared away");
     }
     if let (Some(house), Some(live)) = (house.upgrade(), live.upgrade()) {
         let mut all = house.live_mut();
@@ -174,12 +175,12 @@ async fn wait(remains: &Remains) -> Option<Exit> {
         }
         // Looked at before the record: one that ends in between has written it.
         let supervisor = remains.supervisor;
-        let alive = blocking(move || processes::is_alive(supervisor)).await.unwrap_or(true);
+        let gone = blocking(move || processes::is_gone(supervisor)).await.unwrap_or(false);
         let (path, epoch) = (remains.directory.join(EXIT), remains.epoch);
         if let Ok(Ok(Some(exit))) = blocking(move || read_exit(&path, epoch)).await {
             return Some(exit);
         }
-        if !alive {
+        if gone {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -195,11 +196,13 @@ impl Remains {
     pub(super) fn clear(&self, exit: Option<Exit>) -> (io::Result<()>, Exit) {
         let killed = match exit {
             Some(_) => self.see_supervisor_off(),
-            None => self.hunt(),
+            None => hunt(self.program, &self.directory, self.uid),
         };
         let exit = exit.unwrap_or(Exit::Unknown);
         let record = ExitRecord { epoch: self.epoch, ended: (&exit).into() };
-        let kept = private_directory(&self.data).and_then(|()| record::write(&self.data.join(EXIT), &record));
+        let kept = make_closed(&self.data)
+            .map_err(io::Error::other)
+            .and_then(|()| record::write(&self.data.join(EXIT), &record));
         (killed.and(kept).and(remove_directory(&self.directory)), exit)
     }
 
@@ -215,25 +218,25 @@ impl Remains {
         }
         Ok(())
     }
+}
 
-    /// Its supervisor is gone, and cannot end what was below it: the program's descendants as far as the chain holds,
-    /// and whatever carries the session's mark.
-    fn hunt(&self) -> io::Result<()> {
-        let deadline = Instant::now() + HUNT;
-        loop {
-            let mut left = 0;
-            if let Some(program) = self.program.filter(|program| processes::is_alive(*program)) {
-                left += 1 + processes::kill_below(program.pid);
-                processes::kill(program);
-            }
-            left += processes::kill_marked(&self.directory, self.uid);
-            if left == 0 {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(io::Error::other(format!("{left} processes of the session do not end, even killed")));
-            }
-            std::thread::sleep(PAUSE);
+/// Where its supervisor is gone, and cannot end what was below it: the program's descendants as far as the chain holds, and
+/// whatever carries the session's mark.
+pub(super) fn hunt(program: Option<ProcessId>, directory: &Path, uid: u32) -> io::Result<()> {
+    let deadline = Instant::now() + HUNT;
+    loop {
+        let mut left = 0;
+        if let Some(program) = program.filter(|program| processes::is_alive(*program)) {
+            left += 1 + processes::kill_below(program.pid);
+            processes::kill(program);
         }
+        left += processes::kill_marked(directory, uid);
+        if left == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(io::Error::other(format!("{left} processes of the session do not end, even killed")));
+        }
+        std::thread::sleep(PAUSE);
     }
 }

@@ -1,14 +1,14 @@
 //! Waiting until a program answers.
 
 use std::{
-    io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{blocking, failed, live::Live};
+use super::{failed, live::Live};
 use crate::{
-    launcher::{Address, Exit, LaunchError, owner},
-    wire::client::{self, Socket},
+    launcher::{Address, Exit, LaunchError, listener},
+    wire::client::{self, ClientError, Owner, Socket},
 };
 
 /// How long one probe may take.
@@ -44,7 +44,7 @@ async fn answered(live: &Live) -> Result<(), LaunchError> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tracing::debug!(session = %live.running.id, elapsed = ?started.elapsed(), "launcher.ready");
+    tracing::debug!(session = %live.running.id, elapsed = ?started.elapsed(), "its program answers");
     Ok(())
 }
 
@@ -53,19 +53,15 @@ async fn once(live: &Live) -> Result<bool, LaunchError> {
     let upstream = &live.upstream;
     let socket = match &upstream.address {
         Address::Unix(path) => Socket::Unix(path.clone()),
-        &Address::Loopback(port) => {
-            // The probe carries the session's secret: not to somebody else's listener.
-            let context = format!("asking whose port {port} is");
-            match blocking(move || owner::listener_uid(port)).await?.map_err(failed::<io::Error>(context))? {
-                None => return Ok(false),
-                Some(uid) if uid != upstream.uid => {
-                    let problem = format!("the user id {uid} listens on it, not the session's {}", upstream.uid);
-                    return Err(failed(format!("port {port} of session {}", live.running.id))(problem));
-                }
-                Some(_) => Socket::Tcp(format!("127.0.0.1:{port}")),
-            }
-        }
+        Address::Loopback(port) => Socket::Tcp(format!("127.0.0.1:{port}")),
     };
-    let answer = client::probe(&socket, &live.service.ready_path, &upstream.headers, LIMIT).await;
-    Ok(answer.is_ok_and(|status| live.service.ready_statuses.contains(&status.as_u16())))
+    let owner = Owner { uid: upstream.uid, of_port: Arc::new(listener::uid) };
+    match client::probe(&socket, &owner, &live.service.ready_path, &upstream.headers, LIMIT).await {
+        Ok(status) => Ok(live.service.ready_statuses.contains(&status.as_u16())),
+        // To wait would be in vain: the program cannot have what another has.
+        Err(error @ ClientError::Owner { found: Some(_), .. }) => {
+            Err(failed(format!("probing session {}", live.running.id))(error))
+        }
+        Err(_) => Ok(false),
+    }
 }

@@ -11,10 +11,18 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{House, adopt, blocking, failed, live::Live, ports::Claim, prepare, private_directory, remove_directory};
-use crate::launcher::{
-    Launch, LaunchError, Running, processes,
-    record::{MOST_BYTES, Order, ProcessId, Report, State},
+use super::{
+    House, adopt, blocking, failed,
+    live::{Live, hunt},
+    ports::Claim,
+    prepare, remove_directory,
+};
+use crate::{
+    config::data_dir::make_closed,
+    launcher::{
+        Launch, LaunchError, Running, processes,
+        record::{MOST_BYTES, Order, ProcessId, Report, State},
+    },
 };
 
 /// How long a supervisor may take to say whether the program runs. It waits for no answer of the program, only for it to
@@ -73,7 +81,7 @@ fn prepare(house: &House, launch: &Launch, directory: &Path) -> Result<(Order, O
     // A header that cannot be sent is found now, not when the program runs.
     prepare::upstream(order.epoch, directory, &order.service).map_err(failed("the headers of the kind"))?;
     let data = house.data(launch.id);
-    private_directory(&data).map_err(failed(data.display()))?;
+    make_closed(&data)?;
     std::fs::DirBuilder::new().mode(0o700).create(directory).map_err(failed(directory.display()))?;
     Ok((order, claim))
 }
@@ -114,6 +122,11 @@ async fn supervise(executable: &Path, directory: &Path, order: &Order) -> Result
         blocking(move || processes::kill_below(pid.cast_signed())).await?;
     }
     let _ = child.kill().await;
+    // What it started in between is nobody's child any more, but carries the session's mark.
+    let (directory, uid) = (directory.to_owned(), order.service.uid);
+    if let Err(error) = blocking(move || hunt(None, &directory, uid)).await? {
+        tracing::warn!(session = %order.session, %error, "launcher.start: what is left of the failed start");
+    }
     Err(problem)
 }
 

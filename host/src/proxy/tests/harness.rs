@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,10 @@ use tokio::{
 
 use crate::{
     config::ClusterKey,
-    domain::{Clock, Entropy, Epoch, NodeId, SessionId, State},
+    domain::{
+        Epoch, NodeId, SessionId, State,
+        fakes::{Numbers, SetClock},
+    },
     launcher::{Exit, Launch, LaunchError, Launcher, Running, Upstream},
     proxy::{Drain, Limits, Parts, Proxy, Routes},
     store::{Route, StoreError},
@@ -49,26 +52,9 @@ pub(super) fn key() -> ClusterKey {
     ClusterKey::from_bytes(b"the cluster's".to_vec())
 }
 
-#[derive(Debug)]
-pub(super) struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_700_000_000).expect("a time")
-    }
-}
-
-/// Different bytes each time.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Entropy for Counter {
-    fn fill(&self, bytes: &mut [u8]) {
-        let number = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
-        for (byte, value) in bytes.iter_mut().zip(number.into_iter().cycle()) {
-            *byte = value;
-        }
-    }
+/// The time of all tests.
+fn noon() -> Arc<SetClock> {
+    Arc::new(SetClock::at(Timestamp::from_second(1_700_000_000).expect("a time")))
 }
 
 /// The routes of one node: its memory and the store.
@@ -186,8 +172,8 @@ impl Node {
             launcher: Arc::clone(&node.programs) as Arc<dyn Launcher>,
             listener_uid: Arc::new(|_| Some(own_uid())),
             key: key(),
-            clock: Arc::new(Noon),
-            entropy: Arc::new(Counter(AtomicU64::new(number.unsigned_abs() << 32))),
+            clock: noon(),
+            entropy: Arc::new(Numbers::of(number.unsigned_abs())),
             limits,
             drain: node.drain.clone(),
         }));
@@ -268,7 +254,7 @@ impl Node {
 }
 
 fn seal(own: &str) -> Seal {
-    Seal::new(own.to_owned(), hop::PURPOSE, HOP, &key(), Arc::new(Noon), Arc::new(Counter::default()))
+    Seal::new(own.to_owned(), hop::PURPOSE, HOP, &key(), noon(), Arc::new(Numbers::default()))
 }
 
 pub(super) fn own_uid() -> u32 {

@@ -117,7 +117,8 @@ mod tests {
     use super::*;
     use crate::{
         balancer::{Balancer, Fallback},
-        sessions::fixtures::{Cluster, Fewest, Numbers, new_session},
+        domain::fakes::Numbers,
+        sessions::fixtures::{Cluster, Fewest, new_session},
     };
 
     /// A desk at which it is nobody's turn, soon.

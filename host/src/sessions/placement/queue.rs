@@ -1,7 +1,7 @@
 //! The one queue through which a daemon places.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -83,13 +83,10 @@ impl Queue {
         let mut waiting = VecDeque::new();
         let mut asking = JoinSet::new();
         while self.fill(&mut waiting, &mut asking, stop).await {
-            let batch: Vec<Waiting> = waiting.drain(..).collect();
+            let (batch, later) = one_a_session(waiting.drain(..));
             // What another daemon was faster than keeps its place before all that came after it.
-            for stale in self.place(batch).await.into_iter().rev() {
-                if let Some(stale) = self.admit(stale, &mut asking) {
-                    waiting.push_front(stale);
-                }
-            }
+            let stale = self.place(batch).await;
+            waiting.extend(stale.into_iter().chain(later).filter_map(|one| self.admit(one, &mut asking)));
         }
         self.orders.close();
         while self.orders.try_recv().is_ok() {}
@@ -261,6 +258,13 @@ fn with_peer(reservation: Reservation, view: &View) -> Result<(Reservation, Peer
     Ok((reservation, peer))
 }
 
+/// Of the orders for one session the first, and the others: together they could never be committed, so those are decided
+/// on what has become of the session by then.
+fn one_a_session(orders: impl IntoIterator<Item = Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+    let mut seen = HashSet::new();
+    orders.into_iter().partition(|one| one.order.base().is_none_or(|(id, _)| seen.insert(id)))
+}
+
 /// Leaves out those that nobody waits for any more, and answers those that have waited too long to be decided.
 fn still_wanted(batch: Vec<Waiting>) -> Vec<Waiting> {
     let (batch, late): (Vec<_>, Vec<_>) =
@@ -271,18 +275,7 @@ fn still_wanted(batch: Vec<Waiting>) -> Vec<Waiting> {
 
 fn refuse(batch: impl IntoIterator<Item = Waiting>, error: &StoreError) -> Vec<Waiting> {
     for one in batch {
-        one.answer(Err(SessionError::Store(copy(error))));
+        one.answer(Err(SessionError::Store(error.clone())));
     }
     Vec::new()
-}
-
-/// The same error again, for everyone whom it concerns.
-pub(in crate::sessions) fn copy(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Database { operation, message } => StoreError::Database { operation, message: message.clone() },
-        StoreError::Corrupt { table, row, column, problem } => {
-            StoreError::Corrupt { table, row: row.clone(), column, problem: problem.clone() }
-        }
-        StoreError::Unusable(message) => StoreError::Unusable(message.clone()),
-    }
 }

@@ -218,9 +218,9 @@ pub fn amount(value: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        domain::Reading,
+        domain::{Reading, fakes::Numbers},
         sessions::{
-            fixtures::{KIND, Numbers, new_session, node},
+            fixtures::{KIND, new_session, node},
             placement::batch::Wish,
         },
     };

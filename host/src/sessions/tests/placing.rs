@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     balancer::{
         Fallback, builtin,
@@ -10,7 +12,8 @@ use crate::{
     domain::{NodeId, State},
     sessions::{
         NewSession, SessionError,
-        fixtures::{Cluster, new_session},
+        fixtures::{Cluster, Fewest, new_session},
+        placement::{Order, Queue},
     },
     store::{SessionFilter, Store},
 };
@@ -20,8 +23,8 @@ async fn two_hundred_starts_at_once_from_three_nodes_are_spread_evenly() {
     let engine = Engine::new().expect("an engine");
     let selected = builtin::select("sessions", BTreeMap::new(), &engine, Limits::default()).expect("a balancer");
     // A machine under load may take longer than the deadline; counts are the same under the one that stands in.
-    let other = builtin::stand_in("sessions", &engine).expect("a balancer");
-    let cluster = Cluster::start_under(Arc::new(Fallback::new(selected, other)), 3).await;
+    let other = builtin::stand_in("sessions", BTreeMap::new(), &engine).expect("a balancer");
+    let cluster = Cluster::start_under(Arc::new(Fallback::new(selected, Some(other))), 3).await;
     let starts = (0..200).map(|number| {
         let sessions = cluster.daemons[number % 3].sessions.clone();
         tokio::spawn(async move { sessions.start(new_session(&format!("user{}", number % 7))).await })
@@ -93,4 +96,28 @@ async fn an_id_that_is_taken_is_drawn_again() {
     assert_ne!(first.id, second.id);
     let all = cluster.store.sessions(&SessionFilter::default()).await.expect("the store answers");
     assert_eq!(all.len(), 2);
+}
+
+#[tokio::test]
+async fn two_orders_for_one_session_in_one_batch_start_it_once() {
+    let cluster = Cluster::start(1).await;
+    let sessions = &cluster.daemons[0].sessions;
+    let id = sessions.start(new_session("ada")).await.expect("a start").id;
+    cluster.reaches(id, State::Active).await;
+    sessions.suspend(id).await.expect("it can be suspended");
+    let epoch = cluster.reaches(id, State::Suspended).await.epoch;
+
+    let policy = Arc::new(Fallback::new(Arc::new(Fewest), None));
+    let (placer, mut queue) = Queue::new(cluster.store.clone(), policy, cluster.entropy.clone());
+    let stop = CancellationToken::new();
+    let orders = async {
+        let resume = || placer.place(Order::Resume { id, epoch });
+        let (first, second, other) = tokio::join!(resume(), resume(), placer.place(Order::New(new_session("bob"))));
+        stop.cancel();
+        assert_eq!(first.expect("a start").session.epoch, epoch.next());
+        assert!(matches!(second, Err(SessionError::State { .. })), "{second:?}");
+        other.expect("it is not held up");
+    };
+    // The orders wait together before the queue looks.
+    tokio::join!(biased; orders, queue.run(&stop));
 }

@@ -79,6 +79,14 @@ async fn lock(directory: &Path) -> Result<File, StoreError> {
             directory.display()
         )));
     }
+    let mode = directory.metadata().map_err(|error| problem("cannot be examined", &error))?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(StoreError::Unusable(format!(
+            "database directory {}: everybody can write to it, and so put a store or a key of theirs there; set \
+             directory in database.conf to one of the daemon's own",
+            directory.display()
+        )));
+    }
     let handle = File::open(directory).map_err(|error| problem("cannot be opened", &error))?;
     let start = Instant::now();
     loop {

@@ -254,3 +254,13 @@ async fn several_processes_open_a_new_store_at_once_and_reserve_exactly() {
     let raised = i64::try_from(PROCESSES * (RESERVATIONS_EACH + 1)).unwrap();
     assert_eq!(seen.revision.0, raised);
 }
+
+#[tokio::test]
+async fn a_directory_that_everybody_can_write_to_is_refused() {
+    let bed = SqliteBed::new().await;
+    let everybodys = std::fs::Permissions::from_mode(0o1777);
+    std::fs::set_permissions(bed.directory.path(), everybodys).unwrap();
+    let error = SqliteStore::open(bed.directory.path(), TIMEOUT).await.unwrap_err().to_string();
+    assert!(error.contains("everybody can write to it"), "{error}");
+    assert!(!bed.file().exists());
+}

@@ -1,6 +1,8 @@
 //! Whether a request was made by a page of this server: what stands between a cookie and pages of other sites.
 
-use http::{HeaderMap, header, uri::Authority};
+use http::{HeaderMap, header};
+
+use crate::proxy::origin;
 
 /// Whether the browser says that a page of this very server made the request. `Sec-Fetch-Site` and `Origin` cannot be set
 /// by pages; where both are there, neither may disagree; where neither is there, nothing is proven.
@@ -13,28 +15,14 @@ pub(crate) fn same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Compares whole authorities, never prefixes. The scheme is left out: behind something that ends TLS the browser's is
-/// not ours.
+/// The scheme is left out: behind something that ends TLS the browser's is not ours.
 fn origin_is_host(headers: &HeaderMap) -> bool {
-    let (Some(origin), Some(host)) = (only(headers, header::ORIGIN), only(headers, header::HOST)) else { return false };
-    let (default_port, authority) = match origin.split_once("://") {
-        Some(("http", authority)) => (80, authority),
-        Some(("https", authority)) => (443, authority),
-        _ => return false,
-    };
-    let normal = |text: &str| {
-        let authority: Authority = text.parse().ok()?;
-        let has_user = text.contains('@');
-        let port = authority.port_u16().unwrap_or(default_port);
-        (!has_user).then(|| (authority.host().to_ascii_lowercase(), port))
-    };
-    matches!((normal(authority), normal(host)), (Some(origin), Some(host)) if origin == host)
-}
-
-fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    value.to_str().ok()
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+    match (origin.to_str(), origin::host(headers)) {
+        (Ok(origin), Ok(host)) => origin::same(origin, host, false),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -58,12 +58,12 @@ async fn a_sign_in_ends_when_it_is_not_used_and_lasts_while_it_is() {
     let mut cookie = site.cookie();
     assert_eq!(site.visit("/", &cookie).await.header("set-cookie"), "", "not before half of its time");
     for _ in 0..5 {
-        site.clock.advance(2000);
+        site.clock.advance(jiff::SignedDuration::from_secs(2000));
         let answer = site.visit("/", &cookie).await;
         assert_eq!(answer.status, StatusCode::OK);
         cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
     }
-    site.clock.advance(3601);
+    site.clock.advance(jiff::SignedDuration::from_secs(3601));
     assert_eq!(site.visit("/", &cookie).await.status, StatusCode::SEE_OTHER);
 }
 
@@ -71,7 +71,7 @@ async fn a_sign_in_ends_when_it_is_not_used_and_lasts_while_it_is() {
 async fn signing_out_ends_every_copy_of_the_cookie() {
     let site = Site::open().await;
     let cookie = site.cookie();
-    site.clock.advance(2000);
+    site.clock.advance(jiff::SignedDuration::from_secs(2000));
     let prolonged = site.visit("/", &cookie).await.header("set-cookie").split(';').next().unwrap().to_owned();
     let out = site.submit("/sign-out", &cookie, "http://node1:8787", "").await;
     assert_eq!((out.status, out.header("location")), (StatusCode::SEE_OTHER, "/sign-in"));
@@ -80,6 +80,15 @@ async fn signing_out_ends_every_copy_of_the_cookie() {
     for copy in [cookie, prolonged] {
         assert_eq!(site.visit("/", &copy).await.status, StatusCode::SEE_OTHER);
     }
+}
+
+#[tokio::test]
+async fn another_sites_form_signs_nobody_out() {
+    let site = Site::open().await;
+    let out = site.submit("/sign-out", "", "http://evil.example", "").await;
+    assert_eq!((out.status, out.header("set-cookie")), (StatusCode::SEE_OTHER, ""));
+    let own = site.submit("/sign-out", "evenkeel=stale", "http://node1:8787", "").await;
+    assert!(own.header("set-cookie").starts_with("evenkeel=; "), "what is no sign-in any more goes as well");
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
     domain::{Epoch, NodeId},
     store::{Report, Store},
-    web::fixture::{Answer, Site, USER},
+    web::{
+        Client,
+        fixture::{Answer, Site, USER},
+    },
 };
 
 const HERE: &str = "http://node1:8787";
@@ -36,7 +40,7 @@ async fn a_one_time_link_signs_in_once() {
 async fn a_link_is_not_used_up_by_what_only_looks_and_not_good_for_ever() {
     let site = Site::open().await;
     let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
-    let head = Request::head(path(&link)).body(axum::body::Body::empty()).unwrap();
+    let head = Request::head(path(&link)).body(Body::empty()).unwrap();
     assert_eq!(site.send(head).await.headers().get(header::SET_COOKIE), None);
     let ahead = site.knock(path(&link), "10.0.0.9:1", Some(("sec-purpose", "prefetch;prerender"))).await;
     assert_eq!(ahead.header("set-cookie"), "");
@@ -46,7 +50,7 @@ async fn a_link_is_not_used_up_by_what_only_looks_and_not_good_for_ever() {
 
     let site = Site::open().await;
     let link = site.app.sign_ins.issue_code(Duration::from_secs(600)).link(HERE);
-    site.clock.advance(601);
+    site.clock.advance(jiff::SignedDuration::from_secs(601));
     assert_eq!(site.visit(path(&link), "").await.status, StatusCode::FORBIDDEN);
 }
 
@@ -73,7 +77,7 @@ async fn who_tries_codes_is_slowed_down_and_nobody_else() {
     let slowed = site.knock(path(&link), "10.0.0.66:2", None).await;
     assert_eq!((slowed.status, slowed.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "60"));
     assert_eq!(site.knock(path(&link), "10.0.0.5:1", None).await.status, StatusCode::SEE_OTHER);
-    site.clock.advance(61);
+    site.clock.advance(jiff::SignedDuration::from_secs(61));
     assert_eq!(site.knock("/sign-in?code=guess", "10.0.0.66:3", None).await.status, StatusCode::FORBIDDEN);
 }
 
@@ -227,6 +231,25 @@ async fn the_status_page_is_for_this_machine_and_the_cluster() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}");
     }
     assert_eq!(site.visit("/load-balancer/status", &site.cookie()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_page_that_has_its_name_stand_for_this_machine_does_not_read_the_status() {
+    let site = Site::open().await;
+    let asked = async |host: &str, (name, value): (&str, &str)| {
+        let request = Request::get("/load-balancer/status").extension(Client("127.0.0.1:9".parse().unwrap()));
+        let request = request.header(header::HOST, host).header(name, value);
+        site.send(request.body(Body::empty()).unwrap()).await.status()
+    };
+    for browser in [("user-agent", "Mozilla/5.0 (X11)"), ("accept-language", "")] {
+        for host in ["evil.example", "evil.example:8787", "node1.evil.example", "127.0.0.1.evil.example"] {
+            assert_eq!(asked(host, browser).await, StatusCode::FORBIDDEN, "{host}");
+        }
+        for host in ["127.0.0.1:8787", "[::1]:8787", "localhost:8787", "localhost.", "Node1", "10.0.0.1"] {
+            assert_eq!(asked(host, browser).await, StatusCode::OK, "{host}");
+        }
+    }
+    assert_eq!(asked("node1.example:8787", ("user-agent", "curl/8.0")).await, StatusCode::OK, "a script");
 }
 
 #[tokio::test]

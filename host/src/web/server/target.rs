@@ -1,12 +1,16 @@
-//! Request targets: whatever form one comes in, what is answered is a path of this server.
+//! Request targets: whatever form one comes in, what is answered is a path of this server. And where a request's body
+//! ends: in one way only.
 
-use http::{Request, Uri, Version, header, uri::Authority};
+use http::{HeaderMap, Request, Uri, Version, header, uri::Authority};
 
 use crate::web::Problem;
 
 /// Makes the target a path and query, or says why it is none. One form names a server (`http://host/path`): it must be the
 /// server that `Host` names, since everything that follows goes by `Host`.
 pub(super) fn settle<B>(request: &mut Request<B>) -> Result<(), Problem> {
+    if !is_plainly_framed(request.headers()) {
+        return Err(Problem::unreadable("a body is sent with a Content-Length, or chunked and nothing else"));
+    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.to_str().map_err(|_| Problem::unreadable("the Host header cannot be read"))?),
@@ -32,6 +36,20 @@ pub(super) fn settle<B>(request: &mut Request<B>) -> Result<(), Problem> {
         *request.uri_mut() = path;
     }
     Ok(())
+}
+
+/// Whether nobody on the way can have read the body's end otherwise. Another coding than chunks would be lost here, since
+/// what is passed on is framed anew.
+fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+                && !headers.contains_key(header::CONTENT_LENGTH)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +89,22 @@ mod tests {
         ] {
             assert_eq!(settled(target, &["node1:8787"]), None, "{target}");
         }
+    }
+
+    #[test]
+    fn a_body_ends_in_one_way() {
+        let framed = |headers: &[(&'static str, &'static str)]| {
+            let mut request = Request::builder().uri("/").header(header::HOST, "a");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            settle(&mut request.body(()).unwrap()).is_ok()
+        };
+        assert!(framed(&[("content-length", "3")]) && framed(&[("transfer-encoding", "Chunked")]));
+        assert!(!framed(&[("transfer-encoding", "gzip, chunked")]));
+        assert!(!framed(&[("transfer-encoding", "chunked, chunked")]));
+        assert!(!framed(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]));
+        assert!(!framed(&[("transfer-encoding", "chunked"), ("content-length", "3")]));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tokio::{
 use super::{Limits, serve};
 use crate::{
     config::ClusterKey,
-    web::fixture::{KEY, Numbers, Site, USER},
+    domain::fakes::Numbers,
+    web::fixture::{KEY, Site, USER},
     wire::peer::{Peer, PeerClient, PeerError},
 };
 
@@ -94,7 +95,7 @@ async fn a_person_who_is_not_signed_in_is_sent_to_sign_in_and_no_program_is() {
 async fn a_sign_in_that_is_used_through_a_session_lasts() {
     let port = Port::open(Limits::default()).await;
     let cookie = format!("Cookie: {}\r\n", port.site.cookie());
-    port.site.clock.advance(2000);
+    port.site.clock.advance(jiff::SignedDuration::from_secs(2000));
     let answer = port.exchange(&get("/s/7k3n9v2q/lab", &cookie)).await;
     assert!(answer.contains("set-cookie: evenkeel=1."), "{answer}");
 }
@@ -130,6 +131,7 @@ async fn an_ambiguous_length_smuggles_no_second_request() {
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nContent-Length: 3\r\nContent-Length: 4\r\n",
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: xchunked\r\n",
         "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: chunked, identity\r\n",
+        "POST /api/v1/sessions HTTP/1.1\r\nHost: node1:8787\r\nTransfer-Encoding: gzip, chunked\r\n",
         "POST /api/v1/sessions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
     ] {
         let answer = port.exchange(&format!("{head}\r\n0\r\n\r\n{inner}")).await;

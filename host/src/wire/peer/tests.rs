@@ -1,52 +1,31 @@
 //! Calls from end to end, and calls that were tampered with.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicI64, AtomicU8, Ordering},
-};
+use std::sync::Mutex;
 
 use hyper::{Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::domain::fakes::{Numbers, SetClock};
 
-/// A clock that is set by hand, in milliseconds.
-#[derive(Debug)]
-struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.0.load(Ordering::Relaxed)).expect("a time")
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counter(AtomicU8);
-
-impl Entropy for Counter {
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(self.0.fetch_add(1, Ordering::Relaxed));
-    }
-}
-
-fn clock() -> Arc<Hand> {
-    Arc::new(Hand(AtomicI64::new(1_700_000_000_000)))
+fn clock() -> Arc<SetClock> {
+    Arc::new(SetClock::at(Timestamp::from_second(1_700_000_000).expect("a time")))
 }
 
 fn key() -> ClusterKey {
     ClusterKey::from_bytes(b"the cluster's".to_vec())
 }
 
-fn seal(own: &str, clock: &Arc<Hand>) -> Seal {
-    let entropy = Arc::new(Counter::default());
+fn seal(own: &str, clock: &Arc<SetClock>) -> Seal {
+    let entropy = Arc::new(Numbers::default());
     Seal::new(own.to_owned(), PURPOSE, CALL, &key(), Arc::clone(clock) as Arc<dyn Clock>, entropy)
 }
 
-fn verifier(own: &str, clock: &Arc<Hand>) -> PeerVerifier {
-    let entropy = Arc::new(Counter::default());
+fn verifier(own: &str, clock: &Arc<SetClock>) -> PeerVerifier {
+    let entropy = Arc::new(Numbers::default());
     PeerVerifier::new(own.to_owned(), &key(), Arc::clone(clock) as Arc<dyn Clock>, entropy)
 }
 
@@ -105,9 +84,9 @@ fn a_call_out_of_its_time_is_refused() {
     let clock = clock();
     let (from, to) = (seal("node1", &clock), verifier("node2", &clock));
     let headers = signed(from.seal("node2", &Method::GET, "/", &Call { body: digest(b"") }));
-    clock.0.fetch_add(30_001, Ordering::Relaxed);
+    clock.advance(SignedDuration::from_millis(30_001));
     assert_eq!(to.verify(&Method::GET, "/", &headers, b""), Err(PeerRefusal::Time));
-    clock.0.fetch_sub(60_002, Ordering::Relaxed);
+    clock.advance(SignedDuration::from_millis(-60_002));
     assert_eq!(to.verify(&Method::GET, "/", &headers, b""), Err(PeerRefusal::Time));
 }
 
@@ -133,7 +112,7 @@ fn what_is_no_statement_is_refused_and_harms_nothing() {
 fn another_clusters_key_opens_nothing() {
     let clock = clock();
     let other = ClusterKey::from_bytes(b"another's".to_vec());
-    let entropy = Arc::new(Counter::default());
+    let entropy = Arc::new(Numbers::default());
     let shared = Arc::clone(&clock) as Arc<dyn Clock>;
     let from = Seal::new("node1".to_owned(), PURPOSE, CALL, &other, shared, entropy);
     let headers = signed(from.seal("node2", &Method::GET, "/", &Call { body: digest(b"") }));
@@ -142,7 +121,7 @@ fn another_clusters_key_opens_nothing() {
 
 /// Serves one peer that verifies each call as node2 and answers with what `answer` makes of it.
 async fn peer(
-    clock: &Arc<Hand>,
+    clock: &Arc<SetClock>,
     answer: impl Fn(&Caller, &[u8]) -> (u16, Vec<u8>) + Send + Sync + 'static,
 ) -> (Peer, Arc<Mutex<Vec<Caller>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -172,7 +151,7 @@ async fn peer(
     (Peer { name: "node2".to_owned(), address }, callers)
 }
 
-fn client(clock: &Arc<Hand>) -> PeerClient {
+fn client(clock: &Arc<SetClock>) -> PeerClient {
     PeerClient { seal: seal("node1", clock) }
 }
 

@@ -41,8 +41,8 @@ fn a_setting_that_the_balancer_does_not_declare_is_refused_with_those_it_does() 
 
 #[test]
 fn a_setting_has_its_default_until_it_is_set() {
-    assert_eq!(with_settings(&declaring(), &[]).expect("it loads").settings()["step"], "1");
-    assert_eq!(with_settings(&declaring(), &[("step", "2")]).expect("it loads").settings()["step"], "2");
+    assert_eq!(with_settings(&declaring(), &[]).expect("it loads").settings["step"], "1");
+    assert_eq!(with_settings(&declaring(), &[("step", "2")]).expect("it loads").settings["step"], "2");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::{super::Ruling, *};
 use crate::{
-    domain::{Node, Revision},
-    sessions::fixtures::{Numbers, new_session, node},
+    domain::{Node, Revision, fakes::Numbers},
+    sessions::fixtures::{new_session, node},
     store::Snapshot,
 };
 

@@ -1,27 +1,18 @@
-//! Whom a listener belongs to. On a shared machine anybody may take a port, so the proxy asks before it sends a request,
-//! with its secret header, to a session.
+//! Whom a listener belongs to. On a shared machine anybody may take a port, so that is asked before a request, with its
+//! secret header, is sent to a session.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr},
-    os::fd::AsFd,
-};
+use std::net::{IpAddr, Ipv4Addr};
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use procfs::net::{TcpNetEntry, TcpState};
 
-/// Whose the listener is that a connection to this port of 127.0.0.1 reaches; none where nobody listens. Reads the
-/// kernel's table of connections: keep the answer for as long as a connection is kept, and ask off the async threads.
-pub fn listener_uid(port: u16) -> io::Result<Option<u32>> {
-    let mut entries = procfs::net::tcp().map_err(io::Error::other)?;
+/// Whose the listener is that a connection to this port of 127.0.0.1 reaches; none where nobody listens or it cannot be
+/// told. Reads the kernel's table of connections: keep the answer for as long as a connection is kept, and ask off the
+/// async threads.
+pub fn uid(port: u16) -> Option<u32> {
+    let mut entries = procfs::net::tcp().ok()?;
     // A machine without IPv6 has no such table.
     entries.extend(procfs::net::tcp6().unwrap_or_default());
-    Ok(choose(&entries, port))
-}
-
-/// Whose the process is at the other end of a connection to a Unix socket.
-pub fn peer_uid(connection: impl AsFd) -> io::Result<u32> {
-    Ok(getsockopt(&connection, PeerCredentials)?.uid())
+    choose(&entries, port)
 }
 
 /// As the kernel does: a listener on the very address before one on every address, IPv4 before IPv6.
@@ -70,11 +61,8 @@ mod tests {
         let own = nix::unistd::geteuid().as_raw();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(listener_uid(port).unwrap(), Some(own));
+        assert_eq!(uid(port), Some(own));
         drop(listener);
-        assert_eq!(listener_uid(port).unwrap(), None);
-
-        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert_eq!(peer_uid(&one).unwrap(), own);
+        assert_eq!(uid(port), None);
     }
 }
