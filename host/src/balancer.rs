@@ -2,7 +2,8 @@
 //!
 //! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
 //! components behind a fence; nothing else in the program names wasmtime. [`plugins`] has the balancer that is selected, and
-//! replaces it when its file changes. [`fallback`] is what placement asks: it stands in for a balancer that fails.
+//! replaces it when its file changes. [`script`] runs a program of the administrator's, and [`trust`] has it that nobody
+//! else could have put either there. [`fallback`] is what placement asks: it stands in for a balancer that fails.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ pub mod fallback;
 #[cfg(test)]
 mod plugin_cases;
 pub mod plugins;
+pub mod script;
 pub mod tally;
 pub mod text;
 pub mod trust;
@@ -29,6 +31,14 @@ pub trait Balancer: Send + Sync + Debug {
 
     /// The SHA-256 of its module, hexadecimal; none where it is not a module.
     fn digest(&self) -> Option<&str>;
+
+    /// Whether a decision may take so long that others must not wait for it.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// Ends decisions under way, and fails those to come: the daemon stops. Only what runs outside of it need care.
+    fn stop(&self) {}
 
     /// Orders the nodes of the question. The answer has been checked: indexes in range, none twice, scores finite and
     /// one a node.

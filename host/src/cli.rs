@@ -17,6 +17,7 @@ mod lifecycle;
 mod nodes;
 mod output;
 mod plugin;
+mod script;
 mod serve;
 mod sessions;
 mod sign_in_link;

@@ -55,8 +55,16 @@ pub struct Config {
     pub node_timeout: Duration,
     /// `balancer` in `load-balancer`.
     pub balancer: String,
-    /// `balancer-timeout-ms`: the deadline of a decision.
+    /// `balancer-timeout-ms`: the deadline of a module's decision.
     pub balancer_timeout: Duration,
+    /// `balancer-script`: the program that `balancer=custom` runs; else one of the usual places.
+    pub balancer_script: Option<PathBuf>,
+    /// `balancer-timeout`: the time limit of that program.
+    pub script_timeout: Duration,
+    /// `resolve-load-balancer-nodes` in `rserver.conf`: that program is given addresses, not host names.
+    pub resolve_nodes: bool,
+    /// `server-user` in `rserver.conf`: the account that it runs as where the daemon is root.
+    pub server_user: Option<String>,
     /// `balancer-fallback`: asked where `balancer` cannot decide; `refuse` refuses the session instead.
     pub balancer_fallback: String,
     /// `plugins-dir`: where balancers of one's own lie, as `NAME.wasm`.

@@ -19,6 +19,7 @@ pub(crate) fn question(count: usize) -> Question {
     let names: Vec<String> = (0..count).map(|index| format!("node-{index:05}")).collect();
     let nodes = Columns {
         addresses: names.iter().map(|name| format!("{name}:8787")).collect(),
+        ips: vec![None; count].into(),
         name_hashes: names.iter().map(|name| name_hash(name)).collect(),
         names: names.into(),
         cores: small(numbers(63)).iter().map(|cores| cores + 1).collect(),

@@ -1,6 +1,6 @@
 //! What a balancer may know of the nodes, a column at a time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// The nodes of a question: item i of every column is about node i. Columns are shared, not copied, with the guest's host
 /// functions. No number is NaN or infinite.
@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct Columns {
     /// `host:port`.
     pub addresses: Arc<[String]>,
+    /// The address that each one's host name stands for, where it is known; only the script is shown it.
+    pub ips: Arc<[Option<IpAddr>]>,
     /// Names.
     pub names: Arc<[String]>,
     /// [`name_hash`] of each name.

@@ -97,6 +97,15 @@ impl Fallback {
         self.selected.load().tally.is_failing()
     }
 
+    /// Decides without the selected balancer, which is too busy to be asked.
+    pub fn rank_elsewhere(&self, question: &Question) -> Result<Decided, Refusal> {
+        let why = format!("balancer {} is busy with other decisions", self.selected().balancer.name());
+        match &self.other {
+            Some(other) => other.stand_in(question, why),
+            None => Err(Refusal::Failed(why)),
+        }
+    }
+
     /// Decides. May block for as long as the deadlines of both.
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
         let selected = self.selected();

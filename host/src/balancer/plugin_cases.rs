@@ -57,6 +57,7 @@ fn question(asked: &Asked) -> Question {
     Question {
         nodes: Arc::new(Columns {
             addresses: column(nodes, |node| node.address.clone().unwrap_or_else(|| format!("{}:8787", node.name))),
+            ips: column(nodes, |_| None),
             names: column(nodes, |node| node.name.clone()),
             name_hashes: column(nodes, |node| columns::name_hash(&node.name)),
             cores: column(nodes, |node| node.cores),

@@ -223,7 +223,7 @@ impl Plugins {
                 Ok(None) => self.go_missing(format!("there is no {}", self.path.display())),
                 Err(error) => self.go_missing(format!("there is no {}, and: {error}", self.path.display())),
             },
-            Some(Source::Builtin) => self.settle_down(Source::Builtin),
+            Some(source @ (Source::Builtin | Source::Script)) => self.settle_down(source),
             None => {}
         }
     }

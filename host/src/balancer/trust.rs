@@ -1,141 +1,196 @@
-//! Whether a file that the daemon runs or loads could have been put there by somebody else.
+//! Whether what a daemon that runs as root is about to run is out of other accounts' reach.
 
 use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fs,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
-/// Symbolic links that are followed before a path counts as going in circles.
-const LINKS: usize = 40;
+/// How many symbolic links a path may lead through: as many as the kernel follows.
+const MOST_LINKS: usize = 40;
 
-/// A path that somebody other than the daemon's user can change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {problem}", .path.display())]
-pub struct Untrusted {
-    /// The file or the directory that is wrong.
-    pub path: PathBuf,
-    /// What is wrong with it, and what to do.
-    pub problem: String,
+/// Who may have put a program on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Anybody: the daemon has no more rights than the account that configured it.
+    Anybody,
+    /// These user ids.
+    Owners(Vec<u32>),
 }
 
-/// Checks that a file and every directory above it are root's and that neither their groups nor others can write to them.
-/// A sticky directory of root's (`/tmp`) may be written to by everybody, since nobody can replace what is another's in it.
-/// Where the daemon is not root, its user harms nobody else and nothing is checked.
-pub fn check(path: &Path) -> Result<(), Untrusted> {
-    let own = nix::unistd::geteuid().as_raw();
-    if own == 0 { walk(path, own, LINKS) } else { Ok(()) }
+/// Why a path is not to be trusted. Each names the part of the path that is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// It cannot be looked at.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Somebody else's.
+    #[error("{} belongs to user id {owner}, and must be root's or the server user's", .path.display())]
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others may change it.
+    #[error("{} can be written to by its group or by others; run chmod go-w on it", .0.display())]
+    Writable(PathBuf),
+    /// Links that lead to links.
+    #[error("{} leads through too many symbolic links", .0.display())]
+    Links(PathBuf),
 }
 
-/// `own` is the user who may own things beside root.
-fn walk(path: &Path, own: u32, links: usize) -> Result<(), Untrusted> {
-    let wrong = |place: &Path, problem: String| Err(Untrusted { path: place.to_owned(), problem });
-    let path = match std::path::absolute(path) {
-        Ok(path) => path,
-        Err(error) => return wrong(path, format!("cannot be found: {error}")),
-    };
-    for place in path.ancestors() {
-        let metadata = match place.symlink_metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return wrong(place, format!("cannot be looked at: {error}")),
-        };
-        let owner = metadata.uid();
-        if owner != 0 && owner != own {
-            return wrong(place, format!("belongs to user id {owner}, who could change it; run chown root on it"));
-        }
-        if metadata.is_symlink() {
-            // What a link's mode says has no meaning; where it leads has.
-            let target = match place.read_link() {
-                Ok(target) => place.parent().unwrap_or(place).join(target),
-                Err(error) => return wrong(place, format!("cannot be followed: {error}")),
-            };
-            match links.checked_sub(1) {
-                Some(links) => walk(&target, own, links)?,
-                None => return wrong(place, "its links go in circles".to_owned()),
-            }
-            continue;
-        }
-        let sticky = metadata.is_dir() && owner == 0 && metadata.mode() & 0o1000 != 0;
-        if metadata.mode() & 0o022 != 0 && !sticky {
-            return wrong(place, "its group or others can write to it; run chmod go-w on it".to_owned());
-        }
+impl Trust {
+    /// Root alone, where this process is root.
+    pub fn of_root() -> Self {
+        if nix::unistd::geteuid().is_root() { Self::Owners(vec![0]) } else { Self::Anybody }
     }
-    Ok(())
+
+    /// Checks a file or a directory, every directory above it, and both sides of every symbolic link on the way. A sticky
+    /// directory, such as `/tmp`, may be open to everybody: nobody can change there what is another's.
+    pub fn check(&self, path: &Path) -> Result<(), TrustError> {
+        let Self::Owners(owners) = self else { return Ok(()) };
+        let mut checked = PathBuf::from("/");
+        inspect(owners, &checked)?;
+        let mut rest: VecDeque<OsString> = parts(path);
+        let mut links = 0;
+        while let Some(part) = rest.pop_front() {
+            if part == ".." {
+                checked.pop();
+                continue;
+            }
+            checked.push(&part);
+            if let Some(target) = inspect(owners, &checked)? {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(TrustError::Links(path.to_owned()));
+                }
+                checked.pop();
+                if target.is_absolute() {
+                    checked = PathBuf::from("/");
+                }
+                let mut way = parts(&target);
+                way.append(&mut rest);
+                rest = way;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks one part of a path; where it is a symbolic link, returns what it leads to.
+fn inspect(owners: &[u32], path: &Path) -> Result<Option<PathBuf>, TrustError> {
+    let failed = |error| TrustError::Io { path: path.to_owned(), error };
+    let metadata = fs::symlink_metadata(path).map_err(failed)?;
+    if !owners.contains(&metadata.uid()) {
+        return Err(TrustError::Owner { path: path.to_owned(), owner: metadata.uid() });
+    }
+    if metadata.is_symlink() {
+        // The mode of a link says nothing.
+        return fs::read_link(path).map(Some).map_err(failed);
+    }
+    let sticky = metadata.is_dir() && metadata.mode() & 0o1000 != 0;
+    if metadata.mode() & 0o022 != 0 && !sticky {
+        return Err(TrustError::Writable(path.to_owned()));
+    }
+    Ok(None)
+}
+
+/// The names of a path, without its root.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    let name = |part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    };
+    path.components().filter_map(name).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs::{self, Permissions},
-        os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-        path::{Path, PathBuf},
-    };
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::{LINKS, walk};
+    use super::*;
 
-    /// A directory that its owner alone can write to, with a file in it.
-    fn place() -> (tempfile::TempDir, PathBuf) {
+    /// A directory with a file `deep/script` in it, and the trust in whoever runs the tests, and in root.
+    fn tree() -> (tempfile::TempDir, PathBuf, Trust) {
         let dir = tempfile::tempdir().unwrap();
-        let below = dir.path().join("plugins");
-        fs::create_dir(&below).unwrap();
-        chmod(&below, 0o755);
-        let file = below.join("mine.wasm");
-        fs::write(&file, "").unwrap();
-        chmod(&file, 0o644);
-        (dir, file)
+        let script = dir.path().join("deep/script");
+        fs::create_dir(script.parent().unwrap()).unwrap();
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        mode(script.parent().unwrap(), 0o755);
+        mode(&script, 0o755);
+        (dir, script, Trust::Owners(vec![0, nix::unistd::geteuid().as_raw()]))
     }
 
-    fn chmod(path: &Path, mode: u32) {
-        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// The path that is wrong, as the owner of `dir` sees it.
-    fn wrong(file: &Path) -> Option<PathBuf> {
-        let own = nix::unistd::geteuid().as_raw();
-        walk(file, own, LINKS).err().map(|error| error.path)
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]
-    fn what_only_its_owner_can_change_is_trusted_below_a_sticky_directory_too() {
-        let (_dir, file) = place();
-        assert_eq!(wrong(&file), None);
+    fn what_only_trusted_accounts_can_change_is_trusted() {
+        let (_dir, script, trust) = tree();
+        trust.check(&script).unwrap();
     }
 
     #[test]
     fn a_file_or_a_directory_that_others_can_write_to_is_named() {
-        let (dir, file) = place();
-        chmod(&file, 0o664);
-        assert_eq!(wrong(&file), Some(file.clone()));
-        chmod(&file, 0o644);
-        chmod(file.parent().unwrap(), 0o777);
-        assert_eq!(wrong(&file).as_deref(), file.parent());
-        chmod(file.parent().unwrap(), 0o755);
-        chmod(dir.path(), 0o702);
-        assert_eq!(wrong(&file).as_deref(), Some(dir.path()));
-    }
-
-    #[test]
-    fn what_belongs_to_another_user_is_named() {
-        let (_dir, file) = place();
-        let owner = file.metadata().unwrap().uid();
-        let error = walk(&file, owner + 1, LINKS);
-        // Root's files are everybody's to trust.
-        assert_eq!(error.is_err(), owner != 0, "{error:?}");
-        if owner == 0 {
-            std::os::unix::fs::chown(&file, Some(4711), None).unwrap();
-            assert_eq!(wrong(&file), Some(file));
+        let (_dir, script, trust) = tree();
+        let above = script.parent().unwrap();
+        for (path, bits) in [(script.as_path(), 0o775), (&script, 0o757), (above, 0o775), (above, 0o777)] {
+            mode(path, bits);
+            let error = trust.check(&script).unwrap_err();
+            assert!(matches!(&error, TrustError::Writable(wrong) if wrong == path), "{error}");
+            assert!(error.to_string().contains("chmod go-w"));
+            assert!(Trust::Anybody.check(&script).is_ok());
+            mode(path, 0o755);
         }
     }
 
     #[test]
-    fn a_link_is_as_good_as_what_it_leads_to() {
-        let (dir, file) = place();
-        let link = dir.path().join("link.wasm");
-        symlink("plugins/mine.wasm", &link).unwrap();
-        assert_eq!(wrong(&link), None);
-        chmod(&file, 0o646);
-        assert_eq!(wrong(&link), Some(file));
-        let circle = dir.path().join("circle");
-        symlink("circle", &circle).unwrap();
-        assert_eq!(wrong(&circle), Some(circle));
+    fn what_belongs_to_another_account_is_named_with_it() {
+        let (_dir, script, _) = tree();
+        let error = Trust::Owners(vec![12_345]).check(&script).unwrap_err();
+        assert!(matches!(&error, TrustError::Owner { path, owner: 0 } if path == Path::new("/")), "{error}");
+    }
+
+    #[test]
+    fn a_link_is_followed_and_every_directory_on_both_ways_counts() {
+        let (dir, script, trust) = tree();
+        let links = dir.path().join("links");
+        fs::create_dir(&links).unwrap();
+        mode(&links, 0o755);
+        let link = links.join("script");
+        symlink("../deep/script", &link).unwrap();
+        trust.check(&link).unwrap();
+        mode(script.parent().unwrap(), 0o777);
+        let error = trust.check(&link).unwrap_err();
+        assert!(matches!(&error, TrustError::Writable(wrong) if wrong.ends_with("deep")), "{error}");
+        mode(script.parent().unwrap(), 0o755);
+        mode(&links, 0o777);
+        let error = trust.check(&link).unwrap_err();
+        assert!(matches!(&error, TrustError::Writable(wrong) if wrong.ends_with("links")), "{error}");
+    }
+
+    #[test]
+    fn links_that_lead_in_a_circle_end() {
+        let (dir, _, trust) = tree();
+        let link = dir.path().join("circle");
+        symlink(&link, &link).unwrap();
+        assert!(matches!(trust.check(&link).unwrap_err(), TrustError::Links(_)));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let (dir, _, trust) = tree();
+        let error = trust.check(&dir.path().join("none/script")).unwrap_err().to_string();
+        assert!(error.ends_with("none: No such file or directory (os error 2)"), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Failure, client,
     lifecycle::{End, Lifecycle},
-    output, system,
+    output, script, system,
 };
 use crate::{
     balancer::{
@@ -178,14 +178,16 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
-    lifecycle.part(plugins.run(describe(store), lifecycle.soft()));
+    lifecycle.part(Arc::clone(&plugins).run(describe(store), lifecycle.soft()));
     lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
-    anyhow::ensure!(lifecycle.run().await == End::Asked, "the daemon stopped by itself; its sessions go on");
+    let end = lifecycle.run().await;
+    plugins.policy().selected().balancer.stop();
+    anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
     Ok(())
 }
 
@@ -226,9 +228,13 @@ fn plugins(config: &Config) -> anyhow::Result<Plugins> {
     };
     let name = config.balancer.clone();
     let terms = terms(config, &name, engine);
+    let script = legacy_script(config, &name)?;
     let builtin = {
         let (name, terms) = (name.clone(), terms.clone());
-        Box::new(move || builtin_of_name(&name, &terms))
+        Box::new(move || match &script {
+            Some(script) => Ok(Some(Arc::clone(script))),
+            None => builtin_of_name(&name, &terms),
+        })
     };
     let selection = Selection {
         directory: config.plugins_dir.clone(),
@@ -240,6 +246,18 @@ fn plugins(config: &Config) -> anyhow::Result<Plugins> {
     };
     let context = format!("balancer={}", selection.name);
     Plugins::open(selection, other, Arc::new(system::SystemClock)).context(context)
+}
+
+/// What answers to `custom` where the plugins directory has no module of that name: it must be there then.
+fn legacy_script(config: &Config, name: &str) -> anyhow::Result<Option<Arc<dyn Balancer>>> {
+    if name != script::NAME {
+        return Ok(None);
+    }
+    match script::select(config) {
+        Ok(script) => Ok(Some(script)),
+        Err(_) if config.plugins_dir.join("custom.wasm").exists() => Ok(None),
+        Err(error) => Err(error.context("balancer=custom")),
+    }
 }
 
 /// What a balancer of that name is loaded with.

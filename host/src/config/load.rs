@@ -94,6 +94,10 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         node_timeout: server.node_timeout.unwrap_or(Duration::from_secs(10)),
         balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
         balancer_timeout: policy.timeout.unwrap_or(Duration::from_millis(50)),
+        balancer_script: policy.script,
+        script_timeout: policy.script_timeout.unwrap_or(Duration::from_secs(10)),
+        resolve_nodes: server.resolve_nodes.unwrap_or(false),
+        server_user: server.server_user,
         balancer_fallback: policy.fallback.unwrap_or_else(|| "sessions".to_owned()),
         plugins_dir: policy.plugins_dir.unwrap_or_else(|| data_dir.join("plugins")),
         balancer_settings: policy.settings,
@@ -132,6 +136,8 @@ struct Server {
     load_average_file: Option<PathBuf>,
     heartbeat: Option<Duration>,
     node_timeout: Option<Duration>,
+    resolve_nodes: Option<bool>,
+    server_user: Option<String>,
 }
 
 impl Server {
@@ -150,6 +156,8 @@ impl Server {
             load_average_file: reader.take("load-average-file", reader::path),
             heartbeat: reader.take("heartbeat-interval-ms", reader::milliseconds(50, 60_000)),
             node_timeout: reader.take("node-timeout-seconds", reader::seconds(1, 3600)),
+            resolve_nodes: reader.take("resolve-load-balancer-nodes", reader::switch),
+            server_user: reader.take("server-user", reader::text),
         };
         reader.only("ssl-enabled", "0", "put a proxy that ends TLS before the nodes, or leave it out");
         reader.only("auth-none", "0", "sign in by the link that the start prints");
@@ -166,10 +174,8 @@ impl Server {
             "metrics-address",
             "metrics-enabled",
             "metrics-port",
-            "resolve-load-balancer-nodes",
             "server-health-check-enabled",
             "server-shared-storage-path",
-            "server-user",
         ]);
         reader.finish();
         server
@@ -181,6 +187,8 @@ impl Server {
 struct Policy {
     balancer: Option<String>,
     timeout: Option<Duration>,
+    script: Option<PathBuf>,
+    script_timeout: Option<Duration>,
     fallback: Option<String>,
     plugins_dir: Option<PathBuf>,
     www_host_name: Option<String>,
@@ -218,6 +226,9 @@ impl Policy {
         let policy = &mut *self;
         policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
         policy.timeout = reader.take("balancer-timeout-ms", reader::milliseconds(1, 10_000)).or(policy.timeout);
+        policy.script = reader.take("balancer-script", reader::path).or(policy.script.take());
+        // A launch is given up after 30 s: there must be time for whoever answers in the script's place.
+        policy.script_timeout = reader.take("balancer-timeout", reader::seconds(1, 20)).or(policy.script_timeout);
         policy.fallback = reader.take("balancer-fallback", reader::text).or(policy.fallback.take());
         policy.plugins_dir = reader.take("plugins-dir", reader::path).or(policy.plugins_dir.take());
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
@@ -278,10 +289,15 @@ mod tests {
     #[test]
     fn files_are_read_under_their_legacy_names() {
         let (config, problems, _dir) = load_files(&[
-            ("rserver.conf", "www-port=8080\nnode-name=left\nnode-label-gpu=a100\nnode-capacity=3\n"),
+            (
+                "rserver.conf",
+                "www-port=8080\nnode-name=left\nnode-label-gpu=a100\nnode-capacity=3\n\
+                 resolve-load-balancer-nodes=1\nserver-user=balancer\n",
+            ),
             (
                 "load-balancer",
-                "balancer = system-load\nplugins-dir=/srv/plugins\nwww-host-name=left.example:80\n[balancer system-load]\nexpected-load=0\n",
+                "balancer = system-load\nplugins-dir=/srv/plugins\nwww-host-name=left.example:80\n\
+                 balancer-script=/srv/pick\nbalancer-timeout=3\n[balancer system-load]\nexpected-load=0\n",
             ),
             ("database.conf", "provider=sqlite\ndirectory=/srv/store\n"),
         ]);
@@ -292,6 +308,9 @@ mod tests {
         assert_eq!(config.labels, BTreeMap::from([("gpu".to_owned(), "a100".to_owned())]));
         assert_eq!(config.balancer_settings["system-load"]["expected-load"], "0");
         assert_eq!(config.plugins_dir, Path::new("/srv/plugins"));
+        assert_eq!(config.balancer_script.as_deref(), Some(Path::new("/srv/pick")));
+        assert_eq!((config.script_timeout, config.resolve_nodes), (Duration::from_secs(3), true));
+        assert_eq!(config.server_user.as_deref(), Some("balancer"));
         assert_eq!(config.database_directory, Path::new("/srv/store"));
         assert_eq!(config.key_file, Path::new("/srv/store/secure-cookie-key"));
     }

@@ -130,6 +130,15 @@ pub fn path(value: &str) -> Result<PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err("an absolute path".to_owned()) }
 }
 
+/// A switch, as the legacy files write it.
+pub fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err("0 or 1".to_owned()),
+    }
+}
+
 /// A number within bounds.
 pub fn number(low: u32, high: u32) -> impl FnOnce(&str) -> Result<u32, String> {
     move |value| match value.parse() {

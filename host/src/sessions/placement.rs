@@ -2,13 +2,14 @@
 //!
 //! A daemon places through one [`queue`]. It reads a snapshot, [`batch`] decides up to 64 orders, each seeing the
 //! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
-//! reads and decides again. So counts are exact, and no lock is held while a policy runs. [`eligible`] says which nodes
-//! may be chosen, [`view`] what the policy is shown of them.
+//! reads and decides again. So counts are exact, and no lock is held while a policy runs. A policy that is slow is asked
+//! beside the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
+//! chosen, [`view`] what the policy is shown of them.
 
 use std::fmt::Debug;
 
 use crate::{
-    balancer::{Answer, Fallback, Question, Refusal},
+    balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
     domain::{Epoch, Session, SessionId, State},
     wire::peer::Peer,
 };
@@ -16,6 +17,7 @@ use crate::{
 use super::NewSession;
 
 pub mod batch;
+mod beside;
 pub mod eligible;
 pub mod queue;
 pub mod trial;
@@ -27,6 +29,16 @@ pub use queue::{Placer, Queue};
 pub trait Policy: Send + Sync + Debug {
     /// Orders the nodes of the question, by the selected balancer or by what stands in for it. An error is final.
     fn rank(&self, question: &Question) -> Result<Ruling, Refusal>;
+
+    /// The same where the selected balancer is too busy to be asked.
+    fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank(question)
+    }
+
+    /// Whether that may take so long that others must not wait for it.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// An answer and who gave it.
@@ -42,16 +54,29 @@ pub struct Ruling {
     pub fallback: Option<String>,
 }
 
-/// The selected balancer, and what stands in for it where it fails.
-impl Policy for Fallback {
-    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
-        let decided = self.rank(question)?;
-        Ok(Ruling {
+impl From<Decided> for Ruling {
+    fn from(decided: Decided) -> Self {
+        Self {
             answer: decided.answer,
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
             fallback: decided.fallback,
-        })
+        }
+    }
+}
+
+/// The selected balancer, and what stands in for it where it fails.
+impl Policy for Fallback {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank(question).map(Ruling::from)
+    }
+
+    fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.rank_elsewhere(question).map(Ruling::from)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.selected().balancer.is_slow()
     }
 }
 

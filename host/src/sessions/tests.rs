@@ -5,3 +5,4 @@ mod life;
 mod outage;
 mod placing;
 mod retries;
+mod slow;

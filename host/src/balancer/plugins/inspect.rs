@@ -11,7 +11,7 @@ use super::{
 };
 use crate::balancer::{
     Question,
-    trust::{self, Untrusted},
+    trust::{Trust, TrustError},
     wasm::{Engine, Limits, LoadError, WasmBalancer},
 };
 
@@ -41,7 +41,7 @@ pub enum Rejection {
     },
     /// Somebody else could have put it there.
     #[error(transparent)]
-    Untrusted(#[from] Untrusted),
+    Untrusted(#[from] TrustError),
     /// It is no balancer, or not with these settings.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -74,7 +74,7 @@ impl Terms {
 
 /// The bytes of a file that may be trusted.
 pub(super) fn read(path: &Path, terms: &Terms) -> Result<(Vec<u8>, file::Mark), Rejection> {
-    trust::check(path)?;
+    Trust::of_root().check(path)?;
     file::read(path, terms.limits.module)
 }
 

@@ -33,6 +33,8 @@ pub struct Report {
 pub enum Source {
     /// It ships with the program.
     Builtin,
+    /// The legacy script.
+    Script,
     /// A file in the plugins directory.
     File,
     /// The last good module of that name, which the daemon has kept.
@@ -61,6 +63,7 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
+            Self::Script => "script",
             Self::File => "file",
             Self::Kept => "kept",
         }
@@ -91,16 +94,19 @@ impl Plugins {
         let failing = now.source.is_none() || count.failing;
         let mut reports = vec![Report {
             name: selected.balancer.name().to_owned(),
-            source: now.source,
+            source: match now.source {
+                Some(Source::Builtin) if digest.is_none() => Some(Source::Script),
+                source => source,
+            },
             path: match now.source {
                 Some(Source::File) => Some(self.path.clone()),
                 Some(Source::Kept) => digest.as_deref().map(|digest| self.kept.path(digest)),
-                Some(Source::Builtin) | None => None,
+                Some(Source::Builtin | Source::Script) | None => None,
             },
             digest,
             state: match now.source {
                 Some(_) if self.policy.other().is_some() && selected.is_set_aside() => State::SetAside,
-                Some(Source::Builtin | Source::File) => State::Active,
+                Some(Source::Builtin | Source::Script | Source::File) => State::Active,
                 Some(Source::Kept) => State::StandingIn,
                 None => State::Missing,
             },

@@ -21,6 +21,7 @@ fn question(count: usize) -> Question {
     Question {
         nodes: Arc::new(Columns {
             addresses: names.iter().map(|name| format!("{name}:8787")).collect(),
+            ips: vec![None; count].into(),
             name_hashes: names.iter().map(|name| crate::balancer::columns::name_hash(name)).collect(),
             names: names.into(),
             cores: same(4),

@@ -28,6 +28,8 @@ pub struct Wish {
     pub new: bool,
     /// The name of the node where it ran before.
     pub previous_node: Option<String>,
+    /// What a policy that was asked beside the queue decided on it.
+    pub ruled: Option<Decision>,
 }
 
 impl Wish {
@@ -53,7 +55,7 @@ impl Wish {
             created: view.now(),
             changed: view.now(),
         };
-        Self { session, new: true, previous_node: None }
+        Self { session, new: true, previous_node: None, ruled: None }
     }
 
     /// A session that has stopped, to be started anew where that is best now.
@@ -74,7 +76,7 @@ impl Wish {
             changed: view.now(),
             ..stored
         };
-        Self { session, new: false, previous_node: None }
+        Self { session, new: false, previous_node: None, ruled: None }
     }
 
     fn needs(&self) -> Needs<'_> {
@@ -82,43 +84,50 @@ impl Wish {
     }
 }
 
-/// Decides on the wishes in order.
+/// Decides on the wishes in order. None where what a policy decided on a wish before does not hold any more.
 pub fn decide(
     wishes: Vec<Wish>,
     view: &mut View,
     policy: &dyn Policy,
     entropy: &dyn Entropy,
-) -> Vec<Result<Reservation, SessionError>> {
-    let decide = |(index, wish)| {
-        let reservation = decide_one(wish, index, view, policy, entropy)?;
-        view.reserve(&reservation.session);
+) -> Vec<Result<Option<Reservation>, SessionError>> {
+    let decide = |(index, wish): (u64, Wish)| {
+        let decision = match &wish.ruled {
+            Some(ruled) => confirm(&wish, ruled.clone(), view)?,
+            None => Some(ask(&wish, index, view, policy, entropy)?),
+        };
+        let reservation = decision.and_then(|decision| reservation(wish, decision));
+        if let Some(reservation) = &reservation {
+            view.reserve(&reservation.session);
+        }
         Ok(reservation)
     };
     (0..).zip(wishes).map(decide).collect()
 }
 
-fn decide_one(
-    wish: Wish,
+/// Asks the policy where a session should go.
+pub fn ask(
+    wish: &Wish,
     index: u64,
     view: &mut View,
     policy: &dyn Policy,
     entropy: &dyn Entropy,
-) -> Result<Reservation, SessionError> {
+) -> Result<Decision, SessionError> {
     let group = view.group(&wish.needs());
     if group.selection.eligible.is_empty() {
-        return Err(nowhere(&wish, view, &group));
+        return Err(nowhere(wish, view, &group));
     }
-    let ruling = policy.rank(&question(&wish, index, view, &group, entropy)).map_err(|refusal| match refusal {
+    let question = question(wish, index, view, &group, entropy);
+    let ruling = policy.rank(&question).map_err(|refusal| match refusal {
         Refusal::Declined(reason) => SessionError::Declined(reason),
         Refusal::Failed(reason) => SessionError::NoNode(format!("the balancer could not decide: {reason}")),
     })?;
     log(&ruling.balancer, &ruling.answer);
     let (candidates, scores) = candidates(&ruling.answer, &group, view);
-    let Some((&node, rest)) = candidates.split_first() else {
+    if candidates.is_empty() {
         return Err(SessionError::NoNode(format!("balancer {} named no node", ruling.balancer)));
-    };
-    let session = Session { node, candidates: rest.to_vec(), ..wish.session };
-    let decision = Decision {
+    }
+    Ok(Decision {
         balancer: ruling.balancer,
         digest: ruling.digest,
         candidates,
@@ -127,8 +136,32 @@ fn decide_one(
         fallback: ruling.fallback,
         eligible: u32::try_from(group.selection.eligible.len()).unwrap_or(u32::MAX),
         duration: ruling.answer.duration,
-    };
-    Ok(Reservation { session, new: wish.new, decision })
+    })
+}
+
+/// Leaves of an earlier decision the candidates that may take the session still; none where there is no such node but
+/// there are others.
+fn confirm(wish: &Wish, ruled: Decision, view: &mut View) -> Result<Option<Decision>, SessionError> {
+    let group = view.group(&wish.needs());
+    if group.selection.eligible.is_empty() {
+        return Err(nowhere(wish, view, &group));
+    }
+    let may = |id| view.position(id).is_some_and(|index| group.selection.eligible.binary_search(&index).is_ok());
+    let left = || ruled.candidates.iter().map(|&id| may(id));
+    let scores = ruled.scores.as_ref().map(|all| keep(all, left()));
+    let candidates = keep(&ruled.candidates, left());
+    Ok((!candidates.is_empty()).then_some(Decision { candidates, scores, ..ruled }))
+}
+
+/// The items beside which stands true.
+fn keep<T: Copy>(items: &[T], which: impl Iterator<Item = bool>) -> Vec<T> {
+    items.iter().zip(which).filter(|(_, keep)| *keep).map(|(&item, _)| item).collect()
+}
+
+fn reservation(wish: Wish, decision: Decision) -> Option<Reservation> {
+    let (&node, rest) = decision.candidates.split_first()?;
+    let session = Session { node, candidates: rest.to_vec(), ..wish.session };
+    Some(Reservation { session, new: wish.new, decision })
 }
 
 /// Why there is no node for a wish.

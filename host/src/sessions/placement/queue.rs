@@ -6,11 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Entropy,
+    domain::{Decision, Entropy},
     sessions::SessionError,
     store::{Reservation, Store, StoreError},
     wire::peer::Peer,
@@ -19,6 +22,7 @@ use crate::{
 use super::{
     Order, Placed, Policy,
     batch::{self, Wish},
+    beside::{self, Desk},
     view::View,
 };
 
@@ -38,14 +42,14 @@ pub struct Placer {
 #[derive(Debug)]
 pub struct Queue {
     orders: mpsc::Receiver<Waiting>,
-    store: Arc<dyn Store>,
-    policy: Arc<dyn Policy>,
-    entropy: Arc<dyn Entropy>,
+    desk: Desk,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    order: Order,
+pub(super) struct Waiting {
+    pub(super) order: Order,
+    /// What a slow policy has decided on it.
+    pub(super) ruled: Option<Decision>,
     since: Instant,
     answer: oneshot::Sender<Result<Placed, SessionError>>,
 }
@@ -61,7 +65,7 @@ impl Placer {
     /// Reserves a node for a session.
     pub async fn place(&self, order: Order) -> Result<Placed, SessionError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { order, since: Instant::now(), answer };
+        let waiting = Waiting { order, ruled: None, since: Instant::now(), answer };
         self.orders.try_send(waiting).map_err(|_| SessionError::Busy)?;
         answered.await.map_err(|_| SessionError::Busy)?
     }
@@ -71,36 +75,62 @@ impl Queue {
     /// A queue and the place to hand orders in.
     pub fn new(store: Arc<dyn Store>, policy: Arc<dyn Policy>, entropy: Arc<dyn Entropy>) -> (Placer, Self) {
         let (sender, orders) = mpsc::channel(CAPACITY);
-        (Placer { orders: sender }, Self { orders, store, policy, entropy })
+        (Placer { orders: sender }, Self { orders, desk: Desk::new(store, policy, entropy) })
     }
 
     /// Places until stopped; orders that still wait then are answered with `Busy`.
     pub async fn run(&mut self, stop: &CancellationToken) {
         let mut waiting = VecDeque::new();
-        while self.fill(&mut waiting, stop).await {
+        let mut asking = JoinSet::new();
+        while self.fill(&mut waiting, &mut asking, stop).await {
             let (batch, later) = one_a_session(waiting.drain(..));
             // What another daemon was faster than keeps its place before all that came after it.
             let stale = self.place(batch).await;
-            waiting.extend(stale.into_iter().chain(later));
+            waiting.extend(stale.into_iter().chain(later).filter_map(|one| self.admit(one, &mut asking)));
         }
         self.orders.close();
         while self.orders.try_recv().is_ok() {}
     }
 
     /// Fills a batch; waits where there is nothing to do. False once stopped.
-    async fn fill(&mut self, waiting: &mut VecDeque<Waiting>, stop: &CancellationToken) -> bool {
-        if waiting.is_empty() {
-            match stop.run_until_cancelled(self.orders.recv()).await.flatten() {
-                Some(first) => waiting.push_back(first),
-                None => return false,
+    async fn fill(
+        &mut self,
+        waiting: &mut VecDeque<Waiting>,
+        asking: &mut JoinSet<Option<Waiting>>,
+        stop: &CancellationToken,
+    ) -> bool {
+        while waiting.is_empty() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                Some(asked) = asking.join_next(), if !asking.is_empty() => waiting.extend(beside::outcome(asked)),
+                order = self.orders.recv(), if asking.len() < beside::MOST => match order {
+                    Some(order) => waiting.extend(self.admit(order, asking)),
+                    None => return false,
+                },
             }
         }
-        while waiting.len() < batch::MOST
-            && let Ok(next) = self.orders.try_recv()
-        {
-            waiting.push_back(next);
+        while waiting.len() < batch::MOST {
+            if let Some(asked) = asking.try_join_next() {
+                waiting.extend(beside::outcome(asked));
+            } else if asking.len() < beside::MOST
+                && let Ok(order) = self.orders.try_recv()
+            {
+                waiting.extend(self.admit(order, asking));
+            } else {
+                break;
+            }
         }
         !stop.is_cancelled()
+    }
+
+    /// Where a slow policy has to be asked first, has that done, and returns nothing.
+    fn admit(&self, waiting: Waiting, asking: &mut JoinSet<Option<Waiting>>) -> Option<Waiting> {
+        if waiting.ruled.is_some() || !self.desk.policy.is_slow() {
+            return Some(waiting);
+        }
+        asking.spawn(self.desk.clone().ask(waiting));
+        None
     }
 
     /// Reads, decides, commits. Returns the orders to be decided again, in their order.
@@ -109,26 +139,24 @@ impl Queue {
         if batch.is_empty() {
             return batch;
         }
-        let view = match self.store.snapshot().await {
+        let view = match self.desk.store.snapshot().await {
             Ok(snapshot) => View::new(snapshot),
             Err(error) => return refuse(batch, &error),
         };
         // Read after the snapshot: what changes a session in between changes the revision too.
         let (batch, wishes) = self.wishes(batch, &view).await;
         let seen = view.revision();
-        let decided = self.decide(batch, wishes, view).await;
+        let (decided, mut again) = self.decide(batch, wishes, view).await;
         if decided.is_empty() {
-            return Vec::new();
+            return again;
         }
         let reservations: Vec<_> = decided.iter().map(|decided| decided.reservation.clone()).collect();
-        match self.store.reserve(seen, &reservations).await {
-            Ok(true) => {
-                decided.into_iter().for_each(Decided::confirm);
-                Vec::new()
-            }
-            Ok(false) => decided.into_iter().map(|decided| decided.waiting).collect(),
-            Err(error) => self.settle(decided, &error).await,
+        match self.desk.store.reserve(seen, &reservations).await {
+            Ok(true) => decided.into_iter().for_each(Decided::confirm),
+            Ok(false) => again.extend(decided.into_iter().map(|decided| decided.waiting)),
+            Err(error) => again.extend(self.settle(decided, &error).await),
         }
+        again
     }
 
     /// After a commit that failed: the store has all of the batch, or nothing of it because an id was drawn twice or the
@@ -136,7 +164,7 @@ impl Queue {
     async fn settle(&self, decided: Vec<Decided>, error: &StoreError) -> Vec<Waiting> {
         for new in decided.iter().filter(|decided| decided.reservation.new) {
             let drawn = &new.reservation.session;
-            match self.store.session(drawn.id).await {
+            match self.desk.store.session(drawn.id).await {
                 Ok(None) => {}
                 Ok(Some(stored)) if stored.user == drawn.user && stored.created == drawn.created => {
                     decided.into_iter().for_each(Decided::confirm);
@@ -154,10 +182,10 @@ impl Queue {
         let mut waiting = Vec::with_capacity(batch.len());
         let mut wishes = Vec::with_capacity(batch.len());
         for one in batch {
-            match self.wish(&one.order, view).await {
+            match self.desk.wish(&one.order, view).await {
                 Ok(wish) => {
+                    wishes.push(Wish { ruled: one.ruled.clone(), ..wish });
                     waiting.push(one);
-                    wishes.push(wish);
                 }
                 Err(error) => one.answer(Err(error)),
             }
@@ -165,42 +193,32 @@ impl Queue {
         (waiting, wishes)
     }
 
-    async fn wish(&self, order: &Order, view: &View) -> Result<Wish, SessionError> {
-        let id = match order {
-            Order::New(new) => return Ok(Wish::new(new, view, self.entropy.as_ref())),
-            Order::Resume { id, .. } | Order::Retry { id, .. } => *id,
-        };
-        let stored = self.store.session(id).await?.ok_or(SessionError::Missing(id))?;
-        match order.objection(&stored) {
-            Some(problem) => Err(SessionError::State { id, state: stored.state, problem }),
-            None if matches!(order, Order::Resume { .. }) => Ok(Wish::resume(stored, view)),
-            None => Ok(Wish::retry(stored, view)),
-        }
-    }
-
-    /// Asks the policy, on a thread that may block; answers the orders that it finds no node for.
-    async fn decide(&self, batch: Vec<Waiting>, wishes: Vec<Wish>, mut view: View) -> Vec<Decided> {
-        let (policy, entropy) = (Arc::clone(&self.policy), Arc::clone(&self.entropy));
+    /// Asks the policy, on a thread that may block; answers the orders that it finds no node for. Returns those with a node,
+    /// and those that have to be asked about again.
+    async fn decide(&self, batch: Vec<Waiting>, wishes: Vec<Wish>, mut view: View) -> (Vec<Decided>, Vec<Waiting>) {
+        let Desk { policy, entropy, .. } = self.desk.clone();
         let decisions = tokio::task::spawn_blocking(move || {
             let decisions = batch::decide(wishes, &mut view, policy.as_ref(), entropy.as_ref());
-            decisions.into_iter().map(|decision| with_peer(decision?, &view)).collect::<Vec<_>>()
+            decisions
+                .into_iter()
+                .map(|decision| decision?.map(|reservation| with_peer(reservation, &view)).transpose())
+                .collect::<Vec<_>>()
         });
         let Ok(decisions) = decisions.await else {
             // The policy panicked: the orders are answered by dropping them.
             tracing::error!("a placement decision panicked; its orders are refused");
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let mut decided = Vec::with_capacity(batch.len());
+        let mut again = Vec::new();
         for (waiting, decision) in batch.into_iter().zip(decisions) {
             match decision {
-                Ok((reservation, peer)) => decided.push(Decided { waiting, reservation, peer }),
-                Err(error) => {
-                    tracing::info!(order = ?waiting.order, "not placed: {error}");
-                    waiting.answer(Err(error));
-                }
+                Ok(Some((reservation, peer))) => decided.push(Decided { waiting, reservation, peer }),
+                Ok(None) => again.push(Waiting { ruled: None, ..waiting }),
+                Err(error) => waiting.refuse(error),
             }
         }
-        decided
+        (decided, again)
     }
 }
 
@@ -208,6 +226,19 @@ impl Waiting {
     fn answer(self, result: Result<Placed, SessionError>) {
         // Who asked may have gone; the reservation then is found at its node's next heartbeat.
         drop(self.answer.send(result));
+    }
+
+    pub(super) fn refuse(self, error: SessionError) {
+        tracing::info!(order = ?self.order, "not placed: {error}");
+        self.answer(Err(error));
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.since.elapsed() >= PATIENCE
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
     }
 }
 
@@ -234,10 +265,10 @@ fn one_a_session(orders: impl IntoIterator<Item = Waiting>) -> (Vec<Waiting>, Ve
     orders.into_iter().partition(|one| one.order.base().is_none_or(|(id, _)| seen.insert(id)))
 }
 
-/// Leaves out those that nobody waits for any more, and answers those that have waited too long.
+/// Leaves out those that nobody waits for any more, and answers those that have waited too long to be decided.
 fn still_wanted(batch: Vec<Waiting>) -> Vec<Waiting> {
     let (batch, late): (Vec<_>, Vec<_>) =
-        batch.into_iter().filter(|one| !one.answer.is_closed()).partition(|one| one.since.elapsed() < PATIENCE);
+        batch.into_iter().filter(Waiting::is_wanted).partition(|one| one.ruled.is_some() || !one.is_late());
     late.into_iter().for_each(|one| one.answer(Err(SessionError::Busy)));
     batch
 }

@@ -97,7 +97,12 @@ impl View {
 
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(*self.indexes.get(&id)?)
+        self.nodes.get(self.position(id)?)
+    }
+
+    /// Where that node is among [`nodes`](Self::nodes).
+    pub fn position(&self, id: NodeId) -> Option<usize> {
+        self.indexes.get(&id).copied()
     }
 
     /// The nodes for these needs and their columns.
@@ -172,6 +177,7 @@ impl View {
         let names: Arc<[String]> = nodes().map(|node| node.name.clone()).collect();
         Columns {
             addresses: nodes().map(|node| node.address.clone()).collect(),
+            ips: nodes().map(|node| node.ip).collect(),
             name_hashes: names.iter().map(|name| name_hash(name)).collect(),
             names,
             cores: nodes().map(|node| node.cores.max(1)).collect(),

@@ -1,0 +1,78 @@
+//! The account that a script runs as where the daemon is root.
+
+use std::path::PathBuf;
+
+use nix::unistd::User;
+
+/// Tried in this order where no account is named.
+const USUAL: [&str; 2] = ["rstudio-server", "nobody"];
+
+/// An unprivileged account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its user id.
+    pub uid: u32,
+    /// Its primary group.
+    pub gid: u32,
+    /// Its home.
+    pub home: PathBuf,
+}
+
+/// Why there is no account to run a script as.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The one that was named does not exist.
+    #[error("there is no account {0}")]
+    Unknown(String),
+    /// None was named and the usual ones do not exist.
+    #[error("there is neither an account rstudio-server nor nobody; name one")]
+    NoUsual,
+    /// The script would have every right.
+    #[error("{0} is root, and the balancer's script must not be; name an unprivileged account")]
+    Root(String),
+    /// The system's accounts cannot be read.
+    #[error("account {name} cannot be looked up: {error}")]
+    System {
+        /// Whose.
+        name: String,
+        /// What the system said.
+        error: nix::Error,
+    },
+}
+
+impl Account {
+    /// The account `name`, else the first of the usual ones that exists.
+    pub fn find(name: Option<&str>) -> Result<Self, AccountError> {
+        let Some(name) = name else {
+            let found = USUAL.iter().find_map(|usual| Self::named(usual).transpose());
+            return found.unwrap_or(Err(AccountError::NoUsual));
+        };
+        Self::named(name)?.ok_or_else(|| AccountError::Unknown(name.to_owned()))
+    }
+
+    fn named(name: &str) -> Result<Option<Self>, AccountError> {
+        let found = User::from_name(name).map_err(|error| AccountError::System { name: name.to_owned(), error })?;
+        let Some(user) = found else { return Ok(None) };
+        if user.uid.is_root() {
+            return Err(AccountError::Root(name.to_owned()));
+        }
+        Ok(Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Account;
+
+    #[test]
+    fn an_account_is_found_by_its_name_and_must_not_be_root() {
+        let nobody = Account::find(Some("nobody")).expect("every system has it");
+        assert!(nobody.name == "nobody" && nobody.uid != 0);
+        assert!(Account::find(None).is_ok());
+        let error = Account::find(Some("no-such-account")).expect_err("unknown").to_string();
+        assert_eq!(error, "there is no account no-such-account");
+        assert!(Account::find(Some("root")).expect_err("refused").to_string().starts_with("root is root"));
+    }
+}
