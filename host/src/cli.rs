@@ -12,6 +12,7 @@ use crate::{
     domain::{NodeId, SessionId},
 };
 
+mod balancers;
 mod client;
 mod lifecycle;
 mod nodes;

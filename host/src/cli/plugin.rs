@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{client::Daemon, output, serve};
+use super::{balancers, client::Daemon, output};
 use crate::{
     balancer::{
         Balancer,
@@ -84,7 +84,7 @@ struct Checked<'a> {
 /// Does with a file what activation does, and says how it went. Where it would not be taken, the error says why.
 pub(super) fn check(config: &Config, file: &Path, as_json: bool) -> anyhow::Result<()> {
     let name = file.file_stem().and_then(|name| name.to_str()).context("the file needs a name: NAME.wasm")?;
-    let terms = serve::terms(config, name, Engine::new()?);
+    let terms = balancers::terms(config, name, Engine::new()?);
     let inspection = inspect(file, name, &terms).with_context(|| format!("{} is refused", file.display()))?;
     if as_json {
         output::line(serde_json::to_string(&document(name, &inspection))?);
