@@ -106,7 +106,7 @@ pub struct NewSession {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No node knows the kind.
-    #[error("there is no kind {kind}; there are: {}", .offered.join(", "))]
+    #[error("there is no kind {kind}; {}", list_of_kinds(.offered))]
     UnknownKind {
         /// What was asked for.
         kind: String,
@@ -149,6 +149,13 @@ pub enum SessionError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn list_of_kinds(offered: &[String]) -> String {
+    if offered.is_empty() {
+        return "no node offers any: is a program such as jupyter-lab on the daemons' PATH?".to_owned();
+    }
+    format!("there are: {}", offered.join(", "))
 }
 
 impl Sessions {

@@ -167,7 +167,7 @@ fn reservation(wish: Wish, decision: Decision) -> Option<Reservation> {
 /// Why there is no node for a wish.
 fn nowhere(wish: &Wish, view: &View, group: &Group) -> SessionError {
     let known = eligible::known_kinds(view.nodes());
-    if !known.is_empty() && !known.contains(wish.session.kind.as_str()) {
+    if !known.contains(wish.session.kind.as_str()) {
         let offered = known.into_iter().map(ToOwned::to_owned).collect();
         return SessionError::UnknownKind { kind: wish.session.kind.clone(), offered };
     }

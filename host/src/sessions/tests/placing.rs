@@ -121,3 +121,13 @@ async fn two_orders_for_one_session_in_one_batch_start_it_once() {
     // The orders wait together before the queue looks.
     tokio::join!(biased; orders, queue.run(&stop));
 }
+
+#[test]
+fn an_unknown_kind_is_told_with_those_there_are_or_that_there_are_none() {
+    let unknown = |offered: &[&str]| {
+        let offered = offered.iter().map(ToString::to_string).collect();
+        SessionError::UnknownKind { kind: "jupiter".to_owned(), offered }.to_string()
+    };
+    assert_eq!(unknown(&["echo", "jupyterlab"]), "there is no kind jupiter; there are: echo, jupyterlab");
+    assert!(unknown(&[]).starts_with("there is no kind jupiter; no node offers any"));
+}
