@@ -87,16 +87,6 @@ impl Fallback {
         self.other.as_ref()
     }
 
-    /// How often the selected balancer has failed.
-    pub fn failures(&self) -> u64 {
-        self.selected.load().tally.failures()
-    }
-
-    /// Whether its last decision failed.
-    pub fn is_failing(&self) -> bool {
-        self.selected.load().tally.is_failing()
-    }
-
     /// Decides without the selected balancer, which is too busy to be asked.
     pub fn rank_elsewhere(&self, question: &Question) -> Result<Decided, Refusal> {
         let why = format!("balancer {} is busy with other decisions", self.selected().balancer.name());
@@ -202,10 +192,10 @@ mod tests {
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
         assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
-        assert_eq!((fallback.failures(), fallback.is_failing()), (1, true));
+        assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, true));
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
-        assert_eq!((fallback.failures(), fallback.is_failing()), (1, false));
+        assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, false));
     }
 
     #[test]
@@ -214,7 +204,7 @@ mod tests {
         let fallback =
             Fallback::new(Scripted::new("mine", vec![Err(declined.clone())]), Some(Scripted::new("other", Vec::new())));
         assert_eq!(fallback.rank(&question()).expect_err("declined"), declined);
-        assert_eq!(fallback.failures(), 0);
+        assert_eq!(fallback.selected().tally.failures(), 0);
     }
 
     #[test]
@@ -287,7 +277,7 @@ mod tests {
             decided.fallback.as_deref(),
             Some("balancer mine is set aside: it failed 5 times in a row, at last: broke")
         );
-        assert!(fallback.selected().is_set_aside() && fallback.is_failing());
+        assert!(fallback.selected().is_set_aside() && fallback.selected().tally.is_failing());
         // Another one begins anew.
         fallback.select(Scripted::new("new", vec![Ok(2)]));
         assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");

@@ -22,7 +22,7 @@ use crate::{
         ClusterKey, Config,
         data_dir::{DataDir, make_private},
     },
-    domain::{Clock, Entropy},
+    domain::{Clock, Entropy, Reading},
     launcher::{Kinds, Launcher, listener, local::LocalLauncher},
     proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions},
@@ -107,13 +107,15 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     let lifecycle = Lifecycle::new(grace)?;
     let user = own_user()?;
     client::publish(data_dir.path(), bound)?;
-    let registration = registration(&config, bound, &kinds, plugins.digest().borrow().clone()).await?;
+    let load = LoadSource::new(&config.load_average_file);
+    let balancer_digest = plugins.digest().borrow().clone();
+    let registration = registration(&config, bound, &kinds, &load, balancer_digest).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
         store: Arc::clone(&store),
         clock: store_clock,
-        load: LoadSource::new(&config.load_average_file),
+        load,
         data_dir: data_dir.path().to_owned(),
         node_timeout: config.node_timeout,
         registration,
@@ -216,13 +218,13 @@ async fn registration(
     config: &Config,
     bound: SocketAddr,
     kinds: &Kinds,
+    load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
     let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name).await?;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }
-    let load = LoadSource::new(&config.load_average_file);
     let machine = load.machine().await?;
     Ok(Registration {
         id: None,
@@ -237,7 +239,8 @@ async fn registration(
         capacity: config.capacity,
         labels: config.labels.clone(),
         kinds: kinds.offered().iter().map(|kind| kind.name.clone()).collect(),
-        reading: load.read().await?,
+        // Measured when the node joins.
+        reading: Reading::default(),
     })
 }
 

@@ -168,19 +168,11 @@ impl Answer {
 
 fn registration(name: &str) -> Registration {
     Registration {
-        id: None,
-        name: name.to_owned(),
-        address: format!("{name}:8787"),
         ip: Some([10, 0, 0, 1].into()),
-        version: "0.1.0".to_owned(),
-        balancer_digest: None,
         cores: 2,
         memory_total: 1 << 30,
-        weight: 100,
-        capacity: None,
-        labels: Default::default(),
-        kinds: vec!["echo".to_owned()],
         reading: Reading { load: [0.0126, 0.038, 0.0], memory_available: 1 << 29 },
+        ..crate::store::story::registration(name)
     }
 }
 

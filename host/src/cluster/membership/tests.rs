@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    domain::{Clock, Decision, Epoch, NodeStatus, Reading, SessionId, State, fakes::SetClock},
-    store::{NodeDeletion, Reservation, sqlite::SqliteStore},
+    domain::{Clock, Decision, Epoch, NodeStatus, SessionId, State, fakes::SetClock},
+    store::{NodeDeletion, Reservation, sqlite::SqliteStore, story::registration},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -54,24 +54,6 @@ impl Bed {
 
     async fn join(&self, name: &str) -> Membership {
         Membership::join(self.joining(name).await).await.unwrap()
-    }
-}
-
-fn registration(name: &str) -> Registration {
-    Registration {
-        id: None,
-        name: name.to_owned(),
-        address: format!("{name}:8787"),
-        ip: None,
-        version: "0.1.0".to_owned(),
-        balancer_digest: None,
-        cores: 2,
-        memory_total: 1 << 30,
-        weight: 100,
-        capacity: None,
-        labels: BTreeMap::new(),
-        kinds: vec![],
-        reading: Reading::default(),
     }
 }
 
