@@ -6,12 +6,16 @@ pub mod entropy;
 pub(crate) mod fakes;
 pub mod id;
 pub mod node;
+pub mod percentiles;
 pub mod placement;
 pub mod session;
+pub mod shadow;
 
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
 pub use node::{Node, NodeStatus, Reading};
+pub use percentiles::Percentiles;
 pub use placement::{Attempt, Decision, Placement};
 pub use session::{Session, State, Wanted};
+pub use shadow::Shadow;

@@ -4,13 +4,18 @@
 //! Every time is the store's own clock's, so that nodes need not agree on theirs. Each call is one statement or one
 //! transaction.
 
-use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    net::IpAddr,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, State, Wanted,
+    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, State, Wanted,
 };
 
 pub mod sqlite;
@@ -36,6 +41,9 @@ pub trait Store: Send + Sync + Debug {
 
     /// Writes the SHA-256 of the balancer that a node places with from now on. Does not raise the revision.
     async fn set_balancer_digest(&self, node: NodeId, digest: Option<&str>) -> Result<(), StoreError>;
+
+    /// Writes the numbers that a node publishes from now on; they must be finite. Does not raise the revision.
+    async fn set_metrics(&self, node: NodeId, metrics: &BTreeMap<String, f64>) -> Result<(), StoreError>;
 
     /// Every node, by id.
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
@@ -108,6 +116,32 @@ pub trait Store: Send + Sync + Debug {
         before: Option<PlacementId>,
         limit: u32,
     ) -> Result<Vec<Placement>, StoreError>;
+
+    /// Writes what the shadow said of the placement of `session` under `epoch`; false where there is no such placement.
+    /// What it said of placements that are not among the newest `keep` is forgotten. Does not raise the revision.
+    async fn note_shadow(
+        &self,
+        session: SessionId,
+        epoch: Epoch,
+        shadow: &Shadow,
+        keep: u32,
+    ) -> Result<bool, StoreError>;
+
+    /// The placements that the shadow was asked about, decided at `since` or later, newest first.
+    async fn shadowed(&self, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError>;
+
+    /// Keeps what balancers were shown for placements, and lets the oldest go, so that all together has at most `limit`
+    /// bytes; false where this alone has more. Does not raise the revision.
+    async fn keep_shown(&self, batch: &ShownBatch, limit: u64) -> Result<bool, StoreError>;
+
+    /// Lets the oldest of what balancers were shown go until all together has at most `limit` bytes.
+    async fn trim_shown(&self, limit: u64) -> Result<(), StoreError>;
+
+    /// What the balancer was shown for a placement, where that is kept.
+    async fn shown(&self, placement: PlacementId) -> Result<Option<Shown>, StoreError>;
+
+    /// The SHA-256 of the modules whose decisions [`Store::shown`] still has something on.
+    async fn shown_digests(&self) -> Result<BTreeSet<String>, StoreError>;
 }
 
 /// What a node says of itself when it starts.
@@ -139,6 +173,8 @@ pub struct Registration {
     pub kinds: Vec<String>,
     /// What it measures at the start.
     pub reading: Reading,
+    /// What it publishes at the start.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// What a heartbeat brings back.
@@ -189,6 +225,26 @@ pub struct Reservation {
     pub new: bool,
     /// The decision.
     pub decision: Decision,
+}
+
+/// What balancers were shown for placements that were committed together.
+#[derive(Clone, Debug)]
+pub struct ShownBatch {
+    /// The placements, in the order of the content.
+    pub placements: Vec<(SessionId, Epoch)>,
+    /// The SHA-256 of each module that decided.
+    pub digests: BTreeSet<String>,
+    /// As `sessions` wrote it; opaque to the store.
+    pub content: Vec<u8>,
+}
+
+/// What is kept of a placement.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// A [`ShownBatch`]'s.
+    pub content: Vec<u8>,
+    /// Which of its placements.
+    pub position: usize,
 }
 
 /// What a node reports of a session.

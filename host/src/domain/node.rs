@@ -41,6 +41,8 @@ pub struct Node {
     pub cordoned: bool,
     /// What it measured at its last heartbeat.
     pub reading: Reading,
+    /// Numbers that its administrator publishes for balancers, by key; finite, and none that is too old.
+    pub metrics: BTreeMap<String, f64>,
     /// Whether its heartbeats arrive, by the store's clock.
     pub status: NodeStatus,
     /// Its last heartbeat, by the store's clock.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Epoch, NodeId, PlacementId, SessionId};
+use super::{Epoch, NodeId, PlacementId, SessionId, Shadow};
 
 /// How a session came to its node, as the store keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Placement {
     pub attempts: Vec<Attempt>,
     /// When it was decided, by the store's clock.
     pub decided: Timestamp,
+    /// What the balancer that is asked beside would have decided, where it was asked and has answered.
+    pub shadow: Option<Shadow>,
 }
 
 /// What was decided and by whom.

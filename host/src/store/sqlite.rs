@@ -11,17 +11,23 @@
 //!
 //! Times are whole milliseconds by SQLite's clock, read once in each transaction.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{
-    Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Snapshot, Store,
-    StoreError,
+    Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Shown, ShownBatch,
+    Snapshot, Store, StoreError,
 };
-use crate::domain::{Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Wanted};
+use crate::domain::{
+    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, Wanted,
+};
 
 mod filesystem;
 mod life;
@@ -31,6 +37,7 @@ mod placements;
 mod reservations;
 mod rows;
 mod sessions;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -160,6 +167,10 @@ impl Store for SqliteStore {
         nodes::set_balancer_digest(self, node, digest).await
     }
 
+    async fn set_metrics(&self, node: NodeId, metrics: &BTreeMap<String, f64>) -> Result<(), StoreError> {
+        nodes::set_metrics(self, node, metrics).await
+    }
+
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
         nodes::set_cordoned(self, node, cordoned).await
     }
@@ -225,5 +236,35 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Placement>, StoreError> {
         placements::list(self, session, before, limit).await
+    }
+
+    async fn note_shadow(
+        &self,
+        session: SessionId,
+        epoch: Epoch,
+        shadow: &Shadow,
+        keep: u32,
+    ) -> Result<bool, StoreError> {
+        placements::note_shadow(self, session, epoch, shadow, keep).await
+    }
+
+    async fn shadowed(&self, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError> {
+        placements::shadowed(self, since).await
+    }
+
+    async fn keep_shown(&self, batch: &ShownBatch, limit: u64) -> Result<bool, StoreError> {
+        shown::keep(self, batch, limit).await
+    }
+
+    async fn trim_shown(&self, limit: u64) -> Result<(), StoreError> {
+        shown::trim(self, limit).await
+    }
+
+    async fn shown(&self, placement: PlacementId) -> Result<Option<Shown>, StoreError> {
+        shown::one(self, placement).await
+    }
+
+    async fn shown_digests(&self) -> Result<BTreeSet<String>, StoreError> {
+        shown::digests(self).await
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::{Decision, Epoch, Node, NodeId, Reading, Session, SessionId, 
 pub(crate) mod life;
 pub(crate) mod nodes;
 pub(crate) mod reservations;
+pub(crate) mod shown;
 pub(crate) mod silence;
 
 /// What a node may be silent for, in every bed: longer than any test.
@@ -48,6 +49,7 @@ macro_rules! tell {
             an_id_that_this_store_never_gave_is_not_taken_up,
             a_node_reads_back_as_it_registered,
             a_balancer_that_is_replaced_is_known_and_leaves_the_revision,
+            numbers_that_are_published_are_known_and_leave_the_revision,
             a_heartbeat_brings_the_reading_and_leaves_the_revision,
             a_heartbeat_of_an_offline_node_raises_the_revision,
             a_heartbeat_of_a_removed_node_asks_for_registration_which_gives_the_id_back,
@@ -66,6 +68,7 @@ macro_rules! tell {
             a_hundred_reservations_at_once_from_three_daemons_keep_exact_counts,
             a_session_is_placed_again_under_the_next_epoch_only,
             placements_are_paged_newest_first,
+            what_a_shadow_said_is_kept_with_the_newest_placements,
             sessions_are_filtered_and_paged_newest_first,
             only_live_sessions_have_routes,
         );
@@ -81,6 +84,10 @@ macro_rules! tell {
             what_runs_is_asked_and_what_does_not_becomes_so_at_once,
             to_end_overrides_to_suspend_and_any_end_is_the_wanted_one,
             what_is_over_takes_no_report,
+        );
+        $crate::store::story::tell!($bed; shown:
+            what_was_shown_is_found_by_placement,
+            the_oldest_of_what_was_shown_goes_first_whoever_writes,
         );
         $crate::store::story::tell!($bed; silence:
             sessions_of_a_node_that_stays_silent_are_lost,
@@ -123,6 +130,7 @@ pub(crate) fn registration(name: &str) -> Registration {
         labels: BTreeMap::new(),
         kinds: vec!["echo".to_owned()],
         reading: reading(0.5),
+        metrics: BTreeMap::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Nodes: registration, heartbeats, removal.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
@@ -38,6 +40,7 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
             load: [fields.get("load1")?, fields.get("load5")?, fields.get("load15")?],
             memory_available: fields.number("memory_available")?,
         },
+        metrics: fields.json("metrics")?,
         status: if online { NodeStatus::Online } else { NodeStatus::Offline },
         last_seen: fields.time("last_seen")?,
     })
@@ -72,20 +75,22 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     const OPERATION: &str = "registration";
     let labels = to_json(OPERATION, &registration.labels)?;
     let kinds = to_json(OPERATION, &registration.kinds)?;
+    let metrics = metrics_json(OPERATION, &registration.metrics)?;
     let mut write = store.write(OPERATION).await?;
     let id = row_for(&mut write, registration, store.node_timeout).await?;
     let [load1, load5, load15] = registration.reading.load;
     let now = write.now;
     let id = sqlx::query_scalar(
         "INSERT INTO nodes (id, name, address, ip, version, balancer_digest, cores, memory_total, weight, capacity,
-                            labels, kinds, load1, load5, load15, memory_available, last_seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                            labels, kinds, load1, load5, load15, memory_available, last_seen, metrics)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
          ON CONFLICT (id) DO UPDATE SET
              name = excluded.name, address = excluded.address, ip = excluded.ip, version = excluded.version,
              balancer_digest = excluded.balancer_digest, cores = excluded.cores, memory_total = excluded.memory_total,
              weight = excluded.weight, capacity = excluded.capacity, labels = excluded.labels, kinds = excluded.kinds,
              load1 = excluded.load1, load5 = excluded.load5, load15 = excluded.load15,
-             memory_available = excluded.memory_available, last_seen = excluded.last_seen, stopped = 0
+             memory_available = excluded.memory_available, last_seen = excluded.last_seen,
+             metrics = excluded.metrics, stopped = 0
          RETURNING id",
     )
     .bind(id)
@@ -105,6 +110,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     .bind(load15)
     .bind(size(registration.reading.memory_available))
     .bind(now)
+    .bind(metrics)
     .fetch_one(write.on())
     .await
     .map_err(failed(OPERATION))?;
@@ -254,6 +260,34 @@ pub(super) async fn set_balancer_digest(
         .await
         .map_err(failed)?;
     write.commit().await
+}
+
+pub(super) async fn set_metrics(
+    store: &SqliteStore,
+    node: NodeId,
+    metrics: &BTreeMap<String, f64>,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "metrics";
+    let metrics = metrics_json(OPERATION, metrics)?;
+    let mut write = store.write(OPERATION).await?;
+    let failed = write.failed();
+    sqlx::query("UPDATE nodes SET metrics = ?2 WHERE id = ?1")
+        .bind(node.0)
+        .bind(metrics)
+        .execute(write.on())
+        .await
+        .map_err(failed)?;
+    write.commit().await
+}
+
+/// Finite numbers as JSON, which has no others.
+fn metrics_json(operation: &'static str, metrics: &BTreeMap<String, f64>) -> Result<String, StoreError> {
+    match metrics.iter().find(|(_, value)| !value.is_finite()) {
+        None => to_json(operation, metrics),
+        Some((key, value)) => {
+            Err(StoreError::Database { operation, message: format!("{key}: {value} is not a finite number") })
+        }
+    }
 }
 
 pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {

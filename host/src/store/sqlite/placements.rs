@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 
@@ -9,7 +10,14 @@ use super::{
     SqliteStore, StoreError, Write, failed,
     rows::{Fields, to_json},
 };
-use crate::domain::{Attempt, Decision, Epoch, NodeId, Placement, PlacementId, SessionId};
+use crate::domain::{Attempt, Decision, Epoch, NodeId, Placement, PlacementId, SessionId, Shadow};
+
+/// Placements, each with what the shadow said of it.
+macro_rules! all {
+    () => {
+        "SELECT placements.*, shadows.answer AS shadow FROM placements LEFT JOIN shadows ON shadows.placement = placements.id"
+    };
+}
 
 /// A decision as the column `decision` has it. Grows by optional fields only.
 #[derive(Serialize, Deserialize)]
@@ -68,11 +76,12 @@ fn read(row: &SqliteRow) -> Result<Placement, StoreError> {
         decision: fields.json::<Record<'_>>("decision")?.into(),
         attempts: fields.json("attempts")?,
         decided: fields.time("decided")?,
+        shadow: fields.optional_json("shadow")?,
     })
 }
 
 pub(super) async fn one(store: &SqliteStore, id: PlacementId) -> Result<Option<Placement>, StoreError> {
-    let row = sqlx::query("SELECT * FROM placements WHERE id = ?1")
+    let row = sqlx::query(concat!(all!(), " WHERE id = ?1"))
         .bind(id.0)
         .fetch_optional(&store.readers)
         .await
@@ -88,18 +97,53 @@ pub(super) async fn list(
 ) -> Result<Vec<Placement>, StoreError> {
     let before = before.map_or(i64::MAX, |id| id.0);
     let query = match session {
-        Some(session) => {
-            sqlx::query("SELECT * FROM placements WHERE session = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2")
-                .bind(before)
-                .bind(limit)
-                .bind(session.as_str().to_owned())
-        }
-        None => {
-            sqlx::query("SELECT * FROM placements WHERE id < ?1 ORDER BY id DESC LIMIT ?2").bind(before).bind(limit)
-        }
+        Some(session) => sqlx::query(concat!(all!(), " WHERE session = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"))
+            .bind(before)
+            .bind(limit)
+            .bind(session.as_str().to_owned()),
+        None => sqlx::query(concat!(all!(), " WHERE id < ?1 ORDER BY id DESC LIMIT ?2")).bind(before).bind(limit),
     };
     let rows = query.fetch_all(&store.readers).await.map_err(failed("placements"))?;
     rows.iter().map(read).collect()
+}
+
+/// Those that the shadow was asked about, newest first.
+pub(super) async fn shadowed(store: &SqliteStore, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError> {
+    let rows = sqlx::query(concat!(all!(), " WHERE shadows.answer IS NOT NULL AND decided >= ?1 ORDER BY id DESC"))
+        .bind(since.map_or(i64::MIN, Timestamp::as_millisecond))
+        .fetch_all(&store.readers)
+        .await
+        .map_err(failed("shadows"))?;
+    rows.iter().map(read).collect()
+}
+
+/// Writes what the shadow said of a placement, and forgets what it said of those that are not among the newest `keep`.
+pub(super) async fn note_shadow(
+    store: &SqliteStore,
+    session: SessionId,
+    epoch: Epoch,
+    shadow: &Shadow,
+    keep: u32,
+) -> Result<bool, StoreError> {
+    let mut write = store.write("shadow").await?;
+    let failed = write.failed();
+    let written = sqlx::query(
+        "INSERT OR REPLACE INTO shadows (placement, answer)
+         SELECT id, ?3 FROM placements WHERE session = ?1 AND epoch = ?2 ORDER BY id DESC LIMIT 1",
+    )
+    .bind(session.as_str())
+    .bind(epoch.0)
+    .bind(to_json(write.operation, shadow)?)
+    .execute(write.on())
+    .await
+    .map_err(&failed)?;
+    sqlx::query("DELETE FROM shadows WHERE placement <= (SELECT max(id) FROM placements) - ?1")
+        .bind(i64::from(keep))
+        .execute(write.on())
+        .await
+        .map_err(&failed)?;
+    write.commit().await?;
+    Ok(written.rows_affected() > 0)
 }
 
 /// Writes the record of a reservation.

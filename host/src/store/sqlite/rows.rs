@@ -62,6 +62,11 @@ impl<'r> Fields<'r> {
         serde_json::from_str(self.get(column)?).map_err(|error| self.corrupt(column, error))
     }
 
+    pub(super) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let text = self.get::<Option<&str>>(column)?;
+        text.map(serde_json::from_str).transpose().map_err(|error| self.corrupt(column, error))
+    }
+
     pub(super) fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         Timestamp::from_millisecond(self.get(column)?).map_err(|error| self.corrupt(column, error))
     }

@@ -85,6 +85,7 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
         capacity: Some(7),
         labels: BTreeMap::from([("gpu".to_owned(), "a \"big\" one; ünïcode".to_owned())]),
         kinds: vec!["jupyterlab".to_owned(), "echo".to_owned()],
+        metrics: BTreeMap::from([("free{kind=\"a\\\\b\"}".to_owned(), 0.1)]),
         ..registration("a")
     };
     let id = store.register(&full).await.unwrap();
@@ -98,6 +99,7 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
     assert_eq!(read.labels, full.labels);
     assert_eq!(read.kinds, BTreeSet::from(["echo".to_owned(), "jupyterlab".to_owned()]));
     assert_eq!(read.reading, full.reading);
+    assert_eq!(read.metrics, full.metrics);
     assert!(!read.cordoned);
     assert_eq!(read.status, NodeStatus::Online);
 }
@@ -113,6 +115,26 @@ pub(crate) async fn a_balancer_that_is_replaced_is_known_and_leaves_the_revision
     }
     assert_eq!(node(&*store, other).await.balancer_digest, None);
     assert_eq!(revision(&*store).await, before);
+}
+
+pub(crate) async fn numbers_that_are_published_are_known_and_leave_the_revision(bed: &impl Bed) {
+    let store = bed.open().await;
+    let [id, other] = [registration("a"), registration("b")].map(async |one| store.register(&one).await.unwrap());
+    let (id, other) = (id.await, other.await);
+    let before = revision(&*store).await;
+    let numbers = [("free".to_owned(), 1e300), ("größe".to_owned(), -2.5)];
+    for metrics in [BTreeMap::from(numbers), BTreeMap::from([("free".to_owned(), 0.0)])] {
+        store.set_metrics(id, &metrics).await.unwrap();
+        store.heartbeat(id, &reading(1.0)).await.unwrap().expect("known");
+        assert_eq!(node(&*store, id).await.metrics, metrics);
+    }
+    assert_eq!(node(&*store, other).await.metrics, BTreeMap::new());
+    assert_eq!(revision(&*store).await, before);
+    let not_a_number = BTreeMap::from([("free".to_owned(), f64::NAN)]);
+    assert!(store.set_metrics(id, &not_a_number).await.is_err());
+    // A node that starts anew publishes what it then has.
+    store.register(&Registration { id: Some(id), ..registration("a") }).await.unwrap();
+    assert_eq!(node(&*store, id).await.metrics, BTreeMap::new());
 }
 
 pub(crate) async fn a_heartbeat_brings_the_reading_and_leaves_the_revision(bed: &impl Bed) {

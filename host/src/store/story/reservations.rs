@@ -1,10 +1,10 @@
 //! Reservations are exact, and records of them stay.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Bed, active, fresh_id, read, registration, reservation, revision, starting, starting_with};
 use crate::{
-    domain::{Epoch, NodeId, PlacementId, Session, State, Wanted},
+    domain::{Epoch, NodeId, PlacementId, Session, Shadow, State, Wanted, shadow::Outcome},
     store::{Report, Reservation, Route, SessionFilter, Snapshot, Store, StoreError},
 };
 
@@ -236,4 +236,39 @@ pub(crate) async fn only_live_sessions_have_routes(bed: &impl Bed) {
         address: "a:8787".to_owned(),
     };
     assert_eq!(store.routes().await.unwrap(), [route]);
+}
+
+pub(crate) async fn what_a_shadow_said_is_kept_with_the_newest_placements(bed: &impl Bed) {
+    let store = bed.open().await;
+    let node = store.register(&registration("a")).await.unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(starting(&*store, node).await);
+    }
+    let before = revision(&*store).await;
+    let shadow = |outcome| Shadow {
+        balancer: "second".to_owned(),
+        digest: Some("ab".to_owned()),
+        duration: Duration::from_nanos(1_234),
+        outcome,
+    };
+    let chose = Outcome::Chose { candidates: vec![NodeId(9), node], scores: Some(vec![0.5, -1.0]), reason: None };
+    let said = [shadow(chose), shadow(Outcome::Declined("no".to_owned())), shadow(Outcome::Failed("broke".to_owned()))];
+    for (session, shadow) in sessions.iter().zip(&said).take(2) {
+        assert!(store.note_shadow(session.id, session.epoch, shadow, 2).await.unwrap());
+    }
+    let first = store.placements(Some(sessions[0].id), None, 1).await.unwrap().remove(0);
+    assert_eq!(first.shadow, None, "it is not among the newest two");
+    assert!(store.note_shadow(sessions[2].id, sessions[2].epoch, &said[2], 2).await.unwrap());
+    assert!(!store.note_shadow(sessions[2].id, sessions[2].epoch.next(), &said[2], 2).await.unwrap());
+    let kept = store.shadowed(None).await.unwrap();
+    assert_eq!(kept.iter().filter_map(|one| one.shadow.as_ref()).collect::<Vec<_>>(), [&said[2], &said[1]]);
+    assert_eq!(store.placement(kept[0].id).await.unwrap().as_ref(), Some(&kept[0]));
+
+    assert!(store.note_shadow(sessions[0].id, sessions[0].epoch, &said[0], 3).await.unwrap());
+    let first = store.placements(Some(sessions[0].id), None, 1).await.unwrap().remove(0);
+    assert_eq!(first.shadow.as_ref(), Some(&said[0]));
+    assert_eq!(store.shadowed(Some(first.decided)).await.unwrap().len(), 3);
+    assert_eq!(store.shadowed(Some(store.now().await.unwrap() + Duration::from_secs(1))).await.unwrap(), []);
+    assert_eq!(revision(&*store).await, before, "it is no business of placement");
 }
