@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     Balancer,
-    wasm::{Engine, Limits, LoadError, WasmBalancer},
+    wasm::{Engine, Limits, LoadError, Origin, WasmBalancer},
 };
 
 /// Their names.
@@ -28,7 +28,7 @@ pub fn select(
     limits: Limits,
 ) -> Result<Arc<dyn Balancer>, LoadError> {
     let bytes = module(name).ok_or_else(|| LoadError::Unknown { name: name.to_owned(), known: NAMES.to_vec() })?;
-    Ok(Arc::new(WasmBalancer::load(engine, name, bytes, settings, limits)?))
+    Ok(Arc::new(WasmBalancer::load_from(Origin::Ours, engine, name, bytes, settings, limits)?))
 }
 
 /// The builtin balancer that stands in for one that fails (`balancer-fallback`). Its deadline is long, since after it there

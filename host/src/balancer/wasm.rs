@@ -1,8 +1,8 @@
 //! WebAssembly balancers.
 //!
-//! A balancer is a component that imports nothing but the contract in `wit/`. Each decision runs in an instance of its own
-//! that no other decision has used, within [`Limits`]; what it may see is in its [`Question`]. Nothing outside this module
-//! names wasmtime.
+//! A balancer is a component that imports nothing but the contract in `wit/`, and WASI that grants nothing. Each decision
+//! runs in an instance of its own that no other decision has used, within [`Limits`]; what it may see is in its
+//! [`Question`]. Nothing outside this module names wasmtime.
 
 use std::{
     collections::BTreeMap,
@@ -21,8 +21,9 @@ use self::{
     policy::{GuestRefusal, Policy},
     ticker::TICK,
 };
-use super::{Answer, Balancer, Question, Refusal, check, text};
+use super::{Answer, Balancer, Hearing, Question, Refusal, check, text};
 
+mod compiler;
 mod contract;
 mod engine;
 mod failure;
@@ -32,10 +33,14 @@ mod host;
 mod limits;
 mod load;
 mod policy;
+mod stack;
 #[cfg(test)]
 pub(super) mod tests;
 mod ticker;
+mod wasi;
 
+pub(super) use compiler::Origin;
+pub use compiler::{ARGUMENT as COMPILER, Cache, CacheError, Compiler, CompilerLimits, main as compile};
 pub use contract::VERSION as CONTRACT_VERSION;
 pub use engine::Engine;
 pub use limits::Limits;
@@ -66,11 +71,6 @@ impl WasmBalancer {
         &self.declared
     }
 
-    /// The settings that it runs with, defaults included.
-    pub fn settings(&self) -> &BTreeMap<String, String> {
-        &self.settings
-    }
-
     /// A store for one instance. The deadline counts from here.
     fn store(&self, guest: Guest, deadline: Duration) -> Store<Guest> {
         let handover = HANDOVER + 16 * guest.nodes.count();
@@ -86,13 +86,47 @@ impl WasmBalancer {
     /// Calls one function of a fresh instance that has no question to answer.
     fn ask<T>(
         &self,
-        call: impl FnOnce(&Policy, Instance, &mut Store<Guest>) -> wasmtime::Result<T>,
-    ) -> Result<T, String> {
+        call: impl FnOnce(&Policy, Instance, &mut Store<Guest>) -> wasmtime::Result<T> + Send,
+    ) -> Result<T, String>
+    where
+        T: Send,
+    {
         let _entered = self.engine.enter();
         let limits = Limits { deadline: self.limits.deadline.max(LOADING), ..self.limits };
-        let mut store = self.store(Guest::idle(&self.settings, limits.memory), limits.deadline);
-        let outcome = self.pre.instantiate(&mut store).and_then(|instance| call(&self.policy, instance, &mut store));
-        outcome.map_err(|error| failure::describe(&error, store.data(), &limits))
+        stack::with(limits.stack, || {
+            let mut store = self.store(Guest::idle(&self.settings, &limits), limits.deadline);
+            let outcome =
+                self.pre.instantiate(&mut store).and_then(|instance| call(&self.policy, instance, &mut store));
+            wasi::finish(store.data_mut());
+            outcome.map_err(|error| failure::describe(&error, store.data(), &limits))
+        })
+        .map_err(|error| format!("there is no thread for it: {error}"))?
+    }
+
+    fn decide(&self, question: &Question) -> Hearing {
+        let start = Instant::now();
+        let mut store = self.store(Guest::new(question, &self.settings, &self.limits), self.limits.deadline);
+        let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
+        wasi::finish(store.data_mut());
+        let outcome = match outcome {
+            Ok(Ok(order)) => match check::order(&order, question.nodes.count()) {
+                Ok(()) => Ok(order),
+                Err(error) => Err(Refusal::Failed(error.to_string())),
+            },
+            Ok(Err(GuestRefusal::Declined(why))) => Err(Refusal::Declined(text::clean(&why, SENTENCE))),
+            Ok(Err(GuestRefusal::Failed(why))) => Err(Refusal::Failed(text::clean(&why, SENTENCE))),
+            Err(error) => Err(Refusal::Failed(failure::describe(&error, store.data(), &self.limits))),
+        };
+        let duration = start.elapsed();
+        let Guest { meter, said, .. } = store.into_data();
+        let memory = Some(meter.taken());
+        match outcome {
+            Ok(order) => {
+                let outcome = Ok(said.into_answer(order, duration));
+                Hearing { outcome, refused_log: Vec::new(), duration, memory }
+            }
+            Err(refusal) => Hearing { outcome: Err(refusal), refused_log: said.into_log(), duration, memory },
+        }
     }
 }
 
@@ -105,20 +139,22 @@ impl Balancer for WasmBalancer {
         Some(&self.digest)
     }
 
+    fn settings(&self) -> Arc<BTreeMap<String, String>> {
+        Arc::clone(&self.settings)
+    }
+
     fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+        self.hear(question).outcome
+    }
+
+    fn hear(&self, question: &Question) -> Hearing {
         let _entered = self.engine.enter();
-        let start = Instant::now();
-        let mut store = self.store(Guest::new(question, &self.settings, self.limits.memory), self.limits.deadline);
-        let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
-        let order = match outcome {
-            Ok(Ok(order)) => order,
-            Ok(Err(GuestRefusal::Declined(why))) => return Err(Refusal::Declined(text::clean(&why, SENTENCE))),
-            Ok(Err(GuestRefusal::Failed(why))) => return Err(Refusal::Failed(text::clean(&why, SENTENCE))),
-            Err(error) => return Err(Refusal::Failed(failure::describe(&error, store.data(), &self.limits))),
-        };
-        check::order(&order, question.nodes.count()).map_err(|error| Refusal::Failed(error.to_string()))?;
-        let said = std::mem::take(&mut store.data_mut().said);
-        Ok(said.into_answer(order, start.elapsed()))
+        stack::with(self.limits.stack, || self.decide(question)).unwrap_or_else(|error| Hearing {
+            outcome: Err(Refusal::Failed(format!("there is no thread for it: {error}"))),
+            refused_log: Vec::new(),
+            duration: Duration::ZERO,
+            memory: None,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use super::LoadError;
+use super::{LoadError, wasi};
 use crate::balancer::text;
 
 /// The version of the contract in `wit/` that this host implements. A balancer built for any other 1.x is taken where the
@@ -14,9 +14,16 @@ pub const VERSION: &str = "1.0.0";
 const INTERFACES: [&str; 5] = ["nodes", "request", "settings", "answer", "log"];
 const PACKAGE: &str = "evenkeel:balancer/";
 
+/// The component that `bytes` are or become, and the name under which it exports its policy.
+pub(super) fn component(bytes: &[u8]) -> Result<(Vec<u8>, String), LoadError> {
+    let component = componentize(bytes)?;
+    let export = policy(&component)?;
+    Ok((component, export))
+}
+
 /// The component that `bytes` are, or that they become: a core module that carries its component type (what a compiler
 /// gives with the SDK) is wrapped.
-pub(super) fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     match encoding(bytes)? {
         Encoding::Component => Ok(bytes.to_vec()),
         Encoding::Module => ComponentEncoder::default()
@@ -34,8 +41,9 @@ fn encoding(bytes: &[u8]) -> Result<Encoding, LoadError> {
     }
 }
 
-/// Checks that a component imports nothing but the contract and exports a policy, and returns the name of that export.
-pub(super) fn policy(component: &[u8]) -> Result<String, LoadError> {
+/// Checks that a component imports nothing but the contract and what there is of WASI and exports a policy, and returns
+/// the name of that export.
+fn policy(component: &[u8]) -> Result<String, LoadError> {
     let names = names(component).map_err(LoadError::invalid)?;
     for import in &names.imports {
         let allowed = import
@@ -44,6 +52,7 @@ pub(super) fn policy(component: &[u8]) -> Result<String, LoadError> {
             .filter(|(interface, _)| INTERFACES.contains(interface));
         match allowed {
             Some((_, version)) => supported(version)?,
+            None if wasi::serves(import) => {}
             None => return Err(LoadError::Import(text::clean(import, 200))),
         }
     }

@@ -1,19 +1,22 @@
-//! The compiler and the pool of instances that balancers share.
+//! What balancers run in: the pool of instances that they share.
 
 use std::sync::Arc;
 
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig,
-    component::{InstancePre, Linker},
+    component::{Component, InstancePre, Linker},
 };
 
 use super::{
     LoadError,
+    compiler::{Compiler, Module, Shape},
+    contract,
     gate::{Gate, Place},
     guest::Guest,
     host,
-    limits::{INSTANCES, Limits, MEMORIES, STACK, TABLE, TABLES},
+    limits::{INSTANCES, Limits, MEMORIES, TABLES},
     ticker::{Running, Ticker},
+    wasi,
 };
 
 /// How many decisions run at once.
@@ -23,76 +26,125 @@ const AT_ONCE: usize = 16;
 /// some 10,000 nodes touches, so that the next one takes no page fault.
 const KEEP_RESIDENT: usize = 4 << 20;
 
+/// The same of a table, bytes.
+const TABLE_KEEP_RESIDENT: usize = 160_000;
+
 /// What balancers run in. Cheap to clone; one serves the whole program.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine {
+    inner: Arc<Inner>,
+    /// None where this process compiles by itself.
+    compiler: Option<Compiler>,
+}
 
 struct Inner {
     wasm: wasmtime::Engine,
     linker: Linker<Guest>,
     ticker: Ticker,
     gate: Gate,
-    memory: usize,
+    size: Size,
     pooled: bool,
+}
+
+/// What an instance may have of what is made beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    memory: usize,
+    stack: usize,
+    table: usize,
+}
+
+impl Size {
+    /// At least what the default limits ask for, but exactly the stack: a module is stopped where that ends.
+    fn of(limits: &Limits) -> Self {
+        let least = Limits::default();
+        Self { memory: limits.memory.max(least.memory), stack: limits.stack, table: limits.table.max(least.table) }
+    }
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("memory", &self.memory).field("pooled", &self.pooled).finish_non_exhaustive()
+        f.debug_struct("Inner").field("size", &self.size).field("pooled", &self.pooled).finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    /// An engine whose pool has room for instances within the default limits.
+    /// An engine whose pool has room for instances within the default limits. It compiles in this process.
     pub fn new() -> Result<Self, LoadError> {
-        Self::with_memory(Limits::default().memory)
+        Self::of_size(Size::of(&Limits::default()), None)
     }
 
-    /// The engine for a balancer with these limits: itself, or a new one where its pool is too small.
+    /// With a compiler for modules that come from files.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Compiler) -> Self {
+        Self { compiler: Some(compiler), ..self }
+    }
+
+    /// The engine for a balancer with these limits: itself, or a new one where its own does not fit.
     pub(super) fn fit(&self, limits: &Limits) -> Result<Self, LoadError> {
-        if limits.memory <= self.0.memory { Ok(self.clone()) } else { Self::with_memory(limits.memory) }
+        let size = Size::of(limits);
+        if size == self.inner.size { Ok(self.clone()) } else { Self::of_size(size, self.compiler.clone()) }
     }
 
-    fn with_memory(memory: usize) -> Result<Self, LoadError> {
-        match wasmtime::Engine::new(&pooled(memory)) {
-            Ok(wasm) => Self::build(wasm, memory, true),
+    fn of_size(size: Size, compiler: Option<Compiler>) -> Result<Self, LoadError> {
+        match wasmtime::Engine::new(&pooled(size)) {
+            Ok(wasm) => Self::build(wasm, size, true, compiler),
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     "no address space for the pool of balancer instances (is `ulimit -v` set?): each decision allocates its own"
                 );
-                Self::on_demand(memory)
+                Self::on_demand(size, compiler)
             }
         }
     }
 
-    fn on_demand(memory: usize) -> Result<Self, LoadError> {
-        let wasm = wasmtime::Engine::new(&unpooled(memory)).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
-        Self::build(wasm, memory, false)
+    fn on_demand(size: Size, compiler: Option<Compiler>) -> Result<Self, LoadError> {
+        let wasm = wasmtime::Engine::new(&unpooled(size)).map_err(|error| broken(&error))?;
+        Self::build(wasm, size, false, compiler)
     }
 
-    fn build(wasm: wasmtime::Engine, memory: usize, pooled: bool) -> Result<Self, LoadError> {
+    fn build(wasm: wasmtime::Engine, size: Size, pooled: bool, compiler: Option<Compiler>) -> Result<Self, LoadError> {
         let ticker = Ticker::start(wasm.weak()).map_err(|error| LoadError::Engine(error.to_string()))?;
-        let linker = host::linker(&wasm).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
-        Ok(Self(Arc::new(Inner { wasm, linker, ticker, gate: Gate::new(AT_ONCE), memory, pooled })))
+        let linker = host::linker(&wasm).map_err(|error| broken(&error))?;
+        let inner = Inner { wasm, linker, ticker, gate: Gate::new(AT_ONCE), size, pooled };
+        Ok(Self { inner: Arc::new(inner), compiler })
     }
 
-    /// Compiles a component and connects its imports.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<InstancePre<Guest>, LoadError> {
-        let component = wasmtime::component::Component::from_binary(&self.0.wasm, component)
-            .map_err(|error| LoadError::invalid(format_args!("{error:#}")))?;
-        self.0.linker.instantiate_pre(&component).map_err(|error| LoadError::contract(format_args!("{error:#}")))
+    /// Compiles a module and connects its imports; also the name of its policy.
+    pub(super) fn prepare(&self, module: Module<'_>) -> Result<(InstancePre<Guest>, String), LoadError> {
+        let wasm = &self.inner.wasm;
+        let (component, export) = match &self.compiler {
+            Some(compiler) => compiler.component(wasm, self.shape(), module)?,
+            None => {
+                let (component, export) = contract::component(module.bytes)?;
+                let component = Component::from_binary(wasm, &component)
+                    .map_err(|error| LoadError::invalid(format_args!("{error:#}")))?;
+                (component, export)
+            }
+        };
+        let linker = &self.inner.linker;
+        let pre = wasi::linker(linker, &component)
+            .and_then(|with_wasi| with_wasi.as_ref().unwrap_or(linker).instantiate_pre(&component))
+            .map_err(|error| LoadError::contract(format_args!("{error:#}")))?;
+        Ok((pre, export))
+    }
+
+    /// A pool does not change what code looks like.
+    fn shape(&self) -> Shape {
+        let reservation = (!self.inner.pooled).then_some(self.inner.size.memory as u64);
+        Shape { reservation }
     }
 
     /// Waits until one more guest may run, and lets deadlines count.
     pub(super) fn enter(&self) -> Entered<'_> {
-        let place = self.0.gate.enter();
-        Entered { _running: self.0.ticker.run(), _place: place }
+        let place = self.inner.gate.enter();
+        Entered { _running: self.inner.ticker.run(), _place: place }
     }
 
     /// Instances come from a pool made beforehand.
     pub fn is_pooled(&self) -> bool {
-        self.0.pooled
+        self.inner.pooled
     }
 }
 
@@ -100,6 +152,20 @@ impl Engine {
 pub(super) struct Entered<'a> {
     _running: Running<'a>,
     _place: Place<'a>,
+}
+
+fn broken(error: &wasmtime::Error) -> LoadError {
+    LoadError::Engine(format!("{error:#}"))
+}
+
+/// An engine that only compiles, for one of this shape.
+pub(super) fn compile_only(shape: Shape) -> Result<wasmtime::Engine, LoadError> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    if let Some(reservation) = shape.reservation {
+        reserve(&mut config, reservation);
+    }
+    wasmtime::Engine::new(&config).map_err(|error| broken(&error))
 }
 
 /// What holds for guests however they are allocated. The same module and the same question must give the same answer on
@@ -111,12 +177,11 @@ fn config() -> Config {
         .concurrency_support(false)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        .max_wasm_stack(STACK);
+        .wasm_memory64(false);
     config
 }
 
-fn pooled(memory: usize) -> Config {
+fn pooled(size: Size) -> Config {
     let at_once = AT_ONCE as u32;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(at_once)
@@ -128,28 +193,32 @@ fn pooled(memory: usize) -> Config {
         .max_tables_per_component(TABLES as u32)
         .max_tables_per_module(TABLES as u32)
         .max_memories_per_module(MEMORIES as u32)
-        .table_elements(TABLE)
-        .max_memory_size(memory);
+        .table_elements(size.table)
+        .max_memory_size(size.memory);
     // Without a scan of the page map the low part of a memory would be cleared whether it was touched or not.
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(TABLE * 8);
+        pool.pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(TABLE_KEEP_RESIDENT);
     }
     let mut config = config();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.max_wasm_stack(size.stack).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
-fn unpooled(memory: usize) -> Config {
+fn unpooled(size: Size) -> Config {
     let mut config = config();
+    config.max_wasm_stack(size.stack).allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    reserve(&mut config, size.memory as u64);
     config
-        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        .memory_reservation(memory as u64)
-        .memory_guard_size(64 << 10)
-        .memory_reservation_for_growth(0);
-    config
+}
+
+/// Gives each memory this much address space, bytes.
+fn reserve(config: &mut Config, memory: u64) {
+    config.memory_reservation(memory).memory_guard_size(64 << 10).memory_reservation_for_growth(0);
 }
 
 #[cfg(test)]
 pub(super) fn on_demand_for_tests() -> Engine {
-    Engine::on_demand(Limits::default().memory).expect("an engine")
+    Engine::on_demand(Size::of(&Limits::default()), None).expect("an engine")
 }

@@ -6,7 +6,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::{
     guest::Guest,
-    limits::{HANDOVER, Limits, STACK},
+    limits::{HANDOVER, Limits},
 };
 use crate::balancer::text;
 
@@ -44,7 +44,7 @@ fn cause(error: &wasmtime::Error, limits: &Limits) -> String {
         Some(Trap::Interrupt) => {
             format!("it had not answered after {} ms, its deadline", limits.deadline.as_millis())
         }
-        Some(Trap::StackOverflow) => format!("it used up its stack of {} KiB", STACK >> 10),
+        Some(Trap::StackOverflow) => format!("it used up its stack of {} KiB", limits.stack >> 10),
         Some(Trap::UnreachableCodeReached) => "it stopped itself".to_owned(),
         Some(trap) => {
             let text = trap.to_string();

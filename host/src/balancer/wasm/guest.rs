@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::limits::Meter;
+use super::{
+    limits::{Limits, Meter},
+    wasi::Wasi,
+};
 use crate::balancer::{Answer, Columns, LogLevel, LogLine, Question, Request};
-
-/// Lines that are kept of one decision's log.
-const LINES: usize = 32;
 
 /// The data of a guest's store.
 #[derive(Debug)]
@@ -17,26 +17,28 @@ pub(super) struct Guest {
     pub(super) settings: Arc<BTreeMap<String, String>>,
     pub(super) meter: Meter,
     pub(super) said: Said,
+    pub(super) wasi: Wasi,
 }
 
 impl Guest {
     /// A guest that is to decide.
-    pub(super) fn new(question: &Question, settings: &Arc<BTreeMap<String, String>>, memory: usize) -> Self {
+    pub(super) fn new(question: &Question, settings: &Arc<BTreeMap<String, String>>, limits: &Limits) -> Self {
         Self {
             nodes: Arc::clone(&question.nodes),
             user_sessions: Arc::clone(&question.user_sessions),
             request: question.request.clone(),
             settings: Arc::clone(settings),
-            meter: Meter::new(memory),
-            said: Said::default(),
+            meter: Meter::new(limits),
+            said: Said::keeping(limits.log_lines),
+            wasi: Wasi::default(),
         }
     }
 
     /// A guest that is asked about itself.
-    pub(super) fn idle(settings: &Arc<BTreeMap<String, String>>, memory: usize) -> Self {
+    pub(super) fn idle(settings: &Arc<BTreeMap<String, String>>, limits: &Limits) -> Self {
         let question =
             Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() };
-        Self::new(&question, settings, memory)
+        Self::new(&question, settings, limits)
     }
 }
 
@@ -46,13 +48,22 @@ pub(super) struct Said {
     pub(super) scores: Option<Vec<f64>>,
     pub(super) reason: Option<String>,
     lines: Vec<LogLine>,
+    /// How many of them are kept.
+    room: usize,
     left_out: usize,
+    /// The last line on its standard error, kept or not.
+    pub(super) complaint: Option<String>,
 }
 
 impl Said {
+    /// Of its log, this many lines are kept.
+    fn keeping(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     /// Whether another line is kept; counts it as left out otherwise.
     pub(super) fn has_room(&mut self) -> bool {
-        let room = self.lines.len() < LINES;
+        let room = self.lines.len() < self.room;
         self.left_out += usize::from(!room);
         room
     }
@@ -62,9 +73,10 @@ impl Said {
         self.lines.push(LogLine { level, message });
     }
 
-    /// The last error that it wrote.
+    /// The last error that it wrote: where runtimes write why they give up, else to the log.
     pub(super) fn last_error(&self) -> Option<&str> {
-        self.lines.iter().rfind(|line| line.level == LogLevel::Error).map(|line| line.message.as_str())
+        let logged = || self.lines.iter().rfind(|line| line.level == LogLevel::Error).map(|line| line.message.as_str());
+        self.complaint.as_deref().or_else(logged)
     }
 
     /// With the order of the nodes, the whole answer.
@@ -74,9 +86,9 @@ impl Said {
     }
 
     /// The lines, with one more that counts those left out.
-    fn into_log(mut self) -> Vec<LogLine> {
+    pub(super) fn into_log(mut self) -> Vec<LogLine> {
         if self.left_out > 0 {
-            let message = format!("{} more lines were left out: {LINES} a decision are kept", self.left_out);
+            let message = format!("{} more lines were left out: {} a decision are kept", self.left_out, self.room);
             self.lines.push(LogLine { level: LogLevel::Warn, message });
         }
         self.lines

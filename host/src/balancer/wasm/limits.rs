@@ -13,21 +13,32 @@ pub struct Limits {
     pub memory: usize,
     /// The module's own size, bytes.
     pub module: usize,
+    /// The stack of compiled code, bytes. The stack that Rust or C code keeps in its memory is bounded by the memory.
+    pub stack: usize,
+    /// Elements of a table.
+    pub table: usize,
+    /// Lines that are kept of one decision's log.
+    pub log_lines: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: Duration::from_millis(50), memory: 64 << 20, module: 64 << 20 }
+        Self {
+            deadline: Duration::from_millis(50),
+            memory: 64 << 20,
+            module: 64 << 20,
+            stack: STACK,
+            table: 20_000,
+            log_lines: 32,
+        }
     }
 }
 
-/// Elements of a table.
-pub(super) const TABLE: usize = 20_000;
 /// Core instances, tables and memories of one instance of a component.
 pub(super) const INSTANCES: usize = 64;
 pub(super) const TABLES: usize = 16;
 pub(super) const MEMORIES: usize = 4;
-/// The stack of compiled code, bytes. The stack that Rust or C code keeps in its memory is bounded by the memory.
+/// The most of a stack that fits into a thread of the daemon's, bytes.
 pub(super) const STACK: usize = 512 << 10;
 /// What a guest may hand over in one call, bytes, beside 16 a node.
 pub(super) const HANDOVER: usize = 1 << 20;
@@ -36,14 +47,20 @@ pub(super) const HANDOVER: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: usize,
+    table: usize,
     taken: usize,
     /// The size that was refused, if any.
     pub(super) refused: Option<usize>,
 }
 
 impl Meter {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, taken: 0, refused: None }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { limit: limits.memory, table: limits.table, taken: 0, refused: None }
+    }
+
+    /// What it has taken, bytes.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 }
 
@@ -59,7 +76,7 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE)
+        Ok(desired <= self.table)
     }
 
     fn instances(&self) -> usize {

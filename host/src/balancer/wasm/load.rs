@@ -9,8 +9,13 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Engine, Limits, Setting, WasmBalancer, contract, policy::Policy};
-use crate::balancer::text;
+use super::{
+    Engine, Limits, Setting, WasmBalancer,
+    compiler::{Module, Origin},
+    contract,
+    policy::Policy,
+};
+use crate::{balancer::text, config::load_balancer::RESERVED};
 
 /// Settings that a balancer may declare, and bytes kept of a key, a default and a help text.
 const SETTINGS: usize = 100;
@@ -36,7 +41,7 @@ pub enum LoadError {
     Invalid(String),
     /// It wants something that balancers are not given.
     #[error(
-        "the module imports {0}, which balancers are not given: they may import evenkeel:balancer/* 1.x and nothing else"
+        "the module imports {0}, which balancers are not given: they may import evenkeel:balancer/* 1.x, and of WASI 0.2 cli, clocks, filesystem, io, random and sockets"
     )]
     Import(String),
     /// It is made for another major version.
@@ -71,6 +76,18 @@ pub enum LoadError {
     /// It failed while it was asked about itself.
     #[error("it failed when it was loaded: {0}")]
     Failed(String),
+    /// It has a setting whose name is the host's.
+    #[error("it declares the setting {0}, and names that begin with {RESERVED} are the host's")]
+    Reserved(String),
+    /// It could not be compiled, for all that it may be valid.
+    #[error("the module cannot be compiled: {0}")]
+    Compiler(String),
+    /// The administrator does not allow it.
+    #[error("its SHA-256 {digest} is not among those in the setting plugins-sha256")]
+    NotListed {
+        /// The SHA-256 of the module, hexadecimal.
+        digest: String,
+    },
     /// There is no engine to run it in.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
@@ -122,19 +139,28 @@ impl WasmBalancer {
         settings: BTreeMap<String, String>,
         limits: Limits,
     ) -> Result<Self, LoadError> {
+        Self::load_from(Origin::File, engine, name, bytes, settings, limits)
+    }
+
+    /// The same, of a module of this origin: what ships with the program is compiled in this process.
+    pub(in crate::balancer) fn load_from(
+        origin: Origin,
+        engine: &Engine,
+        name: &str,
+        bytes: &[u8],
+        settings: BTreeMap<String, String>,
+        limits: Limits,
+    ) -> Result<Self, LoadError> {
         if bytes.len() > limits.module {
             return Err(LoadError::TooLarge { size: bytes.len(), limit: limits.module });
         }
         let engine = engine.fit(&limits)?;
-        let (pre, export) = unwinding(|| {
-            let component = contract::componentize(bytes)?;
-            let export = contract::policy(&component)?;
-            Ok((engine.compile(&component)?, export))
-        })?;
+        let digest = digest(bytes);
+        let (pre, export) = unwinding(|| engine.prepare(Module { bytes, digest: &digest, origin }))?;
         let policy = Policy::find(pre.component(), &export)?;
         let mut balancer = Self {
             name: name.to_owned(),
-            digest: digest(bytes),
+            digest,
             engine,
             pre,
             policy,
@@ -152,6 +178,9 @@ impl WasmBalancer {
         let declared = self.ask(Policy::settings).map_err(LoadError::Failed)?;
         if declared.len() > SETTINGS {
             return Err(LoadError::Failed(format!("it has {} settings, and may have {SETTINGS}", declared.len())));
+        }
+        if let Some(reserved) = declared.iter().find(|setting| setting.key.starts_with(RESERVED)) {
+            return Err(LoadError::Reserved(text::clean(&reserved.key, KEY)));
         }
         let mut settings = BTreeMap::clone(&self.settings);
         for setting in &declared {
@@ -190,7 +219,12 @@ fn unwinding<T>(compile: impl FnOnce() -> Result<T, LoadError>) -> Result<T, Loa
 
 /// The SHA-256 of a module, hexadecimal: what it is known by.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

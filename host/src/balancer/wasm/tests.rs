@@ -6,6 +6,7 @@ use super::{Engine, Limits, LoadError, WasmBalancer};
 use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
 
 mod answers;
+mod fixtures;
 pub(in crate::balancer) mod guests;
 mod limits;
 mod load;
@@ -13,7 +14,7 @@ mod load;
 use guests::Guest;
 
 /// A question over `count` nodes that are alike.
-fn question(count: usize) -> Question {
+pub(in crate::balancer) fn question(count: usize) -> Question {
     let names: Vec<String> = (0..count).map(|index| format!("node{index}")).collect();
     let same = |value: u32| -> Arc<[u32]> { vec![value; count].into() };
     let zero: Arc<[f64]> = vec![0.0; count].into();
@@ -44,7 +45,7 @@ fn question(count: usize) -> Question {
     }
 }
 
-fn engine() -> Engine {
+pub(in crate::balancer) fn engine() -> Engine {
     Engine::new().expect("an engine")
 }
 
@@ -69,6 +70,6 @@ fn failure(guest: &Guest) -> String {
 }
 
 /// Its deadline cannot be met by accident, however slow the machine is.
-fn patient() -> Limits {
+pub(in crate::balancer) fn patient() -> Limits {
     Limits { deadline: Duration::from_secs(60), ..Limits::default() }
 }

@@ -1,9 +1,6 @@
 //! Guests written by hand, as core modules with their component type inside: what a compiler gives with the SDK.
 
-use std::path::Path;
-
-use wit_component::{StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+pub(in crate::balancer) use evenkeel_fixtures::embed;
 
 /// A guest in pieces of WebAssembly text. Addresses: 16 what `settings` returns, 32 what `check` returns, 64 what `rank`
 /// returns, 256 to 1023 strings, from 1024 the answer, from 4096 what the host hands over.
@@ -77,20 +74,8 @@ impl Guest {
 
     /// The module, as it would be loaded.
     pub(in crate::balancer) fn bytes(&self) -> Vec<u8> {
-        embed(self.core(), self.version)
+        embed(self.core(), self.version, "")
     }
-}
-
-/// Embeds the contract, with another version number where asked.
-pub(in crate::balancer) fn embed(mut module: Vec<u8>, version: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/1.0.0/balancer.wit");
-    let text = std::fs::read_to_string(path).expect("the contract is there");
-    let text = text.replace("package evenkeel:balancer@1.0.0;", &format!("package evenkeel:balancer@{version};"));
-    let mut resolve = Resolve::default();
-    let package = resolve.push_str("balancer.wit", &text).expect("the contract is valid");
-    let world = resolve.select_world(&[package], Some("balancer")).expect("it has a world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it can be embedded");
-    module
 }
 
 /// Instructions that answer with these nodes.

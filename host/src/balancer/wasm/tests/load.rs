@@ -88,11 +88,14 @@ fn a_foreign_import_of_a_module_is_refused_by_name() {
 
 #[test]
 fn a_foreign_import_of_a_component_is_refused_by_name() {
-    let text = "(component (import \"wasi:filesystem/preopens@0.2.0\" (instance
-        (export \"get-directories\" (func (result string))))))";
-    let error = load_bytes(&wat::parse_str(text).expect("a component")).expect_err("refused");
-    assert_eq!(error, LoadError::Import("wasi:filesystem/preopens@0.2.0".to_owned()));
-    assert!(error.to_string().contains("imports wasi:filesystem/preopens@0.2.0, which"), "{error}");
+    for import in
+        ["wasi:http/types@0.2.0", "wasi:cli/environment@0.3.0", "wasi:cli/environment", "acme:files/all@1.0.0"]
+    {
+        let text = format!("(component (import \"{import}\" (instance (export \"get\" (func (result string))))))");
+        let error = load_bytes(&wat::parse_str(text).expect("a component")).expect_err("refused");
+        assert_eq!(error, LoadError::Import(import.to_owned()));
+        assert!(error.to_string().contains(&format!("imports {import}, which")), "{error}");
+    }
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn a_module_that_was_cut_off_anywhere_is_refused() {
 #[test]
 fn damaged_bytes_never_panic() {
     let engine = engine();
-    let whole = embed(Guest::default().core(), "1.0.0");
+    let whole = embed(Guest::default().core(), "1.0.0", "");
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..300 {
         let mut bytes = whole.clone();
