@@ -5,13 +5,20 @@
 //! replaces it when its file changes. [`script`] runs a program of the administrator's, and [`trust`] has it that nobody
 //! else could have put either there. [`fallback`] is what placement asks: it stands in for a balancer that fails.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 mod breaker;
 pub mod builtin;
+pub mod case;
 pub mod check;
 pub mod columns;
 pub mod fallback;
+mod hearing;
 #[cfg(test)]
 mod plugin_cases;
 pub mod plugins;
@@ -23,6 +30,7 @@ pub mod wasm;
 
 pub use columns::Columns;
 pub use fallback::Fallback;
+pub use hearing::Hearing;
 
 /// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
 pub trait Balancer: Send + Sync + Debug {
@@ -31,6 +39,11 @@ pub trait Balancer: Send + Sync + Debug {
 
     /// The SHA-256 of its module, hexadecimal; none where it is not a module.
     fn digest(&self) -> Option<&str>;
+
+    /// The settings that it runs with, defaults included; none where it has no such settings.
+    fn settings(&self) -> Arc<BTreeMap<String, String>> {
+        Arc::default()
+    }
 
     /// Whether a decision may take so long that others must not wait for it.
     fn is_slow(&self) -> bool {
@@ -43,6 +56,13 @@ pub trait Balancer: Send + Sync + Debug {
     /// Orders the nodes of the question. The answer has been checked: indexes in range, none twice, scores finite and
     /// one a node.
     fn rank(&self, question: &Question) -> Result<Answer, Refusal>;
+
+    /// The same, with all that can be told of it.
+    fn hear(&self, question: &Question) -> Hearing {
+        let start = Instant::now();
+        let outcome = self.rank(question);
+        Hearing { outcome, refused_log: Vec::new(), duration: start.elapsed(), memory: None }
+    }
 }
 
 /// What a balancer is asked: one session to be placed on one of some nodes.
@@ -56,8 +76,9 @@ pub struct Question {
     pub request: Request,
 }
 
-/// The session to be placed, as `wit/` describes it.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The session to be placed, as `wit/` describes it. Kept in records, so it grows by fields only.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Request {
     /// The canonical name of its user.
     pub username: String,
@@ -116,6 +137,18 @@ pub enum LogLevel {
     Warn,
     /// Something wrong.
     Error,
+}
+
+impl LogLevel {
+    /// Its name: `debug`, `info`, `warn` or `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Why a balancer chose no node.

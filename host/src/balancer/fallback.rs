@@ -49,6 +49,20 @@ impl Serving {
         }
     }
 
+    /// Decides where nothing comes of it: a failure is counted, and logged when it starts and when it ends.
+    pub fn try_out(&self, question: &Question) -> Result<Answer, Refusal> {
+        let outcome = self.balancer.rank(question);
+        let (changed, name) = (self.tally.add(&outcome), self.balancer.name());
+        match &outcome {
+            Err(Refusal::Failed(why)) if changed => {
+                tracing::warn!(balancer = name, why, "the shadow fails: there is nothing to compare");
+            }
+            Ok(_) if changed => tracing::info!(balancer = name, "the shadow answers again"),
+            _ => {}
+        }
+        outcome
+    }
+
     /// Whether it is not asked for a while, since it failed too often in a row.
     pub fn is_set_aside(&self) -> bool {
         self.breaker.is_open(Instant::now())

@@ -5,14 +5,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use evenkeel_plugin_cases::{Node, Outcome, Question as Asked};
+use evenkeel_plugin_cases::{Outcome, Question as Asked};
 
 use super::{
-    Balancer, Columns, Question, Refusal, Request, builtin, columns,
+    Balancer, builtin, case,
     wasm::{Engine, Limits, LoadError, WasmBalancer},
 };
 
@@ -40,54 +39,7 @@ impl Module<'_> {
             Err(LoadError::Refused(why)) => return Outcome::Refused(why.clone()),
             Err(error) => panic!("{name}: {error}"),
         };
-        match balancer.rank(&question(asked)) {
-            Ok(answer) => Outcome::Ranked { order: answer.order, scores: answer.scores, reason: answer.reason },
-            Err(Refusal::Declined(why)) => Outcome::Declined(why),
-            Err(Refusal::Failed(why)) => Outcome::Failed(why),
-        }
-    }
-}
-
-fn question(asked: &Asked) -> Question {
-    fn column<T>(nodes: &[Node], pick: impl Fn(&Node) -> T) -> Arc<[T]> {
-        nodes.iter().map(pick).collect()
-    }
-    let nodes = &asked.nodes;
-    let request = &asked.request;
-    Question {
-        nodes: Arc::new(Columns {
-            addresses: column(nodes, |node| node.address.clone().unwrap_or_else(|| format!("{}:8787", node.name))),
-            ips: column(nodes, |_| None),
-            names: column(nodes, |node| node.name.clone()),
-            name_hashes: column(nodes, |node| columns::name_hash(&node.name)),
-            cores: column(nodes, |node| node.cores),
-            weights: column(nodes, |node| node.weight),
-            capacities: column(nodes, |node| node.capacity),
-            sessions: column(nodes, |node| node.sessions),
-            load1: column(nodes, |node| node.load1),
-            load5: column(nodes, |node| node.load5),
-            load15: column(nodes, |node| node.load15),
-            unseen5: column(nodes, |node| node.unseen5),
-            memory_total: column(nodes, |node| node.memory_total),
-            memory_available: column(nodes, |node| node.memory_available),
-            cpus_promised: column(nodes, |node| node.cpus_promised),
-            memory_promised: column(nodes, |node| node.memory_promised),
-            labels: column(nodes, |node| node.labels.clone()),
-            metrics: column(nodes, |node| node.metrics.clone()),
-        }),
-        user_sessions: column(nodes, |node| node.user_sessions),
-        request: Request {
-            username: request.username.clone(),
-            groups: request.groups.clone(),
-            kind: request.kind.clone(),
-            cpus: request.cpus,
-            memory: request.memory,
-            labels: request.labels.clone(),
-            previous_node: request.previous_node.clone(),
-            now: request.now,
-            seed: request.seed,
-            sequence: request.sequence,
-        },
+        case::outcome(balancer.rank(&case::question(&asked.nodes, &asked.request)))
     }
 }
 

@@ -107,6 +107,20 @@ impl Plugins {
         other: Option<Arc<dyn Balancer>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SelectionError> {
+        Self::begin(selection, other, clock, true)
+    }
+
+    /// Selects a balancer that nobody depends on: where it cannot be had, it is missing until its file is there.
+    pub fn open_shadow(selection: Selection, clock: Arc<dyn Clock>) -> Result<Self, SelectionError> {
+        Self::begin(selection, None, clock, false)
+    }
+
+    fn begin(
+        selection: Selection,
+        other: Option<Arc<dyn Balancer>>,
+        clock: Arc<dyn Clock>,
+        required: bool,
+    ) -> Result<Self, SelectionError> {
         if !is_name(&selection.name) {
             return Err(SelectionError::Name);
         }
@@ -114,21 +128,18 @@ impl Plugins {
         let kept = Kept::new(selection.kept.clone());
         let seen = file::settled(&selection.directory, &path, selection.settle);
         let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now() };
-        let Beginning { balancer, source, problem, refused } = match &seen {
-            Some(Look::Found(_)) => begin.with_file()?,
-            Some(Look::Gone(_)) => begin.without_file()?,
-            Some(Look::NoDirectory) => begin.without_directory(None)?,
-            Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone()))?,
-            None => begin.without_directory(Some(format!("{}: it keeps changing", path.display())))?,
+        let begun = match &seen {
+            Some(Look::Found(_)) => begin.with_file(),
+            Some(Look::Gone(_)) => begin.without_file(),
+            Some(Look::NoDirectory) => begin.without_directory(None),
+            Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone())),
+            None => begin.without_directory(Some(format!("{}: it keeps changing", path.display()))),
         };
-        let now = Now {
-            seen,
-            home: file::home(&selection.directory),
-            source: Some(source),
-            since: clock.now(),
-            problem,
-            refused,
+        let Beginning { balancer, source, problem, refused } = match begun {
+            Err(error) if !required => begin.with_nothing(&error),
+            begun => begun?,
         };
+        let now = Now { seen, home: file::home(&selection.directory), source, since: clock.now(), problem, refused };
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
         let policy = Arc::new(Fallback::new(balancer, other));
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now) })

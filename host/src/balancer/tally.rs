@@ -10,9 +10,19 @@ use std::{
 };
 
 use super::{Answer, Refusal};
+use crate::domain::Percentiles;
 
 /// How many durations are kept: the percentiles are those of the last decisions.
 const RECENT: usize = 1_000;
+
+/// Over how many of the last decisions slowness is measured.
+const MEASURED: usize = 32;
+
+/// A median above this makes a balancer slow.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// A median below this makes it quick again.
+const QUICK: Duration = Duration::from_millis(3);
 
 /// Counts a balancer's decisions.
 #[derive(Debug, Default)]
@@ -20,6 +30,7 @@ pub struct Tally {
     decisions: AtomicU64,
     failures: AtomicU64,
     failing: AtomicBool,
+    slow: AtomicBool,
     recent: Mutex<VecDeque<Duration>>,
     last_failure: Mutex<Option<String>>,
 }
@@ -51,6 +62,7 @@ impl Tally {
                 recent.pop_front();
             }
             recent.push_back(answer.duration);
+            self.measure(&recent);
         }
         let failed = match outcome {
             Err(Refusal::Failed(why)) => {
@@ -61,6 +73,22 @@ impl Tally {
             _ => false,
         };
         self.failing.swap(failed, Ordering::Relaxed) != failed
+    }
+
+    fn measure(&self, recent: &VecDeque<Duration>) {
+        let Some(before) = recent.len().checked_sub(MEASURED) else { return };
+        let mut last: [Duration; MEASURED] = std::array::from_fn(|index| recent[before + index]);
+        let (_, &mut median, _) = last.select_nth_unstable(MEASURED / 2);
+        if median > SLOW {
+            self.slow.store(true, Ordering::Relaxed);
+        } else if median < QUICK {
+            self.slow.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the median of the last decisions is so long that others must not wait for them.
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
     }
 
     /// How often it failed.
@@ -80,18 +108,15 @@ impl Tally {
 
     /// All of it.
     pub fn count(&self) -> Count {
-        let mut recent: Vec<Duration> =
-            self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        recent.sort_unstable();
-        // The nearest rank: the smallest duration that so many of a hundred do not exceed.
-        let percentile = |percent: usize| recent.get((recent.len() * percent).div_ceil(100).saturating_sub(1)).copied();
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let Percentiles { p50, p99 } = Percentiles::of(recent);
         Count {
             decisions: self.decisions.load(Ordering::Relaxed),
             failures: self.failures(),
             failing: self.is_failing(),
             last_failure: self.last_failure(),
-            p50: percentile(50),
-            p99: percentile(99),
+            p50,
+            p99,
         }
     }
 }
@@ -100,7 +125,7 @@ impl Tally {
 mod tests {
     use std::time::Duration;
 
-    use super::{RECENT, Tally};
+    use super::{MEASURED, RECENT, Tally};
     use crate::balancer::{Answer, Refusal};
 
     fn took(micros: u64) -> Result<Answer, Refusal> {
@@ -132,5 +157,27 @@ mod tests {
         let declined = tally.add(&Err(Refusal::Declined("no".to_owned())));
         assert!(!declined && !tally.is_failing());
         assert_eq!(tally.count().last_failure.as_deref(), Some("broke"));
+    }
+
+    #[test]
+    fn a_balancer_is_slow_by_the_median_of_its_last_decisions_and_quick_again_well_below_it() {
+        let tally = Tally::default();
+        let decide = |times: usize, micros| {
+            for _ in 0..times {
+                tally.add(&took(micros));
+            }
+        };
+        decide(MEASURED - 1, 60_000);
+        assert!(!tally.is_slow(), "that is too few to tell");
+        decide(1, 60_000);
+        assert!(tally.is_slow());
+        decide(MEASURED, 4_000);
+        assert!(tally.is_slow(), "it does not come and go about the limit");
+        decide(MEASURED, 2_000);
+        assert!(!tally.is_slow());
+        decide(MEASURED, 4_000);
+        assert!(!tally.is_slow());
+        decide(MEASURED / 4, 60_000);
+        assert!(!tally.is_slow(), "a few do not matter");
     }
 }

@@ -1,11 +1,9 @@
-//! Reads the decision cases of the builtin balancers and compares answers with them. `README.md` beside them fixes the
-//! format.
+//! Decision cases: questions to a balancer and what it must answer, as files. `README.md` fixes the format.
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde::Deserialize;
-
 mod file;
+mod number;
 
 pub use file::{Case, Expect, File, Node, Request};
 
@@ -52,8 +50,7 @@ pub enum Outcome {
 /// Asks every case of one file and compares the answers. Returns how many questions were asked; the error lists every
 /// case that was answered otherwise.
 pub fn run(file: &Path, mut balancer: impl FnMut(&Question) -> Outcome) -> Result<usize, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let cases: File = toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let cases = File::read(file)?;
     let (mut asked, mut wrong) = (0, Vec::new());
     for case in &cases.case {
         for nodes in case.orders() {
@@ -71,8 +68,28 @@ pub fn run(file: &Path, mut balancer: impl FnMut(&Question) -> Outcome) -> Resul
     }
 }
 
+impl File {
+    /// Reads a file; the error names it, and the line where it has one.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| at(&error))?;
+        Self::from_text(&text).map_err(|error| at(&error))
+    }
+
+    /// Reads a file's text.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|error| error.to_string())
+    }
+}
+
 impl Question {
-    fn new(nodes: Vec<Node>, case: &Case) -> Self {
+    /// What a case asks where its nodes come in this order.
+    pub fn new(nodes: Vec<Node>, case: &Case) -> Self {
         fn column<T>(nodes: &[Node], of: impl Fn(&Node) -> T) -> Vec<T> {
             nodes.iter().map(of).collect()
         }
@@ -101,6 +118,15 @@ pub fn name_hash(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_needs_a_name_and_nothing_else() {
+        let file = |node: &str| format!("balancer = \"b\"\n[[case]]\nname = \"c\"\nnodes = [{node}]\n");
+        let read = File::from_text(&file("{ name = \"a\" }")).expect("it is read");
+        assert_eq!(read.case[0].nodes, [Node { name: "a".to_owned(), ..Node::default() }]);
+        let error = File::from_text(&file("{ cores = 8 }")).expect_err("it has no name");
+        assert!(error.contains("missing field `name`"), "{error}");
+    }
 
     /// From the reference implementation's own tests: `testdata[0]`, the empty input.
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Refused, Rejection, Selection, Source, announce, file, inspect, keep, kept::Kept, report_refusal};
+use super::{Absent, Refused, Rejection, Selection, Source, announce, file, inspect, keep, kept::Kept, report_refusal};
 use crate::balancer::{
     Balancer, builtin,
     wasm::{self, LoadError},
@@ -54,7 +54,8 @@ pub(super) fn is_name(name: &str) -> bool {
 /// What there is to begin with.
 pub(super) struct Beginning {
     pub(super) balancer: Arc<dyn Balancer>,
-    pub(super) source: Source,
+    /// None where there is nothing of that name.
+    pub(super) source: Option<Source>,
     pub(super) problem: Option<String>,
     pub(super) refused: Option<Refused>,
 }
@@ -77,7 +78,7 @@ impl Begin<'_> {
             let (balancer, _) = inspect::admit(name, &bytes, terms, None)?;
             keep(self.kept, name, digest, &bytes);
             announce(name, self.path, digest);
-            Ok(Beginning { balancer: Arc::new(balancer), source: Source::File, problem: None, refused: None })
+            Ok(Beginning { balancer: Arc::new(balancer), source: Some(Source::File), problem: None, refused: None })
         });
         let rejection = match admitted {
             Ok(beginning) => return Ok(beginning),
@@ -87,7 +88,12 @@ impl Begin<'_> {
         report_refusal(name, self.path, &why);
         let before = self.last_good(&why).or_else(|| {
             let builtin = (self.selection.builtin)().ok().flatten()?;
-            Some(Beginning { balancer: builtin, source: Source::Builtin, problem: Some(why.clone()), refused: None })
+            Some(Beginning {
+                balancer: builtin,
+                source: Some(Source::Builtin),
+                problem: Some(why.clone()),
+                refused: None,
+            })
         });
         let refused = Some(Refused { digest, since: self.now, why });
         match before {
@@ -115,7 +121,7 @@ impl Begin<'_> {
 
     fn builtin(&self, problem: Option<String>) -> Result<Option<Beginning>, SelectionError> {
         let builtin = (self.selection.builtin)()?;
-        Ok(builtin.map(|balancer| Beginning { balancer, source: Source::Builtin, problem, refused: None }))
+        Ok(builtin.map(|balancer| Beginning { balancer, source: Some(Source::Builtin), problem, refused: None }))
     }
 
     fn last_good(&self, why: &str) -> Option<Beginning> {
@@ -127,7 +133,14 @@ impl Begin<'_> {
             .ok()?;
         tracing::warn!(balancer = name, digest = balancer.digest(), why, "the last good plugin stands in");
         let problem = Some(why.to_owned());
-        Some(Beginning { balancer: Arc::new(balancer), source: Source::Kept, problem, refused: None })
+        Some(Beginning { balancer: Arc::new(balancer), source: Some(Source::Kept), problem, refused: None })
+    }
+
+    pub(super) fn with_nothing(&self, error: &SelectionError) -> Beginning {
+        let (name, why) = (&self.selection.name, error.to_string());
+        tracing::error!(balancer = name, why, "the balancer cannot be had");
+        let balancer = Arc::new(Absent::new(name, &why));
+        Beginning { balancer, source: None, problem: Some(why), refused: None }
     }
 
     fn missing(&self) -> SelectionError {

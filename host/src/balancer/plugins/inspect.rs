@@ -12,7 +12,7 @@ use super::{
 use crate::balancer::{
     Question,
     trust::{Trust, TrustError},
-    wasm::{Engine, Limits, LoadError, WasmBalancer},
+    wasm::{self, Engine, Limits, LoadError, WasmBalancer},
 };
 
 /// Why a file is not taken.
@@ -64,10 +64,18 @@ pub struct Terms {
     pub settings: BTreeMap<String, String>,
     /// What it may take.
     pub limits: Limits,
+    /// The SHA-256 digests that a file may have, lower-case hexadecimal; any where there are none.
+    pub allowed: Vec<String>,
 }
 
 impl Terms {
     pub(super) fn load(&self, name: &str, bytes: &[u8]) -> Result<WasmBalancer, LoadError> {
+        if !self.allowed.is_empty() {
+            let digest = wasm::digest(bytes);
+            if !self.allowed.contains(&digest) {
+                return Err(LoadError::NotListed { digest });
+            }
+        }
         WasmBalancer::load(&self.engine, name, bytes, self.settings.clone(), self.limits)
     }
 }

@@ -56,6 +56,8 @@ pub enum State {
     SetAside,
     /// It is selected, and there is none of that name.
     Missing,
+    /// It is asked beside the one that decides, to be compared.
+    Shadow,
 }
 
 impl Source {
@@ -80,6 +82,7 @@ impl State {
             Self::Refused => "refused",
             Self::SetAside => "set aside",
             Self::Missing => "missing",
+            Self::Shadow => "shadow",
         }
     }
 }

@@ -75,7 +75,7 @@ impl Bed {
 
     fn selection(&self, name: &str) -> Selection {
         let limits = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
-        let terms = Terms { engine: ENGINE.clone(), settings: BTreeMap::new(), limits };
+        let terms = Terms { engine: ENGINE.clone(), settings: BTreeMap::new(), limits, allowed: Vec::new() };
         let (own, made) = (name.to_owned(), terms.clone());
         Selection {
             name: name.to_owned(),

@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::balancer::{Balancer, Columns, Question, Refusal, Request, columns::name_hash};
+use crate::balancer::{Balancer, Columns, Hearing, Question, Refusal, Request, columns::name_hash};
 
 /// How many nodes a trial has where there is no cluster to take them from.
 const NODES: usize = 3;
-
-/// A decision under the real deadline that a busy machine interrupts is no fault of the module: it passes where one of
-/// these does.
-const ATTEMPTS: usize = 5;
 
 /// A decision on trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +28,11 @@ pub(super) fn questions(cluster: Option<Question>) -> [Question; 2] {
 /// Puts the question; a failure says why.
 pub(super) fn trial(balancer: &dyn Balancer, question: &Question) -> Result<Trial, String> {
     let nodes = question.nodes.count();
-    let mut failure = String::new();
-    for _ in 0..ATTEMPTS {
-        match balancer.rank(question) {
-            Ok(answer) => return Ok(Trial { nodes, duration: Some(answer.duration), declined: None }),
-            Err(Refusal::Declined(why)) => return Ok(Trial { nodes, duration: None, declined: Some(why) }),
-            Err(Refusal::Failed(why)) => failure = why,
-        }
+    match Hearing::patient(balancer, question).outcome {
+        Ok(answer) => Ok(Trial { nodes, duration: Some(answer.duration), declined: None }),
+        Err(Refusal::Declined(why)) => Ok(Trial { nodes, duration: None, declined: Some(why) }),
+        Err(Refusal::Failed(why)) => Err(why),
     }
-    Err(failure)
 }
 
 fn doubled(question: &Question) -> Question {

@@ -88,3 +88,21 @@ fn the_last_good_module_outlasts_a_restart_with_a_bad_file_or_none_in_its_place(
     fs::remove_dir(bed.directory()).expect("it is removed");
     kept("there is no such directory");
 }
+
+#[test]
+fn a_file_or_a_kept_module_that_is_not_listed_is_refused_unread() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    bed.open("mine").expect("it is taken");
+    let listing = |allowed: Vec<String>| {
+        let mut selection = bed.selection("mine");
+        selection.terms.allowed = allowed;
+        Plugins::open(selection, None, Arc::new(Seconds::default()))
+    };
+    listing(vec![digest(&OTHER), digest(&ONE)]).expect("it is listed");
+    let error = listing(vec![digest(&OTHER)]).expect_err("neither the file nor the kept one is listed").to_string();
+    assert!(error.contains(&digest(&ONE)) && error.contains("plugins-sha256"), "{error}");
+    bed.put("mine", b"no module at all");
+    let error = listing(vec![digest(&OTHER)]).expect_err("refused").to_string();
+    assert!(error.contains("plugins-sha256"), "{error}");
+}
