@@ -6,11 +6,14 @@ use tokio::{sync::oneshot, time::timeout};
 
 /// Why a call brought no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AsideError {
+pub enum AsideError {
+    /// It took longer than it may.
     #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// The system gives no thread.
     #[error("no thread for it: {0}")]
     NoThread(io::Error),
+    /// It panicked.
     #[error("the call panicked")]
     Panicked,
 }
@@ -18,7 +21,7 @@ pub(super) enum AsideError {
 /// Runs `call` on a thread of its own and waits for it at most `limit`. A call that hangs keeps its thread, and nothing
 /// else: unlike a thread of the runtime's pool, it does not keep the program from ending. Whoever calls this again and
 /// again must see to it that hanging calls do not pile up.
-pub(super) async fn aside<T: Send + 'static>(
+pub async fn aside<T: Send + 'static>(
     name: &str,
     limit: Duration,
     call: impl FnOnce() -> T + Send + 'static,

@@ -1,6 +1,6 @@
 //! Registration and heartbeats.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{
@@ -14,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 use super::{
     StoreClock,
     aside::aside,
+    condition::{Change, Condition},
     load::{LoadError, LoadSource},
+    metrics::{MetricsSource, Told},
 };
 use crate::{
     domain::{NodeId, Session, State},
     store::{Heartbeat, RegisterError, Registration, Store, StoreError},
 };
 
-mod condition;
 mod identity;
 #[cfg(test)]
 mod tests;
 
-use condition::{Change, Condition};
 use identity::Identity;
 pub use identity::IdentityError;
 
@@ -45,11 +45,13 @@ pub struct Joining {
     pub clock: Arc<StoreClock>,
     /// What the node measures of itself.
     pub load: LoadSource,
+    /// What its administrator publishes.
+    pub metrics: MetricsSource,
     /// Keeps the node's id over restarts and renames.
     pub data_dir: PathBuf,
     /// After this long without a heartbeat, the sessions of an offline node are lost.
     pub node_timeout: Duration,
-    /// What the node says of itself; its `id` and `reading` are put in here.
+    /// What the node says of itself; its `id`, `reading` and `metrics` are put in here.
     pub registration: Registration,
 }
 
@@ -61,6 +63,7 @@ pub struct Membership {
     patience: Duration,
     load_condition: Condition,
     store_condition: Condition,
+    metrics_told: Told,
     beats: u32,
     /// The digest of the balancer, where that can change.
     digest: Option<watch::Receiver<Option<String>>>,
@@ -95,6 +98,7 @@ impl Membership {
     /// What keeps it from taking part; it is not left registered then.
     pub async fn join(mut joining: Joining) -> Result<Self, JoinError> {
         joining.registration.reading = joining.load.read().await?;
+        joining.registration.metrics = joining.metrics.read().await.numbers;
         let kept = Identity::read(&joining.data_dir)?;
         let store = &joining.store;
         joining.registration.id = match kept {
@@ -122,6 +126,7 @@ impl Membership {
             patience: PATIENCE,
             load_condition: Condition::default(),
             store_condition: Condition::default(),
+            metrics_told: Told::default(),
             beats: 0,
             digest: None,
             lost: Vec::new(),
@@ -171,7 +176,8 @@ impl Membership {
     }
 
     async fn beat(&mut self, pending: &mpsc::Sender<Vec<Session>>) {
-        let reading = self.joining.load.read().await;
+        let Joining { load, metrics, .. } = &mut self.joining;
+        let (reading, published) = tokio::join!(load.read(), metrics.read());
         match self.load_condition.now(reading.as_ref().err()) {
             Change::None => {}
             Change::Failed(error) => tracing::warn!(error, "this node's load cannot be read: the last reading stands"),
@@ -180,6 +186,7 @@ impl Membership {
         if let Ok(reading) = reading {
             self.joining.registration.reading = reading;
         }
+        self.metrics_told.tell(&published.problems);
 
         let beaten = self.heartbeat().await;
         match self.store_condition.now(beaten.as_ref().err()) {
@@ -190,6 +197,7 @@ impl Membership {
         let Ok(Some(beat)) = beaten else { return };
         self.joining.clock.read(beat.now);
         self.publish_digest().await;
+        self.publish_metrics(published.numbers).await;
         self.send_on(beat.pending, pending);
         self.beats = self.beats.wrapping_add(1);
         if self.beats.is_multiple_of(JUDGE_EVERY) {
@@ -208,6 +216,18 @@ impl Membership {
             Ok(()) => self.joining.registration.balancer_digest = digest,
             // The next heartbeat tries again.
             Err(error) => tracing::debug!(%error, "the store was not told of the balancer"),
+        }
+    }
+
+    /// As with the digest.
+    async fn publish_metrics(&mut self, metrics: BTreeMap<String, f64>) {
+        if metrics == self.joining.registration.metrics {
+            return;
+        }
+        let call = self.joining.store.set_metrics(self.node(), &metrics);
+        match bounded(self.patience, "metrics", call).await {
+            Ok(()) => self.joining.registration.metrics = metrics,
+            Err(error) => tracing::debug!(%error, "the store was not told of the published numbers"),
         }
     }
 

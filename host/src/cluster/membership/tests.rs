@@ -46,6 +46,11 @@ impl Bed {
             store: self.store().await,
             clock: Arc::new(StoreClock::new(Arc::new(SetClock::at(Timestamp::UNIX_EPOCH)))),
             load: LoadSource::new(self.path("loadavg")),
+            metrics: MetricsSource::new(
+                self.path("metrics.d"),
+                Duration::from_secs(300),
+                Arc::new(SetClock::at(Timestamp::UNIX_EPOCH)),
+            ),
             data_dir: self.path("data"),
             node_timeout: self.timeout,
             registration: registration(name),
@@ -350,5 +355,28 @@ async fn a_balancer_that_is_replaced_is_published_at_a_heartbeat() {
         })
         .await;
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn published_numbers_are_known_from_the_start_and_follow_their_files() {
+    let bed = Bed::new();
+    let write = |text: &str, time: Timestamp| {
+        fs::create_dir_all(bed.path("metrics.d")).unwrap();
+        fs::write(bed.path("metrics.d/new"), text).unwrap();
+        let file = fs::File::options().write(true).open(bed.path("metrics.d/new")).unwrap();
+        file.set_modified(time.into()).unwrap();
+        fs::rename(bed.path("metrics.d/new"), bed.path("metrics.d/a.prom")).unwrap();
+    };
+    write("free 1\n", Timestamp::UNIX_EPOCH);
+    let membership = bed.join("a").await;
+    let store = bed.store().await;
+    let known = async || store.nodes().await.unwrap().remove(0).metrics;
+    assert_eq!(known().await, BTreeMap::from([("free".to_owned(), 1.0)]));
+    let running = Running::of(membership);
+    write("free 2\n", Timestamp::UNIX_EPOCH);
+    until("the new number", async || known().await == BTreeMap::from([("free".to_owned(), 2.0)])).await;
+    write("free 2\n", Timestamp::UNIX_EPOCH - jiff::SignedDuration::from_secs(301));
+    until("the loss of a number that is too old", async || known().await.is_empty()).await;
     running.stop().await;
 }

@@ -4,22 +4,24 @@ use std::fmt::Display;
 
 /// Whether something works, as it was last told.
 #[derive(Debug, Default)]
-pub(super) struct Condition {
+pub struct Condition {
     failure: Option<String>,
 }
 
 /// What is new.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Change<'c> {
+pub enum Change<'c> {
+    /// Nothing.
     None,
     /// It fails, for this reason.
     Failed(&'c str),
+    /// It works.
     Recovered,
 }
 
 impl Condition {
     /// Takes down how it is now, and says what is new about that.
-    pub(super) fn now(&mut self, failure: Option<&impl Display>) -> Change<'_> {
+    pub fn now(&mut self, failure: Option<&impl Display>) -> Change<'_> {
         let failure = failure.map(ToString::to_string);
         if self.failure == failure {
             return Change::None;
@@ -30,7 +32,7 @@ impl Condition {
 
     /// The failure that lasts.
     #[cfg(test)]
-    pub(super) fn failure(&self) -> Option<&str> {
+    pub(in crate::cluster) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 }
