@@ -30,7 +30,7 @@ mod tests;
 pub use mirror::Mirror;
 
 use owner::Owner;
-use placement::{Order, Placer, Policy, Queue};
+use placement::{Order, Placer, Policy, Queue, Recording, shadow::Second};
 
 /// How long a nudge may take; the node's next heartbeat does the same.
 const NUDGE: Duration = Duration::from_secs(2);
@@ -45,6 +45,7 @@ pub struct Sessions {
     peers: Arc<dyn Peers>,
     placer: Placer,
     queue: Mutex<Queue>,
+    recording: Mutex<Recording>,
     owner: Arc<Owner>,
 }
 
@@ -63,10 +64,14 @@ pub struct Parts {
     pub kinds: Arc<Kinds>,
     /// What decides.
     pub policy: Arc<dyn Policy>,
+    /// What is asked beside it, to be compared.
+    pub second: Option<Arc<Second>>,
     /// Where sessions are.
     pub mirror: Arc<Mirror>,
     /// What reaches the other nodes.
     pub peers: Arc<dyn Peers>,
+    /// What is kept of what balancers were shown, over all the cluster, bytes; 0 keeps none.
+    pub records: u64,
     /// Where session ids and seeds are drawn.
     pub entropy: Arc<dyn Entropy>,
 }
@@ -162,7 +167,9 @@ impl Sessions {
     /// The sessions of one node's daemon. Nothing happens until [`Sessions::run`].
     pub fn new(parts: &Parts) -> Self {
         let store = Arc::clone(&parts.store);
+        let (recorder, recording) = placement::record(Arc::clone(&store), parts.records);
         let (placer, queue) = Queue::new(store, Arc::clone(&parts.policy), Arc::clone(&parts.entropy));
+        let queue = queue.with_recorder(recorder).with_second(parts.second.clone());
         Self {
             store: Arc::clone(&parts.store),
             kinds: Arc::clone(&parts.kinds),
@@ -172,6 +179,7 @@ impl Sessions {
             owner: Arc::new(Owner::new(parts, placer.clone())),
             placer,
             queue: Mutex::new(queue),
+            recording: Mutex::new(recording),
         }
     }
 
@@ -179,7 +187,8 @@ impl Sessions {
     /// `pending`, watches programs, keeps the mirror. Ends no session.
     pub async fn run(self: Arc<Self>, pending: mpsc::Receiver<Vec<Session>>, stop: CancellationToken) {
         let mut queue = self.queue.lock().await;
-        tokio::join!(queue.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop));
+        let mut recording = self.recording.lock().await;
+        tokio::join!(queue.run(&stop), recording.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop));
     }
 
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.

@@ -39,6 +39,7 @@ pub(super) fn node(id: i64) -> Node {
         kinds: BTreeSet::from([KIND.to_owned()]),
         cordoned: false,
         reading: Reading::default(),
+        metrics: BTreeMap::new(),
         status: NodeStatus::Online,
         last_seen: jiff::Timestamp::UNIX_EPOCH,
     }

@@ -4,9 +4,10 @@
 //! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
 //! reads and decides again. So counts are exact, and no lock is held while a policy runs. A policy that is slow is asked
 //! beside the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
-//! chosen, [`view`] what the policy is shown of them.
+//! chosen, [`view`] what the policy is shown of them. What has been decided is kept by `recorder` in the form of
+//! [`shown`], and put to a second balancer by [`shadow`].
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
@@ -20,10 +21,14 @@ pub mod batch;
 mod beside;
 pub mod eligible;
 pub mod queue;
+mod recorder;
+pub mod shadow;
+pub mod shown;
 pub mod trial;
 pub mod view;
 
 pub use queue::{Placer, Queue};
+pub(super) use recorder::{Recording, record};
 
 /// Whose answer holds. Called on a thread that may block.
 pub trait Policy: Send + Sync + Debug {
@@ -50,6 +55,8 @@ pub struct Ruling {
     pub balancer: String,
     /// The SHA-256 of its module.
     pub digest: Option<String>,
+    /// The settings that it ran with.
+    pub settings: Arc<BTreeMap<String, String>>,
     /// Why the selected balancer did not answer, where another did in its place.
     pub fallback: Option<String>,
 }
@@ -60,6 +67,7 @@ impl From<Decided> for Ruling {
             answer: decided.answer,
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
+            settings: decided.balancer.settings(),
             fallback: decided.fallback,
         }
     }
@@ -76,7 +84,8 @@ impl Policy for Fallback {
     }
 
     fn is_slow(&self) -> bool {
-        self.selected().balancer.is_slow()
+        let selected = self.selected();
+        selected.balancer.is_slow() || selected.tally.is_slow()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Decides a batch of orders on one snapshot, each seeing the reservations before it.
 
+use std::sync::Arc;
+
 use crate::{
     balancer::{Answer, LogLevel, Question, Refusal, Request},
     domain::{Decision, Entropy, Epoch, NodeId, Session, SessionId, State},
@@ -10,6 +12,7 @@ use crate::{
 use super::{
     Policy,
     eligible::{self, Explanation, Needs},
+    shown::Shown,
     view::{Group, View, amount},
 };
 
@@ -29,7 +32,25 @@ pub struct Wish {
     /// The name of the node where it ran before.
     pub previous_node: Option<String>,
     /// What a policy that was asked beside the queue decided on it.
-    pub ruled: Option<Decision>,
+    pub ruled: Option<Ruled>,
+}
+
+/// A decision, and what it was made on.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    /// The decision.
+    pub decision: Decision,
+    /// What the policy was shown, and its whole answer.
+    pub shown: Arc<Shown>,
+}
+
+/// A decided wish.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// What is to be committed.
+    pub reservation: Reservation,
+    /// What it was decided on.
+    pub shown: Arc<Shown>,
 }
 
 impl Wish {
@@ -90,17 +111,17 @@ pub fn decide(
     view: &mut View,
     policy: &dyn Policy,
     entropy: &dyn Entropy,
-) -> Vec<Result<Option<Reservation>, SessionError>> {
+) -> Vec<Result<Option<Made>, SessionError>> {
     let decide = |(index, wish): (u64, Wish)| {
-        let decision = match &wish.ruled {
+        let ruled = match &wish.ruled {
             Some(ruled) => confirm(&wish, ruled.clone(), view)?,
             None => Some(ask(&wish, index, view, policy, entropy)?),
         };
-        let reservation = decision.and_then(|decision| reservation(wish, decision));
-        if let Some(reservation) = &reservation {
+        let made = ruled.and_then(|ruled| made(wish, ruled));
+        if let Some(Made { reservation, .. }) = &made {
             view.reserve(&reservation.session);
         }
-        Ok(reservation)
+        Ok(made)
     };
     (0..).zip(wishes).map(decide).collect()
 }
@@ -112,7 +133,7 @@ pub fn ask(
     view: &mut View,
     policy: &dyn Policy,
     entropy: &dyn Entropy,
-) -> Result<Decision, SessionError> {
+) -> Result<Ruled, SessionError> {
     let group = view.group(&wish.needs());
     if group.selection.eligible.is_empty() {
         return Err(nowhere(wish, view, &group));
@@ -123,34 +144,40 @@ pub fn ask(
         Refusal::Failed(reason) => SessionError::NoNode(format!("the balancer could not decide: {reason}")),
     })?;
     log(&ruling.balancer, &ruling.answer);
-    let (candidates, scores) = candidates(&ruling.answer, &group, view);
+    let (candidates, scores) = candidates(&ruling.answer, &group.ids);
     if candidates.is_empty() {
         return Err(SessionError::NoNode(format!("balancer {} named no node", ruling.balancer)));
     }
-    Ok(Decision {
+    let Answer { order, scores: all_scores, reason, duration, .. } = ruling.answer;
+    let decision = Decision {
         balancer: ruling.balancer,
         digest: ruling.digest,
         candidates,
         scores,
-        reason: ruling.answer.reason,
+        reason,
         fallback: ruling.fallback,
         eligible: u32::try_from(group.selection.eligible.len()).unwrap_or(u32::MAX),
-        duration: ruling.answer.duration,
-    })
+        duration,
+    };
+    let (nodes, excluded) = (Arc::clone(&group.ids), Arc::clone(&group.selection.excluded));
+    let shown = Shown { question, nodes, excluded, settings: ruling.settings, order, scores: all_scores };
+    Ok(Ruled { decision, shown: Arc::new(shown) })
 }
 
 /// Leaves of an earlier decision the candidates that may take the session still; none where there is no such node but
 /// there are others.
-fn confirm(wish: &Wish, ruled: Decision, view: &mut View) -> Result<Option<Decision>, SessionError> {
+fn confirm(wish: &Wish, ruled: Ruled, view: &mut View) -> Result<Option<Ruled>, SessionError> {
     let group = view.group(&wish.needs());
     if group.selection.eligible.is_empty() {
         return Err(nowhere(wish, view, &group));
     }
     let may = |id| view.position(id).is_some_and(|index| group.selection.eligible.binary_search(&index).is_ok());
-    let left = || ruled.candidates.iter().map(|&id| may(id));
-    let scores = ruled.scores.as_ref().map(|all| keep(all, left()));
-    let candidates = keep(&ruled.candidates, left());
-    Ok((!candidates.is_empty()).then_some(Decision { candidates, scores, ..ruled }))
+    let Ruled { decision, shown } = ruled;
+    let left = || decision.candidates.iter().map(|&id| may(id));
+    let scores = decision.scores.as_ref().map(|all| keep(all, left()));
+    let candidates = keep(&decision.candidates, left());
+    let decision = Decision { candidates, scores, ..decision };
+    Ok((!decision.candidates.is_empty()).then_some(Ruled { decision, shown }))
 }
 
 /// The items beside which stands true.
@@ -158,10 +185,10 @@ fn keep<T: Copy>(items: &[T], which: impl Iterator<Item = bool>) -> Vec<T> {
     items.iter().zip(which).filter(|(_, keep)| *keep).map(|(&item, _)| item).collect()
 }
 
-fn reservation(wish: Wish, decision: Decision) -> Option<Reservation> {
+fn made(wish: Wish, Ruled { decision, shown }: Ruled) -> Option<Made> {
     let (&node, rest) = decision.candidates.split_first()?;
     let session = Session { node, candidates: rest.to_vec(), ..wish.session };
-    Some(Reservation { session, new: wish.new, decision })
+    Some(Made { reservation: Reservation { session, new: wish.new, decision }, shown })
 }
 
 /// Why there is no node for a wish.
@@ -198,11 +225,10 @@ fn question(wish: &Wish, index: u64, view: &View, group: &Group, entropy: &dyn E
     }
 }
 
-/// The nodes to try, best first, and their scores.
-fn candidates(answer: &Answer, group: &Group, view: &View) -> (Vec<NodeId>, Option<Vec<f64>>) {
+/// Of an answer about these nodes, those to try, best first, and their scores.
+pub(super) fn candidates(answer: &Answer, nodes: &[NodeId]) -> (Vec<NodeId>, Option<Vec<f64>>) {
     let positions = || answer.order.iter().take(MOST_CANDIDATES).filter_map(|&position| usize::try_from(position).ok());
-    let node = |position: usize| group.selection.eligible.get(position).and_then(|&index| view.nodes().get(index));
-    let candidates = positions().filter_map(node).map(|node| node.id).collect();
+    let candidates = positions().filter_map(|at| nodes.get(at).copied()).collect();
     let scores = answer.scores.as_ref().and_then(|all| positions().map(|at| all.get(at).copied()).collect());
     (candidates, scores)
 }

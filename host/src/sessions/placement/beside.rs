@@ -9,14 +9,14 @@ use tokio::{sync::Semaphore, task::JoinError, time};
 
 use crate::{
     balancer::{Question, Refusal},
-    domain::{Decision, Entropy},
+    domain::Entropy,
     sessions::SessionError,
     store::Store,
 };
 
 use super::{
     Order, Policy, Ruling,
-    batch::{self, Wish},
+    batch::{self, Ruled, Wish},
     queue::Waiting,
     view::View,
 };
@@ -90,7 +90,7 @@ impl Desk {
         }
     }
 
-    async fn rule(&self, order: &Order) -> Result<Decision, SessionError> {
+    async fn rule(&self, order: &Order) -> Result<Ruled, SessionError> {
         // The semaphore is never closed.
         let turn = time::timeout(self.turn, self.turns.acquire()).await.ok().and_then(Result::ok);
         let (policy, entropy) = (Arc::clone(&self.policy), Arc::clone(&self.entropy));
@@ -114,15 +114,17 @@ pub(super) fn outcome(asked: Result<Option<Waiting>, JoinError>) -> Option<Waiti
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::{
-        balancer::{Balancer, Fallback},
+        balancer::{Answer, Balancer, Fallback},
         domain::fakes::Numbers,
         sessions::fixtures::{Cluster, Fewest, new_session},
     };
 
     /// A desk at which it is nobody's turn, soon.
-    async fn busy(policy: Arc<dyn Policy>) -> Result<Decision, SessionError> {
+    async fn busy(policy: Arc<dyn Policy>) -> Result<Ruled, SessionError> {
         let cluster = Cluster::start(1).await;
         let mut desk = Desk::new(cluster.store.clone(), policy, Arc::new(Numbers::default()));
         desk.turns = Arc::new(Semaphore::new(0));
@@ -134,10 +136,47 @@ mod tests {
     async fn an_order_that_has_waited_long_for_its_turn_is_decided_by_whoever_stands_in() {
         let fewest: Arc<dyn Balancer> = Arc::new(Fewest);
         let policy = Fallback::new(Arc::clone(&fewest), Some(Arc::clone(&fewest)));
-        let decision = busy(Arc::new(policy)).await.expect("a decision");
+        let decision = busy(Arc::new(policy)).await.expect("a decision").decision;
         assert_eq!(decision.fallback.as_deref(), Some("balancer fewest is busy with other decisions"));
         assert_eq!(decision.candidates.len(), 1);
         let refused = busy(Arc::new(Fallback::new(fewest, None))).await.expect_err("nobody stands in").to_string();
         assert!(refused.ends_with("balancer fewest is busy with other decisions"), "{refused}");
+    }
+
+    /// Says that each decision took as long as it is told.
+    #[derive(Debug)]
+    struct Took(AtomicU64);
+
+    impl Balancer for Took {
+        fn name(&self) -> &str {
+            "took"
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+            let duration = Duration::from_millis(self.0.load(Ordering::SeqCst));
+            Fewest.rank(question).map(|answer| Answer { duration, ..answer })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_balancer_that_turns_out_slow_is_asked_beside_the_queue_until_it_is_quick() {
+        let took = Arc::new(Took(AtomicU64::new(60)));
+        let policy: Arc<dyn Policy> = Arc::new(Fallback::new(took.clone(), None));
+        let cluster = Cluster::start_under(Arc::clone(&policy), 1).await;
+        let sessions = &cluster.daemons[0].sessions;
+        assert!(!policy.is_slow());
+        for (millis, slow) in [(60, true), (1, false)] {
+            took.0.store(millis, Ordering::SeqCst);
+            let mut starts = 0;
+            while policy.is_slow() != slow {
+                assert!(starts < 100, "{starts} starts were not enough");
+                sessions.start(new_session("ada")).await.expect("a start");
+                starts += 1;
+            }
+        }
     }
 }

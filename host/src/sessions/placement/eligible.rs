@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use crate::domain::{Node, NodeId, NodeStatus};
@@ -19,7 +20,8 @@ pub struct Needs<'a> {
 }
 
 /// Why a node may not take a session: the first of these that applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rule {
     /// It is offline.
     Offline,
@@ -33,6 +35,23 @@ pub enum Rule {
     Full,
     /// A start of this session failed on it.
     Failed,
+}
+
+impl Rule {
+    /// The rule as a sentence about a node, for a session of this kind that asks for these labels.
+    pub fn sentence(self, kind: &str, labels: &BTreeMap<String, String>) -> String {
+        match self {
+            Self::Offline => "it is offline".to_owned(),
+            Self::Cordoned => "it is cordoned".to_owned(),
+            Self::Kind => format!("it does not offer {kind}"),
+            Self::Labels => {
+                let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                format!("it does not have {}", labels.join(" "))
+            }
+            Self::Full => "it has as many sessions as it takes".to_owned(),
+            Self::Failed => "a start of this session failed on it".to_owned(),
+        }
+    }
 }
 
 /// The rule that keeps a session with these needs from a node that has `sessions` live ones; none where it may go there.
@@ -55,25 +74,25 @@ pub fn rule_against(node: &Node, sessions: u32, needs: &Needs<'_>) -> Option<Rul
     }
 }
 
-/// The nodes that may take a session, as indexes in order, and how many may not by which rule.
+/// The nodes that may take a session, as indexes in order, and those that may not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The indexes of those that may.
     pub eligible: Vec<usize>,
-    /// How many may not, by rule.
-    pub excluded: BTreeMap<Rule, usize>,
+    /// The names of those that may not, each with the rule.
+    pub excluded: Arc<[(Rule, String)]>,
 }
 
 /// Sorts the nodes, of which each has the number of live sessions beside it, by whether they may take a session.
 pub fn select<'n>(nodes: impl IntoIterator<Item = (&'n Node, u32)>, needs: &Needs<'_>) -> Selection {
-    let mut selection = Selection::default();
+    let (mut eligible, mut excluded) = (Vec::new(), Vec::new());
     for (index, (node, sessions)) in nodes.into_iter().enumerate() {
         match rule_against(node, sessions, needs) {
-            None => selection.eligible.push(index),
-            Some(rule) => *selection.excluded.entry(rule).or_default() += 1,
+            None => eligible.push(index),
+            Some(rule) => excluded.push((rule, node.name.clone())),
         }
     }
-    selection
+    Selection { eligible, excluded: excluded.into() }
 }
 
 /// The kinds that any node knows, online or not.
@@ -84,20 +103,24 @@ pub fn known_kinds(nodes: &[Node]) -> BTreeSet<&str> {
 /// Says why no node is left: `3 nodes: 1 offline, 2 do not offer vscode`.
 #[derive(Debug)]
 pub struct Explanation<'a> {
-    /// How many nodes each rule excludes.
-    pub excluded: &'a BTreeMap<Rule, usize>,
+    /// The nodes that are excluded, each with the rule.
+    pub excluded: &'a [(Rule, String)],
     /// What was needed.
     pub needs: Needs<'a>,
 }
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.excluded.values().sum() {
+        match self.excluded.len() {
             0 => return f.write_str("the cluster has no node"),
             1 => f.write_str("1 node:")?,
             nodes => write!(f, "{nodes} nodes:")?,
         }
-        for (position, (rule, &count)) in self.excluded.iter().enumerate() {
+        let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
+        for (rule, _) in self.excluded {
+            *counts.entry(*rule).or_default() += 1;
+        }
+        for (position, (rule, count)) in counts.into_iter().enumerate() {
             let comma = if position == 0 { "" } else { "," };
             let (does, has, is) = if count == 1 { ("does", "has", "is") } else { ("do", "have", "are") };
             match rule {
@@ -155,6 +178,6 @@ mod tests {
             Explanation { excluded: &selection.excluded, needs }.to_string(),
             "3 nodes: 1 offline, 2 do not offer vscode"
         );
-        assert_eq!(Explanation { excluded: &BTreeMap::new(), needs }.to_string(), "the cluster has no node");
+        assert_eq!(Explanation { excluded: &[], needs }.to_string(), "the cluster has no node");
     }
 }

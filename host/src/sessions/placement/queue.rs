@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Decision, Entropy},
+    domain::Entropy,
     sessions::SessionError,
     store::{Reservation, Store, StoreError},
     wire::peer::Peer,
@@ -21,8 +21,11 @@ use crate::{
 
 use super::{
     Order, Placed, Policy,
-    batch::{self, Wish},
+    batch::{self, Made, Ruled, Wish},
     beside::{self, Desk},
+    recorder::Recorder,
+    shadow::Second,
+    shown::Shown,
     view::View,
 };
 
@@ -43,13 +46,15 @@ pub struct Placer {
 pub struct Queue {
     orders: mpsc::Receiver<Waiting>,
     desk: Desk,
+    recorder: Recorder,
+    second: Option<Arc<Second>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) order: Order,
     /// What a slow policy has decided on it.
-    pub(super) ruled: Option<Decision>,
+    pub(super) ruled: Option<Ruled>,
     since: Instant,
     answer: oneshot::Sender<Result<Placed, SessionError>>,
 }
@@ -58,6 +63,7 @@ pub(super) struct Waiting {
 struct Decided {
     waiting: Waiting,
     reservation: Reservation,
+    shown: Arc<Shown>,
     peer: Peer,
 }
 
@@ -75,7 +81,18 @@ impl Queue {
     /// A queue and the place to hand orders in.
     pub fn new(store: Arc<dyn Store>, policy: Arc<dyn Policy>, entropy: Arc<dyn Entropy>) -> (Placer, Self) {
         let (sender, orders) = mpsc::channel(CAPACITY);
-        (Placer { orders: sender }, Self { orders, desk: Desk::new(store, policy, entropy) })
+        let desk = Desk::new(store, policy, entropy);
+        (Placer { orders: sender }, Self { orders, desk, recorder: Recorder::default(), second: None })
+    }
+
+    /// Hands over what decisions were made on, to be kept.
+    pub(in crate::sessions) fn with_recorder(self, recorder: Recorder) -> Self {
+        Self { recorder, ..self }
+    }
+
+    /// Hands what has been committed to a second balancer, to be compared.
+    pub fn with_second(self, second: Option<Arc<Second>>) -> Self {
+        Self { second, ..self }
     }
 
     /// Places until stopped; orders that still wait then are answered with `Busy`.
@@ -152,11 +169,26 @@ impl Queue {
         }
         let reservations: Vec<_> = decided.iter().map(|decided| decided.reservation.clone()).collect();
         match self.desk.store.reserve(seen, &reservations).await {
-            Ok(true) => decided.into_iter().for_each(Decided::confirm),
+            Ok(true) => self.confirm(decided),
             Ok(false) => again.extend(decided.into_iter().map(|decided| decided.waiting)),
             Err(error) => again.extend(self.settle(decided, &error).await),
         }
         again
+    }
+
+    /// Answers the orders of a commit, and hands over what their decisions were made on.
+    fn confirm(&self, decided: Vec<Decided>) {
+        let shown = decided.iter().map(|one| {
+            let Reservation { session, decision, .. } = &one.reservation;
+            (session.id, session.epoch, decision.digest.clone(), Arc::clone(&one.shown))
+        });
+        self.recorder.keep(shown.collect());
+        for one in decided {
+            if let Some(second) = &self.second {
+                second.offer(&one.reservation.session, &one.shown);
+            }
+            one.confirm();
+        }
     }
 
     /// After a commit that failed: the store has all of the batch, or nothing of it because an id was drawn twice or the
@@ -167,7 +199,7 @@ impl Queue {
             match self.desk.store.session(drawn.id).await {
                 Ok(None) => {}
                 Ok(Some(stored)) if stored.user == drawn.user && stored.created == drawn.created => {
-                    decided.into_iter().for_each(Decided::confirm);
+                    self.confirm(decided);
                     return Vec::new();
                 }
                 Ok(Some(_)) => return decided.into_iter().map(|decided| decided.waiting).collect(),
@@ -201,7 +233,7 @@ impl Queue {
             let decisions = batch::decide(wishes, &mut view, policy.as_ref(), entropy.as_ref());
             decisions
                 .into_iter()
-                .map(|decision| decision?.map(|reservation| with_peer(reservation, &view)).transpose())
+                .map(|decision| decision?.map(|made| with_peer(made, &view)).transpose())
                 .collect::<Vec<_>>()
         });
         let Ok(decisions) = decisions.await else {
@@ -213,7 +245,9 @@ impl Queue {
         let mut again = Vec::new();
         for (waiting, decision) in batch.into_iter().zip(decisions) {
             match decision {
-                Ok(Some((reservation, peer))) => decided.push(Decided { waiting, reservation, peer }),
+                Ok(Some((Made { reservation, shown }, peer))) => {
+                    decided.push(Decided { waiting, reservation, shown, peer });
+                }
                 Ok(None) => again.push(Waiting { ruled: None, ..waiting }),
                 Err(error) => waiting.refuse(error),
             }
@@ -244,18 +278,18 @@ impl Waiting {
 
 impl Decided {
     fn confirm(self) {
-        let Self { waiting, reservation: Reservation { session, decision, .. }, peer } = self;
+        let Self { waiting, reservation: Reservation { session, decision, .. }, peer, .. } = self;
         tracing::info!(session = %session.id, user = session.user, kind = session.kind, node = peer.name,
             balancer = decision.balancer, reason = decision.reason, fallback = decision.fallback, "placed");
         waiting.answer(Ok(Placed { session, peer }));
     }
 }
 
-fn with_peer(reservation: Reservation, view: &View) -> Result<(Reservation, Peer), SessionError> {
+fn with_peer(made: Made, view: &View) -> Result<(Made, Peer), SessionError> {
     let node =
-        view.node(reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
+        view.node(made.reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
     let peer = Peer { name: node.name.clone(), address: node.address.clone() };
-    Ok((reservation, peer))
+    Ok((made, peer))
 }
 
 /// Of the orders for one session the first, and the others: together they could never be committed, so those are decided

@@ -54,6 +54,8 @@ struct GroupKey {
 pub struct Group {
     /// Who is eligible and who is not.
     pub selection: Selection,
+    /// The ids of those that are.
+    pub ids: Arc<[NodeId]>,
     /// The columns of those that are.
     pub columns: Arc<Columns>,
 }
@@ -167,8 +169,9 @@ impl View {
     fn build(&self, needs: &Needs<'_>) -> Group {
         let counts = self.tallies.iter().map(|tally| tally.sessions);
         let selection = eligible::select(self.nodes.iter().zip(counts), needs);
+        let ids = selection.eligible.iter().map(|&index| self.nodes[index].id).collect();
         let columns = Arc::new(self.columns(&selection.eligible));
-        Group { selection, columns }
+        Group { selection, ids, columns }
     }
 
     fn columns(&self, eligible: &[usize]) -> Columns {
@@ -193,7 +196,7 @@ impl View {
             cpus_promised: tallies().map(|tally| tally.cpus).collect(),
             memory_promised: tallies().map(|tally| tally.memory).collect(),
             labels: nodes().map(|node| node.labels.clone()).collect(),
-            metrics: nodes().map(|_| BTreeMap::new()).collect(),
+            metrics: nodes().map(|node| node.metrics.clone()).collect(),
         }
     }
 }

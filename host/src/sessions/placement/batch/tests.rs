@@ -1,7 +1,7 @@
 //! Batches, decided by policies that write down what they were asked.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -30,7 +30,13 @@ impl Policy for Backwards {
             duration: Duration::from_micros(3),
         };
         let fallback = Some("the selected one is broken".to_owned());
-        Ok(Ruling { answer, balancer: "backwards".to_owned(), digest: Some("abc".to_owned()), fallback })
+        Ok(Ruling {
+            answer,
+            balancer: "backwards".to_owned(),
+            digest: Some("abc".to_owned()),
+            settings: Arc::default(),
+            fallback,
+        })
     }
 }
 
@@ -58,7 +64,9 @@ fn each_decision_sees_the_reservations_before_it_and_has_a_number_of_its_own() {
     let (policy, entropy) = (Backwards::default(), Numbers::default());
     let wishes = ["ada", "bob", "ada"].map(|user| Wish::new(&new_session(user), &view, &entropy));
     let decided = decide(wishes.into(), &mut view, &policy, &entropy);
-    assert!(decided.iter().all(|decision| matches!(decision, Ok(Some(made)) if made.session.node == NodeId(3))));
+    assert!(
+        decided.iter().all(|decision| matches!(decision, Ok(Some(made)) if made.reservation.session.node == NodeId(3)))
+    );
     let asked = policy.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     let counts: Vec<_> = asked.iter().map(|asked| asked.nodes.sessions[2]).collect();
     let own: Vec<_> = asked.iter().map(|asked| asked.user_sessions[2]).collect();
@@ -75,7 +83,8 @@ fn sixteen_candidates_are_kept_with_their_scores_and_what_is_to_be_recorded() {
     let mut view = view((1..=20).map(node).collect());
     let wish = Wish::new(&new_session("ada"), &view, &Numbers::default());
     let decided = decide(vec![wish], &mut view, &Backwards::default(), &Numbers::default());
-    let [Ok(Some(Reservation { session, new: true, decision }))] = decided.as_slice() else { panic!("{decided:?}") };
+    let [Ok(Some(made))] = decided.as_slice() else { panic!("{decided:?}") };
+    let Reservation { session, new: true, decision } = &made.reservation else { panic!("{made:?}") };
     assert_eq!(decision.candidates, (5..=20).rev().map(NodeId).collect::<Vec<_>>());
     assert_eq!(session.candidates, decision.candidates[1..]);
     assert_eq!(decision.scores.as_ref().map(|scores| (scores.len(), scores[0], scores[15])), Some((16, 19.0, 4.0)));
@@ -94,7 +103,8 @@ fn a_resumed_session_names_the_node_it_comes_from_and_may_return_there() {
     let policy = Backwards::default();
     let wish = Wish::resume(stored.clone(), &view);
     let decided = decide(vec![wish], &mut view, &policy, &Numbers::default());
-    let [Ok(Some(Reservation { session, new: false, .. }))] = decided.as_slice() else { panic!("{decided:?}") };
+    let [Ok(Some(made))] = decided.as_slice() else { panic!("{decided:?}") };
+    let Reservation { session, new: false, .. } = &made.reservation else { panic!("{made:?}") };
     assert_eq!((session.id, session.node, session.epoch), (stored.id, NodeId(2), Epoch(2)));
     assert!(session.state == State::Starting && !session.claimed && session.failed_nodes.is_empty());
     let asked = policy.0.into_inner().unwrap_or_else(PoisonError::into_inner);
