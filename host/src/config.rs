@@ -9,12 +9,14 @@ pub mod data_dir;
 pub mod file;
 pub mod key;
 pub mod load;
+pub mod load_balancer;
 pub mod problem;
 pub mod reader;
 pub mod surroundings;
 
 pub use key::ClusterKey;
 pub use load::{Flags, load};
+pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
 pub use surroundings::Surroundings;
 
@@ -67,10 +69,23 @@ pub struct Config {
     pub server_user: Option<String>,
     /// `balancer-fallback`: asked where `balancer` cannot decide; `refuse` refuses the session instead.
     pub balancer_fallback: String,
-    /// `plugins-dir`: where balancers of one's own lie, as `NAME.wasm`.
+    /// `balancer-shadow`: asked after `balancer`, to be compared with it.
+    pub balancer_shadow: Option<String>,
+    /// `plugins-dir`, else `plugins` below `server-shared-storage-path`, else in the data directory: where balancers of
+    /// one's own lie, as `NAME.wasm`.
     pub plugins_dir: PathBuf,
-    /// Sections `[balancer NAME]` of `load-balancer`, by NAME.
+    /// `plugins-sha256`: digests of the only modules that are taken, lower case; any is where there are none.
+    pub plugins_sha256: Vec<String>,
+    /// Sections `[balancer NAME]` of `load-balancer`, by NAME: the balancer's own settings.
     pub balancer_settings: BTreeMap<String, BTreeMap<String, String>>,
+    /// The rest of those sections: what the host grants it.
+    pub balancer_options: BTreeMap<String, BalancerOptions>,
+    /// `metrics.d` in the data directory: numbers that the administrator publishes for balancers.
+    pub metrics_dir: PathBuf,
+    /// `metrics-max-age-seconds`: a file there that is older says nothing.
+    pub metrics_max_age: Duration,
+    /// `placement-records-mb`: what is kept of what balancers were shown, bytes.
+    pub placement_records: u64,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.
     pub kinds_dir: Option<PathBuf>,
 }

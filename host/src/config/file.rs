@@ -10,7 +10,7 @@ use super::Problem;
 /// One `name=value` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The section it stands in, the text between the brackets; none before the first header.
+    /// The section it stands in, the words between the brackets with a blank between two; none before the first header.
     pub section: Option<String>,
     /// The name, trimmed.
     pub name: String,
@@ -54,7 +54,7 @@ impl File {
             }
             if let Some(header) = content.strip_prefix('[') {
                 match header.strip_suffix(']') {
-                    Some(name) => section = Some(name.trim().to_owned()),
+                    Some(name) => section = Some(name.split_whitespace().collect::<Vec<_>>().join(" ")),
                     None => {
                         problems.push(Problem::error(path, line, "a section header wants a closing `]`".to_owned()));
                     }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Config, Problem, Severity, Surroundings,
     file::File,
+    load_balancer::Policy,
     reader::{self, Reader},
 };
 
@@ -99,8 +100,17 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         resolve_nodes: server.resolve_nodes.unwrap_or(false),
         server_user: server.server_user,
         balancer_fallback: policy.fallback.unwrap_or_else(|| "sessions".to_owned()),
-        plugins_dir: policy.plugins_dir.unwrap_or_else(|| data_dir.join("plugins")),
+        balancer_shadow: policy.shadow,
+        // One copy then serves all nodes.
+        plugins_dir: policy
+            .plugins_dir
+            .unwrap_or_else(|| server.shared_storage.as_ref().unwrap_or(&data_dir).join("plugins")),
+        plugins_sha256: policy.sha256,
         balancer_settings: policy.settings,
+        balancer_options: policy.options,
+        metrics_dir: data_dir.join("metrics.d"),
+        metrics_max_age: server.metrics_max_age.unwrap_or(Duration::from_secs(5 * 60)),
+        placement_records: policy.records.map_or(256 << 20, |mebibytes| u64::from(mebibytes) << 20),
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
         data_dir,
@@ -138,6 +148,8 @@ struct Server {
     node_timeout: Option<Duration>,
     resolve_nodes: Option<bool>,
     server_user: Option<String>,
+    shared_storage: Option<PathBuf>,
+    metrics_max_age: Option<Duration>,
 }
 
 impl Server {
@@ -158,6 +170,8 @@ impl Server {
             node_timeout: reader.take("node-timeout-seconds", reader::seconds(1, 3600)),
             resolve_nodes: reader.take("resolve-load-balancer-nodes", reader::switch),
             server_user: reader.take("server-user", reader::text),
+            shared_storage: reader.take("server-shared-storage-path", reader::path),
+            metrics_max_age: reader.take("metrics-max-age-seconds", reader::seconds(1, 7 * 24 * 3600)),
         };
         reader.only("ssl-enabled", "0", "put a proxy that ends TLS before the nodes, or leave it out");
         reader.only("auth-none", "0", "sign in by the link that the start prints");
@@ -175,65 +189,9 @@ impl Server {
             "metrics-enabled",
             "metrics-port",
             "server-health-check-enabled",
-            "server-shared-storage-path",
         ]);
         reader.finish();
         server
-    }
-}
-
-/// What `load-balancer` says.
-#[derive(Default)]
-struct Policy {
-    balancer: Option<String>,
-    timeout: Option<Duration>,
-    script: Option<PathBuf>,
-    script_timeout: Option<Duration>,
-    fallback: Option<String>,
-    plugins_dir: Option<PathBuf>,
-    www_host_name: Option<String>,
-    settings: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl Policy {
-    fn read(file: &File, problems: &mut Vec<Problem>) -> Self {
-        let mut policy = Self::default();
-        // The oldest form of the file has its settings under `[config]`.
-        let sections: std::collections::BTreeSet<_> = file.entries.iter().map(|e| e.section.as_deref()).collect();
-        for section in sections {
-            match section {
-                None | Some("config") => policy.read_settings(file, section, problems),
-                Some(other) => match other.strip_prefix("balancer ").map(str::trim) {
-                    Some(name) => {
-                        let entries = file.entries.iter().filter(|e| e.section.as_deref() == Some(other));
-                        let settings = entries.map(|e| (e.name.clone(), e.value.clone())).collect();
-                        policy.settings.insert(name.to_owned(), settings);
-                    }
-                    None => {
-                        let line =
-                            file.entries.iter().find(|e| e.section.as_deref() == Some(other)).map_or(0, |e| e.line);
-                        let message = format!("there is no section [{other}]; there are [balancer NAME] and [config]");
-                        problems.push(Problem::warning(&file.path, line, message));
-                    }
-                },
-            }
-        }
-        policy
-    }
-
-    fn read_settings(&mut self, file: &File, section: Option<&str>, problems: &mut Vec<Problem>) {
-        let mut reader = Reader::new(file, section, problems);
-        let policy = &mut *self;
-        policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
-        policy.timeout = reader.take("balancer-timeout-ms", reader::milliseconds(1, 10_000)).or(policy.timeout);
-        policy.script = reader.take("balancer-script", reader::path).or(policy.script.take());
-        // A launch is given up after 30 s: there must be time for whoever answers in the script's place.
-        policy.script_timeout = reader.take("balancer-timeout", reader::seconds(1, 20)).or(policy.script_timeout);
-        policy.fallback = reader.take("balancer-fallback", reader::text).or(policy.fallback.take());
-        policy.plugins_dir = reader.take("plugins-dir", reader::path).or(policy.plugins_dir.take());
-        policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
-        reader.without_effect(&["delete-node-on-exit", "diagnostics", "timeout", "verify-ssl-certs"]);
-        reader.finish();
     }
 }
 
@@ -319,6 +277,49 @@ mod tests {
     fn the_oldest_form_of_the_load_balancer_file_is_read() {
         let (config, problems, _dir) = load_files(&[("load-balancer", "[config]\nbalancer = user-hash\n")]);
         assert_eq!((config.unwrap().balancer.as_str(), problems.len()), ("user-hash", 0));
+    }
+
+    #[test]
+    fn a_cluster_with_shared_storage_has_one_plugins_directory() {
+        let (config, problems, _dir) = load_files(&[("rserver.conf", "server-shared-storage-path=/srv/shared\n")]);
+        assert_eq!((config.unwrap().plugins_dir.as_path(), problems.len()), (Path::new("/srv/shared/plugins"), 0));
+    }
+
+    #[test]
+    fn a_balancers_section_has_its_own_settings_and_what_the_host_grants_it() {
+        let (config, problems, _dir) = load_files(&[(
+            "load-balancer",
+            "balancer-shadow=mine\nplugins-sha256=AA, bb\n[balancer mine]\nbalancer-memory-mb=128\nscheme=x\nbalancer-memroy-mb=1\n",
+        )]);
+        assert!(config.is_none());
+        assert_eq!(
+            problems[0],
+            "load-balancer:2: plugins-sha256: expected SHA-256 digests of 64 hexadecimal digits, separated by commas, found `AA, bb`"
+        );
+        assert_eq!(
+            problems[1],
+            "load-balancer:6: there is no setting balancer-memroy-mb; did you mean balancer-memory-mb?"
+        );
+        let digest = "A".repeat(64);
+        let text = format!(
+            "plugins-sha256={digest}\n[balancer mine]\nbalancer-memory-mb=128\nbalancer-fallback=refuse\nscheme=x\n"
+        );
+        let (config, problems, _dir) = load_files(&[("load-balancer", &text)]);
+        let config = config.unwrap();
+        assert_eq!((problems, config.plugins_sha256), (Vec::new(), vec![digest.to_lowercase()]));
+        assert_eq!(config.balancer_settings["mine"], BTreeMap::from([("scheme".to_owned(), "x".to_owned())]));
+        let options = &config.balancer_options["mine"];
+        assert_eq!((options.memory, options.fallback.as_deref()), (Some(128 << 20), Some("refuse")));
+    }
+
+    #[test]
+    fn a_section_is_the_same_however_its_words_are_spaced() {
+        let text = "[balancer mine]\nscheme=x\nbalancer-memory-mb=8\n[ balancer   mine ]\nlabel=y\nscheme=z\n";
+        let (config, _problems, _dir) = load_files(&[("load-balancer", text)]);
+        let config = config.unwrap();
+        let settings = [("label".to_owned(), "y".to_owned()), ("scheme".to_owned(), "z".to_owned())];
+        assert_eq!(config.balancer_settings, BTreeMap::from([("mine".to_owned(), BTreeMap::from(settings))]));
+        assert_eq!(config.balancer_options["mine"].memory, Some(8 << 20));
     }
 
     #[test]

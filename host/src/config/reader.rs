@@ -1,6 +1,6 @@
 //! Takes named values out of a file, and complains of what is left.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     Problem,
@@ -15,12 +15,14 @@ pub struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
     known: Vec<&'static str>,
     prefixes: Vec<&'static str>,
+    /// Names that do not begin so have all been taken.
+    others: Option<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `section` of a file; none is the part before the first header.
     pub fn new(file: &'a File, section: Option<&'a str>, problems: &'a mut Vec<Problem>) -> Self {
-        Self { file, section, problems, known: Vec::new(), prefixes: Vec::new() }
+        Self { file, section, problems, known: Vec::new(), prefixes: Vec::new(), others: None }
     }
 
     fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
@@ -67,6 +69,13 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    /// The values of all names that do not begin with `prefix`.
+    pub fn take_others(&mut self, prefix: &'static str) -> BTreeMap<String, String> {
+        self.others = Some(prefix);
+        let others = self.entries().filter(|entry| !entry.name.starts_with(prefix));
+        others.map(|entry| (entry.name.clone(), entry.value.clone())).collect()
+    }
+
     /// Names that are known from the product whose files these are, but change nothing yet.
     pub fn without_effect(&mut self, names: &[&'static str]) {
         for name in names {
@@ -98,7 +107,8 @@ impl<'a> Reader<'a> {
     pub fn finish(self) {
         for entry in self.entries() {
             let taken = self.known.iter().any(|known| *known == entry.name)
-                || self.prefixes.iter().any(|prefix| entry.name.starts_with(prefix));
+                || self.prefixes.iter().any(|prefix| entry.name.starts_with(prefix))
+                || self.others.is_some_and(|prefix| !entry.name.starts_with(prefix));
             if taken {
                 continue;
             }
