@@ -63,7 +63,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(nodes::drain::drain_node))
         .routes(routes!(placements::list::list_placements))
         .routes(routes!(placements::get::get_placement))
+        .routes(routes!(placements::shown::get_shown))
+        .routes(routes!(placements::shown::get_case))
         .routes(routes!(balancers::list_balancers))
+        .routes(routes!(balancers::shadow::get_shadow))
         .routes(routes!(events::stream_events))
         .routes(routes!(sign_in_codes::create_sign_in_code))
 }

@@ -314,6 +314,7 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         kinds: ["echo".to_owned()].into(),
         cordoned: false,
         reading: Reading::default(),
+        metrics: Default::default(),
         status: NodeStatus::Online,
         last_seen: Timestamp::UNIX_EPOCH,
     }

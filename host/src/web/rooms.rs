@@ -94,6 +94,11 @@ impl SessionTraffic for Proxy {
 pub trait Balancers: Send + Sync + Debug {
     /// [`Plugins::reports`].
     fn reports(&self) -> Vec<Report>;
+
+    /// How many decisions the shadow was not asked about since the daemon started; none where there is no shadow.
+    fn missed_by_shadow(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl Balancers for Plugins {

@@ -13,6 +13,8 @@ use crate::{
     web::{Balancers, Problem, identity::SignedIn},
 };
 
+pub(in crate::web) mod shadow;
+
 /// A balancer of this node, or a file that did not become one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Balancer)]
@@ -27,7 +29,7 @@ pub(crate) struct BalancerView {
     /// Its file.
     pub path: Option<String>,
     /// `active`, `standing in` (decides in the place of another), `ready` (would), `refused` (a file that is not taken),
-    /// `set aside` (it failed too often in a row) or `missing`.
+    /// `set aside` (it failed too often in a row), `missing`, or `shadow` (asked beside the one that decides).
     #[schema(example = "active")]
     pub state: &'static str,
     /// Since when it is so.
@@ -64,7 +66,8 @@ impl From<Report> for BalancerView {
     }
 }
 
-/// The balancers of this node: the selected one first, then what stands in for it, then a file that is refused.
+/// The balancers of this node: the selected one first, then what stands in for it, then a file that is refused;
+/// then the same of the shadow.
 #[utoipa::path(
     get, path = "/api/v1/balancers", tag = "balancers",
     responses((status = 200, body = Page<BalancerView>), (status = "default", body = Problem, content_type = "application/problem+json")),

@@ -52,6 +52,8 @@ pub(crate) struct NodeView {
     pub capacity: Option<u32>,
     /// What an administrator says of it.
     pub labels: BTreeMap<String, String>,
+    /// Numbers that its administrator publishes for balancers, by key; none that is too old.
+    pub metrics: BTreeMap<String, f64>,
     /// The kinds of session it offers.
     pub kinds: BTreeSet<String>,
     /// The SHA-256 of the balancer it places with.
@@ -78,6 +80,7 @@ impl From<Node> for NodeView {
             weight: node.weight,
             capacity: node.capacity,
             labels: node.labels,
+            metrics: node.metrics,
             kinds: node.kinds,
             balancer_digest: node.balancer_digest,
             last_seen: node.last_seen,

@@ -5,10 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::sessions::{NodeNames, NodeRef};
-use crate::domain::{Placement, PlacementId};
+use crate::{
+    domain::{Decision, Placement, PlacementId, Shadow, shadow::Outcome},
+    web::Identity,
+};
 
 pub(in crate::web) mod get;
 pub(in crate::web) mod list;
+pub(in crate::web) mod shown;
 
 /// How a session came to its node.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,6 +48,49 @@ pub(crate) struct PlacementView {
     /// When it was decided.
     #[schema(value_type = String, format = DateTime)]
     pub decided: Timestamp,
+    /// What the balancer that is asked beside would have decided (`balancer-shadow`); null where it was not asked, has not
+    /// answered yet, and for users who are no administrators.
+    pub shadow: Option<ShadowView>,
+}
+
+/// What a second balancer would have decided.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Shadow)]
+pub(crate) struct ShadowView {
+    /// Its name.
+    pub balancer: String,
+    /// The SHA-256 of its module; null where it is not a module.
+    pub digest: Option<String>,
+    /// `same` (it prefers the same node), `different`, `declined` or `failed`.
+    #[schema(example = "same")]
+    pub verdict: &'static str,
+    /// The nodes, best first; empty where it gave no order.
+    pub candidates: Vec<NodeRef>,
+    /// Their scores, where it gave any.
+    pub scores: Option<Vec<f64>>,
+    /// The decision in its own sentence; why it declined or failed.
+    pub reason: Option<String>,
+    /// How long it took, microseconds.
+    pub duration_us: u64,
+}
+
+impl ShadowView {
+    fn new(shadow: Shadow, decision: &Decision, nodes: &NodeNames) -> Self {
+        let verdict = shadow.verdict(decision).as_str();
+        let (candidates, scores, reason) = match shadow.outcome {
+            Outcome::Chose { candidates, scores, reason } => (candidates, scores, reason),
+            Outcome::Declined(why) | Outcome::Failed(why) => (Vec::new(), None, Some(why)),
+        };
+        Self {
+            balancer: shadow.balancer,
+            digest: shadow.digest,
+            verdict,
+            candidates: candidates.into_iter().map(|id| nodes.refer(id)).collect(),
+            scores,
+            reason,
+            duration_us: u64::try_from(shadow.duration.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// A start that failed.
@@ -59,8 +106,10 @@ pub(crate) struct AttemptView {
 }
 
 impl PlacementView {
-    fn new(placement: Placement, nodes: &NodeNames) -> Self {
+    fn new(placement: Placement, nodes: &NodeNames, by: &Identity) -> Self {
         let decision = placement.decision;
+        let shadow = placement.shadow.filter(|_| by.is_administrator());
+        let shadow = shadow.map(|shadow| ShadowView::new(shadow, &decision, nodes));
         let attempt = |attempt: crate::domain::Attempt| AttemptView {
             node: nodes.refer(attempt.node),
             epoch: attempt.epoch.0,
@@ -81,6 +130,7 @@ impl PlacementView {
             duration_us: u64::try_from(decision.duration.as_micros()).unwrap_or(u64::MAX),
             attempts: placement.attempts.into_iter().map(attempt).collect(),
             decided: placement.decided,
+            shadow,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The REST API as programs meet it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{Epoch, NodeId},
+    domain::{Epoch, NodeId, Shadow, shadow::Outcome},
     store::{Report, Store},
     web::fixture::{Site, USER},
 };
@@ -177,6 +179,40 @@ async fn a_placement_says_why_a_session_is_where_it_is() {
 }
 
 #[tokio::test]
+async fn administrators_alone_see_what_a_second_balancer_would_have_done() {
+    let site = Site::open().await;
+    let session = site.start(USER).await;
+    let shadow = Shadow {
+        balancer: "next".to_owned(),
+        digest: Some("ab12".to_owned()),
+        duration: Duration::from_micros(5),
+        outcome: Outcome::Chose { candidates: vec![NodeId(9), NodeId(1)], scores: None, reason: None },
+    };
+    assert!(site.store.note_shadow(session.id, session.epoch, &shadow, 10).await.unwrap());
+    let placement = site.ask(Method::GET, "/api/v1/placements/1", "").await.json();
+    let other = json!({"id": 9, "name": null});
+    assert_eq!(
+        placement["shadow"],
+        json!({
+            "balancer": "next", "digest": "ab12", "verdict": "different", "scores": null, "reason": null, "duration_us": 5,
+            "candidates": [other, {"id": 1, "name": "node1"}],
+        })
+    );
+    assert_eq!(site.visit("/api/v1/placements/1", &site.cookie()).await.json()["shadow"], json!(null));
+
+    let path = "/api/v1/balancers/shadow";
+    let sum = site.ask(Method::GET, path, "").await.json();
+    assert_eq!((&sum["compared"], &sum["different"], &sum["missed"]), (&json!(1), &json!(1), &json!(null)));
+    assert_eq!(sum["shifts"], json!([{"from": {"id": 1, "name": "node1"}, "to": other, "count": 1}]));
+    assert_eq!((&sum["real"]["p50_us"], &sum["shadow"]["p99_us"]), (&json!(12), &json!(5)));
+    let later = site.ask(Method::GET, &format!("{path}?since=2200-01-01T00:00:00Z"), "").await.json();
+    assert_eq!(later["compared"], 0);
+    let bad = site.ask(Method::GET, &format!("{path}?since=yesterday"), "").await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    assert_eq!(site.visit(path, &site.cookie()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn other_users_see_their_own_placements_only() {
     let site = Site::open().await;
     site.start("bob").await;
@@ -227,7 +263,7 @@ async fn events_tell_everything_and_then_what_changes_until_the_daemon_stops() {
     let mut seen = String::new();
     let mut read_until = async |what: &str| {
         while !seen.contains(what) {
-            let frame = tokio::time::timeout(std::time::Duration::from_secs(20), body.frame()).await;
+            let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await;
             let frame = frame.unwrap_or_else(|_| panic!("no {what} in {seen}")).unwrap().unwrap();
             seen.push_str(str::from_utf8(frame.data_ref().unwrap()).unwrap());
         }
@@ -283,10 +319,13 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "DELETE /api/v1/nodes/{id}",
         "DELETE /api/v1/sessions/{id}",
         "GET /api/v1/balancers",
+        "GET /api/v1/balancers/shadow",
         "GET /api/v1/events",
         "GET /api/v1/nodes",
         "GET /api/v1/placements",
         "GET /api/v1/placements/{id}",
+        "GET /api/v1/placements/{id}/case",
+        "GET /api/v1/placements/{id}/shown",
         "GET /api/v1/sessions",
         "GET /api/v1/sessions/{id}",
         "GET /api/v1/sessions/{id}/log",

@@ -33,5 +33,5 @@ pub(in crate::web) async fn get_placement(
         .filter(|placement| identity.is_administrator() || placement.user == identity.user)
         .ok_or_else(missing)?;
     let names = NodeNames::read(&*store).await?;
-    Ok(Json(PlacementView::new(placement, &names)))
+    Ok(Json(PlacementView::new(placement, &names, &identity)))
 }

@@ -40,5 +40,5 @@ pub(in crate::web) async fn list_placements(
     let names = NodeNames::read(&*store).await?;
     let is_visible = |user: &str| identity.is_administrator() || user == identity.user;
     let items = found.into_iter().filter(|placement| is_visible(&placement.user));
-    Ok(Json(Page { items: items.map(|placement| PlacementView::new(placement, &names)).collect(), next }))
+    Ok(Json(Page { items: items.map(|placement| PlacementView::new(placement, &names, &identity)).collect(), next }))
 }
