@@ -15,6 +15,7 @@ use crate::{
 mod balancers;
 mod client;
 mod lifecycle;
+mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
@@ -49,9 +50,9 @@ enum Command {
     Uncordon(NodeArguments),
     /// Remove an offline node that will not return.
     DeleteNode(NodeArguments),
-    /// List and check balancers.
+    /// List balancers, and help those who write them.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// Print a link that signs a browser in, once.
     SignInLink(LocationArguments),
 }
@@ -103,22 +104,12 @@ struct NodeArguments {
 struct WhyArguments {
     /// The session's id
     session: SessionId,
-    #[command(flatten)]
-    output: ListArguments,
-}
-
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// List the balancers of this node, and what went wrong with them.
-    List(ListArguments),
-    /// Tell whether a file would be taken as a balancer, without taking it.
-    Check(CheckArguments),
-}
-
-#[derive(Debug, Args)]
-struct CheckArguments {
-    /// The module, NAME.wasm; its settings are those of section [balancer NAME]
-    file: PathBuf,
+    /// Print the newest decision as a file of one case, for `plugin run` and `plugin test`
+    #[arg(long)]
+    case: bool,
+    /// With --case: the decision of this start
+    #[arg(long, value_name = "N", requires = "case")]
+    epoch: Option<i64>,
     #[command(flatten)]
     output: ListArguments,
 }
@@ -178,7 +169,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Sessions(arguments) => {
             ask(&arguments.location, async |daemon| sessions::list(&daemon, arguments.json).await)
         }
-        Command::Why(WhyArguments { session, output }) => {
+        Command::Why(WhyArguments { session, case: true, epoch, output }) => {
+            ask(&output.location, async |daemon| why::case(&daemon, session, epoch).await)
+        }
+        Command::Why(WhyArguments { session, output, .. }) => {
             ask(&output.location, async |daemon| why::print(&daemon, session, output.json).await)
         }
         Command::Cordon(NodeArguments { node, output }) => {
@@ -190,13 +184,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
-        Command::Plugin(PluginCommand::List(arguments)) => {
-            ask(&arguments.location, async |daemon| plugin::list(&daemon, arguments.json).await)
-        }
-        Command::Plugin(PluginCommand::Check(CheckArguments { file, output })) => {
-            let config = configuration(&location_flags(&output.location), false)?;
-            Ok(plugin::check(&config, &file, output.json)?)
-        }
+        Command::Plugin(command) => plugin::run(command),
         Command::SignInLink(location) => ask(&location, async |daemon| sign_in_link::print(&daemon).await),
     }
 }

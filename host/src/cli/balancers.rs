@@ -2,51 +2,115 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use super::{script, system};
 use crate::{
     balancer::{
         Balancer, builtin,
-        plugins::{Describe, Plugins, SETTLE, Selection, Terms},
-        wasm::{Engine, Limits, LoadError},
+        plugins::{Describe, Plugins, Report, SETTLE, Selection, State, Terms},
+        wasm::{Cache, Compiler, Engine, Limits, LoadError},
     },
     config::Config,
-    sessions::placement::trial,
+    sessions::placement::{shadow::Second, trial},
     store::Store,
+    web::Balancers,
 };
 
 /// The selected balancer, with the one that stands in for it.
-pub(super) fn select(config: &Config) -> anyhow::Result<Plugins> {
-    let engine = Engine::new()?;
-    let settings = |name: &str| config.balancer_settings.get(name).cloned().unwrap_or_default();
-    let other = match config.balancer_fallback.as_str() {
+pub(super) fn select(config: &Config, engine: &Engine) -> anyhow::Result<Plugins> {
+    let name = &config.balancer;
+    let own = config.balancer_options.get(name).and_then(|options| options.fallback.as_deref());
+    let other = match own.unwrap_or(&config.balancer_fallback) {
         "refuse" => None,
-        name => {
-            let other = builtin::stand_in(name, settings(name), &engine);
-            Some(other.with_context(|| format!("balancer-fallback={name}"))?)
+        other => {
+            let settings = config.balancer_settings.get(other).cloned().unwrap_or_default();
+            let section = own.map(|_| format!("[balancer {name}] ")).unwrap_or_default();
+            let other = builtin::stand_in(other, settings, engine)
+                .with_context(|| format!("{section}balancer-fallback={other}"))?;
+            Some(other)
         }
     };
-    let name = config.balancer.clone();
-    let terms = terms(config, &name, engine);
-    let script = legacy_script(config, &name)?;
+    let context = format!("balancer={name}");
+    Plugins::open(selection(config, name, engine)?, other, Arc::new(system::SystemClock)).context(context)
+}
+
+/// The balancer that is asked beside it, where one is named.
+pub(super) fn shadow(config: &Config, engine: &Engine) -> anyhow::Result<Option<Plugins>> {
+    let Some(name) = &config.balancer_shadow else { return Ok(None) };
+    let context = format!("balancer-shadow={name}");
+    if *name == config.balancer {
+        return Err(anyhow!("it is the balancer that decides, and would be compared with itself").context(context));
+    }
+    let selection = selection(config, name, engine).context(context.clone())?;
+    Plugins::open_shadow(selection, Arc::new(system::SystemClock)).map(Some).context(context)
+}
+
+fn selection(config: &Config, name: &str, engine: &Engine) -> anyhow::Result<Selection> {
+    let terms = terms(config, name, engine.clone());
+    let script = legacy_script(config, name)?;
     let builtin = {
-        let (name, terms) = (name.clone(), terms.clone());
+        let (name, terms) = (name.to_owned(), terms.clone());
         Box::new(move || match &script {
             Some(script) => Ok(Some(Arc::clone(script))),
             None => builtin_of_name(&name, &terms),
         })
     };
-    let selection = Selection {
+    Ok(Selection {
         directory: config.plugins_dir.clone(),
         kept: config.data_dir.join("balancers"),
         terms,
         builtin,
         settle: SETTLE,
-        name,
+        name: name.to_owned(),
+    })
+}
+
+/// The balancers of the daemon, for its pages and its interface.
+#[derive(Debug)]
+pub(super) struct All {
+    pub(super) selected: Arc<Plugins>,
+    pub(super) shadow: Option<(Arc<Plugins>, Arc<Second>)>,
+}
+
+impl Balancers for All {
+    fn reports(&self) -> Vec<Report> {
+        let mut reports = self.selected.reports();
+        if let Some((shadow, _)) = &self.shadow {
+            reports.extend(shadow.reports().into_iter().map(|report| match report.state {
+                State::Active | State::StandingIn => Report { state: State::Shadow, ..report },
+                _ => report,
+            }));
+        }
+        reports
+    }
+
+    fn missed_by_shadow(&self) -> Option<u64> {
+        self.shadow.as_ref().map(|(_, second)| second.missed())
+    }
+}
+
+/// What an author's commands run modules in: they need nothing of the daemon's, and keep nothing.
+pub(super) fn engine_of_an_author() -> anyhow::Result<Engine> {
+    Ok(Engine::new()?.with_compiler(compiler()))
+}
+
+fn compiler() -> Compiler {
+    Compiler::new("/proc/self/exe")
+}
+
+/// What the daemon's balancers run in, with a compiler that keeps what it compiled in the data directory where it can.
+pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
+    let compiler = compiler();
+    let compiled = config.data_dir.join("balancers/compiled");
+    let compiler = match Cache::open(&compiled, &system::SystemEntropy) {
+        Ok(cache) => compiler.keeping(cache),
+        Err(error) => {
+            tracing::warn!(%error, "each start compiles the balancers anew");
+            compiler
+        }
     };
-    let context = format!("balancer={}", selection.name);
-    Plugins::open(selection, other, Arc::new(system::SystemClock)).context(context)
+    Ok(Engine::new()?.with_compiler(compiler))
 }
 
 /// What answers to `custom` where the plugins directory has no module of that name: it must be there then.
@@ -66,7 +130,21 @@ pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
     Terms {
         engine,
         settings: config.balancer_settings.get(name).cloned().unwrap_or_default(),
-        limits: Limits { deadline: config.balancer_timeout, ..Limits::default() },
+        limits: limits(config, name),
+        allowed: config.plugins_sha256.clone(),
+    }
+}
+
+fn limits(config: &Config, name: &str) -> Limits {
+    let least = Limits { deadline: config.balancer_timeout, ..Limits::default() };
+    let Some(granted) = config.balancer_options.get(name) else { return least };
+    Limits {
+        deadline: granted.timeout.unwrap_or(least.deadline),
+        memory: granted.memory.unwrap_or(least.memory),
+        module: granted.module.unwrap_or(least.module),
+        stack: granted.stack.unwrap_or(least.stack),
+        table: granted.table.unwrap_or(least.table),
+        log_lines: granted.log_lines.unwrap_or(least.log_lines),
     }
 }
 
@@ -137,7 +215,7 @@ mod tests {
     fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
         for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
             let (_dir, config) = configured(text);
-            let policy = select(&config).expect("a balancer").policy();
+            let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
             let decided = policy.rank(&hard()).expect("an answer");
             assert_eq!(decided.balancer.name(), "sessions");
             assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
@@ -146,8 +224,74 @@ mod tests {
     }
 
     #[test]
+    fn a_balancer_has_the_limits_of_its_section_and_others_have_not() {
+        let section = "[balancer mine]\nbalancer-timeout-ms = 7\nbalancer-memory-mb = 128\nbalancer-module-mb = 2\n\
+                       balancer-stack-kb = 1024\nbalancer-table-elements = 9\nbalancer-log-lines = 3";
+        let (_dir, config) = configured(section);
+        let granted = Limits {
+            deadline: std::time::Duration::from_millis(7),
+            memory: 128 << 20,
+            module: 2 << 20,
+            stack: 1 << 20,
+            table: 9,
+            log_lines: 3,
+        };
+        assert_eq!(limits(&config, "mine"), granted);
+        assert_eq!(limits(&config, "yours"), Limits::default());
+    }
+
+    #[test]
     fn nothing_stands_in_where_a_failure_is_to_refuse() {
         let (_dir, config) = configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1");
-        select(&config).expect("a balancer").policy().rank(&hard()).expect_err("refused");
+        select(&config, &Engine::new().expect("an engine"))
+            .expect("a balancer")
+            .policy()
+            .rank(&hard())
+            .expect_err("refused");
+    }
+
+    #[test]
+    fn a_balancer_of_its_own_fallback_has_that_before_the_general_one() {
+        let other = |text: &str| {
+            let (_dir, config) = configured(text);
+            let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
+            policy.other().map(|other| other.balancer.name().to_owned())
+        };
+        let text = "balancer-fallback = refuse\n";
+        assert_eq!(other(text), None);
+        let own = |name: &str| format!("{text}[balancer {name}]\nbalancer-fallback = system-load\n");
+        assert_eq!(other(&own("sessions")).as_deref(), Some("system-load"));
+        assert_eq!(other(&own("user-hash")), None, "that is another's");
+        assert_eq!(other("[balancer sessions]\nbalancer-fallback = refuse\n"), None);
+        assert_eq!(other("").as_deref(), Some("sessions"));
+    }
+
+    #[test]
+    fn a_fallback_that_is_no_builtin_is_refused_where_it_is_written() {
+        let (_dir, config) = configured("[balancer sessions]\nbalancer-fallback = mine\n");
+        let error = select(&config, &Engine::new().expect("an engine")).expect_err("refused");
+        let message = format!("{error:#}");
+        assert!(message.starts_with("[balancer sessions] balancer-fallback=mine: there is no builtin"), "{message}");
+    }
+
+    #[test]
+    fn a_shadow_that_cannot_be_had_keeps_no_daemon_from_starting() {
+        let engine = Engine::new().expect("an engine");
+        let (_dir, config) = configured("balancer-shadow = mine");
+        let shadow = shadow(&config, &engine).expect("it starts").expect("a shadow");
+        let report = shadow.reports().remove(0);
+        assert_eq!((report.name.as_str(), report.state), ("mine", State::Missing));
+        let (_dir, config) = configured("balancer-shadow = user-hash");
+        let shadow = super::shadow(&config, &engine).expect("it starts").expect("a shadow");
+        let all = All { selected: Arc::new(select(&config, &engine).expect("a balancer")), shadow: None };
+        assert_eq!(all.missed_by_shadow(), None);
+        assert_eq!(shadow.reports().remove(0).state, State::Active);
+    }
+
+    #[test]
+    fn a_balancer_is_no_shadow_of_itself() {
+        let (_dir, config) = configured("balancer-shadow = sessions");
+        let error = shadow(&config, &Engine::new().expect("an engine")).expect_err("refused");
+        assert!(format!("{error:#}").starts_with("balancer-shadow=sessions: it is the balancer that decides"));
     }
 }

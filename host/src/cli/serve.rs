@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Failure, balancers, client,
+    Failure,
+    balancers::{self, All},
+    client,
     lifecycle::{End, Lifecycle},
     output, system,
 };
 use crate::{
     balancer::plugins::Plugins,
-    cluster::{LoadSource, Membership, StoreClock, address::announced, membership::Joining},
+    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, membership::Joining},
     config::{
         ClusterKey, Config,
         data_dir::{DataDir, make_private},
@@ -25,7 +27,7 @@ use crate::{
     domain::{Clock, Entropy, Reading},
     launcher::{Kinds, Launcher, listener, local::LocalLauncher},
     proxy::{self, Drain, Proxy, Registry},
-    sessions::{self, Mirror, Sessions},
+    sessions::{self, Mirror, Sessions, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -54,9 +56,11 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
-    let plugins = Arc::new(balancers::select(&config).map_err(Failure::configuration)?);
+    let engine = balancers::engine(&config)?;
+    let plugins = Arc::new(balancers::select(&config, &engine).map_err(Failure::configuration)?);
+    let shadow = balancers::shadow(&config, &engine).map_err(Failure::configuration)?.map(Arc::new);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), plugins));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), plugins, shadow));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -76,7 +80,12 @@ fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
     }
 }
 
-async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    kinds: Arc<Kinds>,
+    plugins: Arc<Plugins>,
+    shadow: Option<Arc<Plugins>>,
+) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
@@ -116,6 +125,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
         store: Arc::clone(&store),
         clock: store_clock,
         load,
+        metrics: MetricsSource::new(&config.metrics_dir, config.metrics_max_age, Arc::new(system::SystemClock)),
         data_dir: data_dir.path().to_owned(),
         node_timeout: config.node_timeout,
         registration,
@@ -124,6 +134,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     .with_digest(plugins.digest());
     let node = membership.node();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
+    let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
         here: here.clone(),
@@ -131,8 +142,10 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
         launcher: Arc::clone(&launcher),
         kinds: Arc::clone(&kinds),
         policy: plugins.policy(),
+        second: second.clone(),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
+        records: config.placement_records,
         entropy: Arc::clone(&entropy),
     }));
     let proxy = Proxy::new(proxy::Parts {
@@ -160,7 +173,7 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     ));
     let app = App {
         sessions: sessions.clone(),
-        balancers: plugins.clone(),
+        balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second) }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
@@ -176,7 +189,13 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
-    lifecycle.part(Arc::clone(&plugins).run(balancers::describe(store), lifecycle.soft()));
+    lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
+    if let Some(shadow) = &shadow {
+        lifecycle.part(Arc::clone(shadow).run(balancers::describe(store), lifecycle.soft()));
+    }
+    if let Some(worker) = worker {
+        lifecycle.part(worker.run(lifecycle.soft()));
+    }
     lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
@@ -184,7 +203,9 @@ async fn serve(config: Config, kinds: Arc<Kinds>, plugins: Arc<Plugins>) -> anyh
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
     let end = lifecycle.run().await;
-    plugins.policy().selected().balancer.stop();
+    for one in [Some(&plugins), shadow.as_ref()].into_iter().flatten() {
+        one.policy().selected().balancer.stop();
+    }
     anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
     Ok(())
 }
@@ -241,6 +262,7 @@ async fn registration(
         kinds: kinds.offered().iter().map(|kind| kind.name.clone()).collect(),
         // Measured when the node joins.
         reading: Reading::default(),
+        metrics: BTreeMap::new(),
     })
 }
 

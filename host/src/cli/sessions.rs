@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{client::Daemon, output};
+use super::{client::Daemon, node_ref::NodeRef, output};
 use crate::domain::{SessionId, State};
 
 #[derive(Deserialize)]
@@ -14,15 +14,9 @@ struct Session {
     kind: String,
     name: String,
     state: State,
-    node: Node,
+    node: NodeRef,
     pid: Option<u32>,
     created: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: i64,
-    name: Option<String>,
 }
 
 /// Prints the sessions, newest first.
@@ -40,7 +34,7 @@ pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
                 session.user,
                 session.kind,
                 session.state.to_string(),
-                session.node.name.unwrap_or_else(|| format!("deleted node {}", session.node.id)),
+                session.node.title(),
                 session.pid.map(|pid| pid.to_string()).unwrap_or_default(),
                 session.created.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
                 session.name,
