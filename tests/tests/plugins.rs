@@ -138,3 +138,63 @@ async fn a_file_that_is_no_balancer_changes_nothing_not_even_over_a_restart() ->
     assert_eq!(log.matches("the plugin is not taken").count(), 1, "{log}");
     Ok(())
 }
+
+#[tokio::test]
+async fn shared_storage_alone_gives_all_nodes_one_plugins_directory() -> Result<()> {
+    let mut cluster = Builder::for_test(3)?.prepare()?;
+    let shared = cluster.root().join("shared");
+    let plugin = shared.join("plugins/mine.wasm");
+    fs::create_dir_all(shared.join("plugins"))?;
+    fs::copy(built("user-hash"), &plugin)?;
+    for node in cluster.nodes() {
+        node.files.add_setting("server-shared-storage-path", shared.to_str().context("a path")?)?;
+        fs::write(node.files.config.join("load-balancer"), "balancer=mine\n")?;
+    }
+    cluster.start_all().await?;
+    let ground = Ground { cluster, plugin };
+    fs::copy(built("sessions"), &ground.plugin)?;
+    let digest = ground.digest(&built("sessions"))?;
+    ground.wait_published(&digest).await?;
+    let mut nodes = ground.launch(&digest).await?;
+    nodes.sort();
+    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_balancer_is_compared_with_the_first_and_replaced_by_copying_a_file() -> Result<()> {
+    let mut cluster = Builder::for_test(2)?.prepare()?;
+    let plugins = cluster.root().join("plugins");
+    fs::create_dir(&plugins)?;
+    for node in cluster.nodes() {
+        let text = format!("balancer=sessions\nbalancer-shadow=next\nplugins-dir={}\n", plugins.display());
+        fs::write(node.files.config.join("load-balancer"), text)?;
+    }
+    // It is not there yet, and no daemon minds.
+    cluster.start_all().await?;
+    let ground = Ground { cluster, plugin: plugins.join("next.wasm") };
+    let client = ground.cluster.client(0)?;
+    let shadowed = async |verdict: &str| {
+        let session = client.launch("echo").await?;
+        wait::until("the shadow's answer in why", wait::LONG, async || {
+            let (known, text) = ground.run(&["why", &session.id])?;
+            ensure!(known && text.contains("by sessions in") && text.contains(verdict), "{text}");
+            Ok(())
+        })
+        .await
+    };
+    shadowed("Shadow next: failed: ").await?;
+    fs::copy(built("sessions"), &ground.plugin)?;
+    wait::until("the shadow to be taken up", wait::LONG, async || {
+        let (known, text) = ground.run(&["plugin", "list", "--json"])?;
+        let list: Value = serde_json::from_str(&text)?;
+        let rows = list["balancers"].as_array().context("a list")?;
+        ensure!(known && rows.iter().any(|row| row["name"] == "next" && row["state"] == "shadow"), "{text}");
+        Ok(())
+    })
+    .await?;
+    shadowed("Shadow next: same: ").await?;
+    let (known, text) = ground.run(&["plugin", "shadow", "--since", "1h"])?;
+    ensure!(known && text.starts_with("2 decisions compared: 1 same, 0 different, 0 declined, 1 failed"), "{text}");
+    Ok(())
+}

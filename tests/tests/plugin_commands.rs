@@ -1,0 +1,244 @@
+//! The commands for those who write balancers, without a daemon.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use evenkeel_tests::binaries;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use guests::{SECOND_FIRST, WRITES, ahead, guest, refusal};
+
+#[path = "plugin_commands/guests.rs"]
+mod guests;
+
+/// Where an author works.
+struct Desk {
+    root: TempDir,
+}
+
+/// What a command printed.
+struct Printed {
+    succeeded: bool,
+    out: String,
+    error: String,
+}
+
+impl Printed {
+    fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.out).with_context(|| format!("{} {}", self.out, self.error))
+    }
+
+    /// It failed, with one line that has all of these.
+    fn assert_failed(&self, words: &[&str]) {
+        assert!(!self.succeeded, "{}", self.out);
+        assert_eq!(self.error.trim_end().lines().count(), 1, "{}", self.error);
+        for word in words {
+            assert!(self.error.contains(word), "{word:?} in {:?}", self.error);
+        }
+    }
+
+    /// It succeeded, and printed all of these.
+    fn assert_printed(&self, words: &[&str]) {
+        assert!(self.succeeded, "{}{}", self.out, self.error);
+        for word in words {
+            assert!(self.out.contains(word), "{word:?} in {}", self.out);
+        }
+    }
+}
+
+impl Desk {
+    fn new() -> Result<Self> {
+        let desk = Self { root: tempfile::Builder::new().prefix("evenkeel-").tempdir()? };
+        fs::create_dir(desk.path("config"))?;
+        Ok(desk)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().context("a directory")?)?;
+        fs::write(path, content)?;
+        Ok(())
+    }
+
+    /// Runs `plugin …` where the author works.
+    fn plugin(&self, arguments: &[&str]) -> Result<Printed> {
+        let output = Command::new(binaries::find("evenkeel")?)
+            .arg("plugin")
+            .args(arguments)
+            .arg("--config-dir")
+            .arg(self.path("config"))
+            .arg("--data-dir")
+            .arg(self.path("data"))
+            .current_dir(self.root.path())
+            .output()?;
+        Ok(Printed {
+            succeeded: output.status.success(),
+            out: String::from_utf8(output.stdout)?,
+            error: String::from_utf8(output.stderr)?,
+        })
+    }
+}
+
+/// A file with one case over the nodes `a` and `b`, which have 3 sessions and 1.
+fn one_case(balancer: &str, rest: &str) -> String {
+    format!(
+        "balancer = \"{balancer}\"\n[[case]]\nname = \"two nodes\"\nrequest = {{ username = \"ada\" }}\n{rest}\n\
+         nodes = [{{ name = \"a\", sessions = 3 }}, {{ name = \"b\", sessions = 1 }}]\n"
+    )
+}
+
+/// The cases of the builtin balancers.
+fn builtin_cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/cases")
+}
+
+#[test]
+fn run_prints_a_decision_with_nodes_scores_reason_log_and_time() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("case.toml", one_case("sessions", "expect = { order = [\"b\", \"a\"], scores = [-3, -1] }"))?;
+    let printed = desk.plugin(&["run", "sessions", "--case", "case.toml"])?;
+    printed.assert_printed(&[
+        "two nodes",
+        "1  b     -1",
+        "2  a     -3",
+        "reason",
+        "µs",
+        "KiB of memory",
+        "as expected",
+    ]);
+
+    desk.write("mine.wasm", guest("1.0.0", "hello, ada", &format!("{WRITES}{SECOND_FIRST}"))?)?;
+    let report = desk.plugin(&["run", "mine.wasm", "--case", "case.toml", "--json"])?;
+    report.assert_failed(&["mine", "1 of 1"]);
+    let report = report.json()?;
+    let case = &report["cases"][0];
+    assert_eq!((&report["balancer"], &case["outcome"]), (&"mine".into(), &"ranked".into()));
+    assert_eq!(case["candidates"][0]["node"], "b");
+    assert_eq!(case["log"][0]["message"], "hello, ada");
+    assert!(case["difference"].as_str().is_some_and(|text| text.contains("scores")), "{case}");
+    assert!(case["duration_us"].is_u64() && case["memory"].is_u64(), "{case}");
+    Ok(())
+}
+
+#[test]
+fn run_tells_a_decision_that_is_declined_from_one_that_fails_and_shows_the_log_of_both() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("case.toml", one_case("mine", ""))?;
+    desk.write("declines.wasm", guest("1.0.0", "not today!", &format!("{WRITES}{}", refusal(0)))?)?;
+    let declined = desk.plugin(&["run", "declines.wasm", "--case", "case.toml"])?;
+    declined.assert_printed(&["declined  not today!", "log       info   not today!"]);
+
+    desk.write("traps.wasm", guest("1.0.0", "so far, ok", &format!("{WRITES}(call $misstep)"))?)?;
+    let failed = desk.plugin(&["run", "traps.wasm", "--case", "case.toml"])?;
+    failed.assert_failed(&["traps", "1 of 1"]);
+    for told in ["failed    it stopped itself (in misstep, called by choose", "log       info   so far, ok"] {
+        assert!(failed.out.contains(told), "{told:?} in {}", failed.out);
+    }
+    Ok(())
+}
+
+#[test]
+fn run_asks_with_the_settings_of_the_case_else_with_those_of_the_configuration() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("config/load-balancer", "[balancer user-hash]\nscheme=modulo\n")?;
+    desk.write("plain.toml", one_case("user-hash", ""))?;
+    desk.write("own.toml", one_case("user-hash", "settings = { scheme = \"rendezvous\" }"))?;
+    let reason = |file: &str| -> Result<String> {
+        let report = desk.plugin(&["run", "user-hash", "--case", file, "--json"])?.json()?;
+        Ok(report["cases"][0]["reason"].as_str().context("a reason")?.to_owned())
+    };
+    assert_ne!(reason("plain.toml")?, reason("own.toml")?);
+    Ok(())
+}
+
+#[test]
+fn run_asks_one_case_by_its_name_and_lists_those_there_are_where_it_is_none() -> Result<()> {
+    let desk = Desk::new()?;
+    let cases = builtin_cases().join("sessions.toml");
+    let cases = cases.to_str().context("a path")?;
+    let one = desk.plugin(&["run", "sessions", "--case", cases, "--name", "the only node is the answer", "--json"])?;
+    assert_eq!(one.json()?["cases"].as_array().map(Vec::len), Some(1));
+    let none = desk.plugin(&["run", "sessions", "--case", cases, "--name", "nobody's"])?;
+    none.assert_failed(&["sessions.toml", "nobody's", "the only node is the answer"]);
+    Ok(())
+}
+
+#[test]
+fn commands_that_cannot_begin_say_why_in_one_line() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("text.wasm", "this is text")?;
+    desk.write("case.toml", one_case("mine", ""))?;
+    desk.write(
+        "odd.toml",
+        "balancer = \"sessions\"\n[[case]]\nname = \"x\"\nnodes = [{ name = \"a\", colour = 3 }]\n",
+    )?;
+    desk.plugin(&["run", "text.wasm", "--case", "case.toml"])?.assert_failed(&["not a WebAssembly module"]);
+    desk.plugin(&["run", "none.wasm", "--case", "case.toml"])?.assert_failed(&["none.wasm"]);
+    desk.plugin(&["run", "sessions", "--case", "none.toml"])?.assert_failed(&["none.toml"]);
+    desk.plugin(&["run", "sessions", "--case", "odd.toml"])?.assert_failed(&["odd.toml", "line 4", "colour"]);
+    Ok(())
+}
+
+#[test]
+fn test_asks_every_case_of_a_directory_without_a_daemon() -> Result<()> {
+    let desk = Desk::new()?;
+    let cases = builtin_cases();
+    let cases = cases.to_str().context("a path")?;
+    desk.plugin(&["test", cases])?.assert_printed(&["sessions.toml: sessions", "ok      the only node is the answer"]);
+    let report = desk.plugin(&["test", cases, "--json"])?.json()?;
+    assert_eq!((report["files"].as_array().map(Vec::len), &report["failed"]), (Some(3), &0.into()));
+    Ok(())
+}
+
+#[test]
+fn test_asks_the_module_beside_the_cases_and_fails_where_an_answer_is_another() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("cases/mine.wasm", guest("1.0.0", "", SECOND_FIRST)?)?;
+    desk.write("cases/mine.toml", one_case("mine", "expect = { order = [\"b\", \"a\"] }"))?;
+    desk.plugin(&["test", "cases"])?.assert_printed(&["ok      two nodes", "1 of 1 cases answered as expected"]);
+
+    // The same answer by index is another node where the order of the nodes is another.
+    desk.write("cases/mine.toml", one_case("mine", "any-order = true\nexpect = { order = [\"b\", \"a\"] }"))?;
+    let failed = desk.plugin(&["test", "cases"])?;
+    failed.assert_failed(&["1 of 1 cases failed"]);
+    assert!(failed.out.contains("FAILED  two nodes: with the nodes in the order b, a"), "{}", failed.out);
+
+    // Another module is asked where it is named.
+    desk.plugin(&["test", "cases", "--module", "sessions"])?.assert_printed(&["1 of 1 cases answered as expected"]);
+    Ok(())
+}
+
+#[test]
+fn test_fails_where_there_is_nothing_to_test() -> Result<()> {
+    let desk = Desk::new()?;
+    fs::create_dir(desk.path("cases"))?;
+    desk.plugin(&["test", "cases"])?.assert_failed(&["cases", "no file of cases"]);
+    desk.write("cases/Cargo.toml", "[package]\nname = \"mine\"\n")?;
+    desk.plugin(&["test", "cases"])?.assert_failed(&["cases", "no file of cases"]);
+    desk.write("cases/mine.toml", "balancer = \"sessions\"\ncase = []\n")?;
+    desk.plugin(&["test", "cases"])?.assert_failed(&["there is no case in cases"]);
+    desk.write("cases/mine.toml", one_case("mine", "expect = { order = [\"b\"] }"))?;
+    desk.plugin(&["test", "cases"])?.assert_failed(&["mine.toml", "mine.wasm", "--module"]);
+    desk.write("cases/mine.toml", one_case("sessions", ""))?;
+    let unsure = desk.plugin(&["test", "cases"])?;
+    unsure.assert_failed(&["1 of 1 cases failed"]);
+    assert!(unsure.out.contains("it expects nothing"), "{}", unsure.out);
+    Ok(())
+}
+
+#[test]
+fn check_names_the_import_that_a_module_for_a_later_minor_version_wants() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("ahead.wasm", ahead()?)?;
+    desk.plugin(&["check", "ahead.wasm"])?.assert_failed(&["ahead.wasm", "nodes@1.9.0", "moon-phases"]);
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What a decision was made on, told afterwards and made again.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use evenkeel_tests::{Builder, wait};
+
+#[tokio::test]
+async fn why_tells_who_was_excluded_and_the_decision_can_be_made_again() -> Result<()> {
+    let mut cluster = Builder::for_test(3)?.balancer("user-hash").prepare()?;
+    cluster.start_all().await?;
+    let client = cluster.client(0)?;
+    let third = client.nodes().await?.into_iter().find(|node| node.name == "n3").context("n3")?;
+    client.post(&format!("/api/v1/nodes/{}/cordon", third.id), &serde_json::Value::Null).await?.success()?;
+    let session = client.launch("echo").await?;
+    let run = |arguments: &[&str]| -> Result<(bool, String)> {
+        let output = cluster.command(arguments)?.arg("--data-dir").arg(&cluster.nodes()[0].files.data).output()?;
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        Ok((output.status.success(), String::from_utf8(text)?))
+    };
+    // It is written after the decision is committed.
+    wait::until("the record", wait::LONG, async || {
+        let (known, text) = run(&["why", &session.id])?;
+        ensure!(known && text.contains("Excluded: n3: it is cordoned") && text.contains("among 2 eligible"), "{text}");
+        Ok(())
+    })
+    .await?;
+    let (known, text) = run(&["why", &session.id, "--json"])?;
+    ensure!(known && text.contains(r#""rule":"cordoned""#) && text.contains(r#""user_sessions":0"#), "{text}");
+
+    let (known, case) = run(&["why", &session.id, "--case"])?;
+    ensure!(known && case.contains(&format!("session {}, start 1", session.id)), "{case}");
+    let file = cluster.root().join("case.toml");
+    fs::write(&file, &case)?;
+    let file = file.to_str().context("a path")?;
+    let (passed, text) = run(&["plugin", "test", file])?;
+    ensure!(passed, "the same module and the same question give the same answer: {text}");
+    let (passed, text) = run(&["plugin", "run", "user-hash", "--case", file])?;
+    ensure!(passed && text.contains(&session.node.name), "{text}");
+    let (known, text) = run(&["why", &session.id, "--case", "--epoch", "9"])?;
+    ensure!(!known && text.contains("has no start 9"), "{text}");
+    cluster.close().await
+}
