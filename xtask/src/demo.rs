@@ -81,7 +81,7 @@ impl Arguments {
             builder = builder.balancer(balancer);
         }
         if self.kind.starts_with("jupyter") {
-            builder = builder.programs(setup::jupyter_programs()?);
+            builder = builder.programs(setup::JUPYTER.programs()?);
         }
         if self.kind == "echo" {
             builder = builder.echo()?;

@@ -13,9 +13,9 @@ use anyhow::{Result, bail};
 use crate::workspace;
 
 mod debian;
-mod jupyter;
+mod python;
 
-pub(crate) use jupyter::programs as jupyter_programs;
+pub(crate) use python::{COMPONENTIZE, Environment, JUPYTER};
 
 /// What it takes.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Needs {
     /// JupyterLab and Jupyter Notebook.
     pub(crate) jupyter: bool,
-    /// A compiler for Wasm.
+    /// Compilers for Wasm, of Rust and of Python.
     pub(crate) wasm: bool,
 }
 
@@ -43,7 +43,7 @@ impl Needs {
 #[derive(Debug, Default)]
 struct Missing {
     packages: Vec<&'static str>,
-    jupyter: Option<PathBuf>,
+    environments: Vec<(&'static Environment, PathBuf)>,
 }
 
 /// Runs it.
@@ -63,9 +63,9 @@ pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
     if !missing.packages.is_empty() {
         eprintln!("  Debian packages: {}", missing.packages.join(" "));
     }
-    if let Some(directory) = &missing.jupyter {
-        let packages = jupyter::REQUIREMENTS.join(" ");
-        eprintln!("  Python packages: {packages} (about 260 MB) in {}", directory.display());
+    for (environment, directory) in &missing.environments {
+        let packages = environment.requirements.join(" ");
+        eprintln!("  Python packages: {packages} (about {} MB) in {}", environment.size, directory.display());
     }
     if !missing.packages.is_empty() && !debian::may_install() {
         bail!("this program may not install packages here; {}", missing.advice());
@@ -76,8 +76,8 @@ pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
     if !missing.packages.is_empty() {
         debian::install(&missing.packages)?;
     }
-    if let Some(directory) = &missing.jupyter {
-        jupyter::install(directory)?;
+    for (environment, directory) in &missing.environments {
+        environment.install(directory)?;
     }
     Ok(())
 }
@@ -93,22 +93,22 @@ fn agreed() -> Result<bool> {
 impl Missing {
     fn of(needs: Needs) -> Result<Self> {
         let mut missing = Self::default();
-        if needs.jupyter
-            && let Some(directory) = jupyter::missing()?
-        {
-            missing.jupyter = Some(directory);
-            if !jupyter::python_is_complete() {
-                missing.packages.push("python3-venv");
+        for (environment, is_needed) in [(&JUPYTER, needs.jupyter), (&COMPONENTIZE, needs.wasm)] {
+            if is_needed && let Some(directory) = environment.missing()? {
+                missing.environments.push((environment, directory));
             }
         }
+        if !missing.environments.is_empty() && !python::is_complete() {
+            missing.packages.push("python3-venv");
+        }
         if needs.wasm && !compiles_to_wasm() {
-            missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package)));
+            missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package, RUST)));
         }
         Ok(missing)
     }
 
     fn is_empty(&self) -> bool {
-        self.packages.is_empty() && self.jupyter.is_none()
+        self.packages.is_empty() && self.environments.is_empty()
     }
 
     /// The line to run where the program may not install.
@@ -123,6 +123,9 @@ impl Missing {
 
 /// Debian's compiler for Wasm: all three of one version.
 const WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// The oldest compiler that the workspace is for.
+const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Whether the active toolchain has the target by itself.
 fn compiles_to_wasm() -> bool {
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn where_it_may_not_install_it_names_the_line_to_run() {
-        let missing = Missing { packages: vec!["python3-venv"], jupyter: None };
+        let missing = Missing { packages: vec!["python3-venv"], environments: Vec::new() };
         assert_eq!(missing.advice(), "run: sudo apt-get install --no-install-recommends python3-venv");
     }
 }

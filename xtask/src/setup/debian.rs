@@ -23,13 +23,23 @@ pub(super) fn may_install() -> bool {
     geteuid().is_root() && Path::new("/etc/debian_version").exists() && Path::new("/usr/bin/apt-get").exists()
 }
 
-/// Whether a package is installed.
-pub(super) fn installed(package: &str) -> bool {
+/// Whether a package is installed, in this version or a later one.
+pub(super) fn installed(package: &str, at_least: &str) -> bool {
     let output = Command::new("dpkg-query")
-        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .args(["--show", "--showformat=${db:Status-Status} ${Version}", package])
         .stderr(Stdio::null())
         .output();
-    output.is_ok_and(|output| output.stdout == b"installed")
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.strip_prefix("installed ").is_some_and(|version| is_at_least(version, at_least))
+    })
+}
+
+fn is_at_least(version: &str, least: &str) -> bool {
+    Command::new("dpkg")
+        .args(["--compare-versions", version, "ge", least])
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The line that installs packages, for a person to run.
@@ -37,30 +47,15 @@ pub(super) fn line(packages: &[&str]) -> String {
     format!("sudo apt-get install --no-install-recommends {}", packages.join(" "))
 }
 
-/// Installs packages.
+/// Installs packages, or upgrades them.
 pub(super) fn install(packages: &[&str]) -> Result<()> {
     let _no_services = NoServices::declare(Path::new(POLICY))?;
-    let title = format!("Installing {}", packages.join(" "));
-    if packages.iter().all(|package| has_candidate(package)) && behind_progress(&title, apt_install(packages)).is_ok() {
-        return Ok(());
-    }
-    // The lists of packages are missing or name versions that are no longer offered.
-    behind_progress("Updating the lists of packages", apt(&["update"]))?;
-    behind_progress(&title, apt_install(packages))
-}
-
-fn has_candidate(package: &str) -> bool {
-    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").output();
-    output.is_ok_and(|output| {
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.lines().any(|line| line.trim().strip_prefix("Candidate: ").is_some_and(|version| version != "(none)"))
-    })
-}
-
-fn apt_install(packages: &[&str]) -> Command {
-    let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
-    command.args(packages);
-    command
+    // A list that lags names versions that are too old, or no longer offered. Where no list can be had now, the present
+    // one may still do.
+    let updated = behind_progress("Updating the lists of packages", apt(&["update"]));
+    let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+    install.args(packages);
+    behind_progress(&format!("Installing {}", packages.join(" ")), install).or_else(|error| updated.and(Err(error)))
 }
 
 fn apt(arguments: &[&str]) -> Command {
@@ -118,6 +113,13 @@ mod tests {
 
     fn denies(policy: &Path) -> bool {
         Command::new(policy).status().unwrap().code() == Some(101)
+    }
+
+    #[test]
+    fn versions_are_compared_as_the_distribution_orders_them() {
+        assert!(is_at_least("1.96.0+dfsg1-1~deb12u2", "1.95"));
+        assert!(!is_at_least("1.85.0+dfsg3-1~deb12u3", "1.95"));
+        assert!(!is_at_least("1.9.0", "1.10"));
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! What comes as Python packages, each in an environment of its own.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::geteuid,
+};
+
+use crate::{command::behind_progress, workspace};
+
+/// A Python environment.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// What it is for.
+    pub(super) title: &'static str,
+    /// Its directory, below `target`.
+    folder: &'static str,
+    /// What is installed.
+    pub(super) requirements: &'static [&'static str],
+    /// MB.
+    pub(super) size: u32,
+    /// A program that it has when it is whole.
+    program: &'static str,
+    /// Where it goes if root works in a directory that others cannot enter, and others run its programs.
+    public: Option<&'static str>,
+}
+
+/// What sessions run. Their users must be able to read it.
+pub(crate) const JUPYTER: Environment = Environment {
+    title: "JupyterLab and Jupyter Notebook",
+    folder: "jupyter",
+    requirements: &["jupyterlab>=4.4,<5", "notebook>=7.4,<8"],
+    size: 260,
+    program: "jupyter-lab",
+    public: Some("/opt/evenkeel-dev/jupyter"),
+};
+
+/// Makes balancers of Python programs, for the tests.
+pub(crate) const COMPONENTIZE: Environment = Environment {
+    title: "componentize-py",
+    folder: "componentize-py",
+    requirements: &["componentize-py>=0.25,<0.26"],
+    size: 72,
+    program: "componentize-py",
+    public: None,
+};
+
+/// The system's own: another may lie in a home that the users of sessions cannot enter.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Whether the system's Python can make an environment.
+pub(super) fn is_complete() -> bool {
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", "import ensurepip, venv"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+impl Environment {
+    /// The directory of its programs.
+    pub(crate) fn programs(&self) -> Result<PathBuf> {
+        Ok(self.directory()?.join("bin"))
+    }
+
+    /// The directory that lacks it, or none.
+    pub(super) fn missing(&self) -> Result<Option<PathBuf>> {
+        let directory = self.directory()?;
+        Ok((!self.is_complete(&directory)).then_some(directory))
+    }
+
+    /// Makes it, in place of one that an interrupted installation has left.
+    pub(super) fn install(&self, directory: &Path) -> Result<()> {
+        let previous = umask(Mode::from_bits_truncate(0o022));
+        let outcome = self.install_readable(directory);
+        umask(previous);
+        outcome
+    }
+
+    fn install_readable(&self, directory: &Path) -> Result<()> {
+        let context = || directory.display().to_string();
+        if let Some(parent) = directory.parent() {
+            fs::create_dir_all(parent).with_context(context)?;
+        }
+        let mut command = Command::new(PYTHON);
+        command.args(["-m", "venv", "--clear"]).arg(directory);
+        behind_progress("Making a Python environment", command)?;
+        let mut command = Command::new(directory.join("bin/pip"));
+        command.args(["install", "--disable-pip-version-check", "--no-input"]).args(self.requirements);
+        behind_progress(&format!("Installing {}", self.title), command)?;
+        // Last, so that an environment that has it is whole.
+        fs::write(mark(directory), self.requirements.join("\n")).with_context(context)?;
+        Ok(())
+    }
+
+    fn is_complete(&self, directory: &Path) -> bool {
+        fs::read_to_string(mark(directory)).is_ok_and(|installed| installed == self.requirements.join("\n"))
+            && directory.join("bin").join(self.program).is_file()
+    }
+
+    fn directory(&self) -> Result<PathBuf> {
+        let target = workspace::target()?;
+        let hidden = geteuid().is_root() && !others_can_enter(&target);
+        Ok(match self.public {
+            Some(public) if hidden => public.into(),
+            _ => target.join(self.folder),
+        })
+    }
+}
+
+fn mark(directory: &Path) -> PathBuf {
+    directory.join("evenkeel-requirements.txt")
+}
+
+/// Whether every directory on the way lets others through.
+fn others_can_enter(path: &Path) -> bool {
+    path.ancestors().all(|directory| fs::metadata(directory).is_ok_and(|data| data.permissions().mode() & 0o001 != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_below_a_private_one_cannot_be_entered_by_others() {
+        let private = tempfile::tempdir().unwrap();
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+        let inner = private.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!others_can_enter(&inner));
+        assert!(others_can_enter(Path::new("/usr/bin")));
+    }
+
+    #[test]
+    fn an_interrupted_installation_is_not_complete() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("bin")).unwrap();
+        fs::write(directory.path().join("bin/jupyter-lab"), "").unwrap();
+        assert!(!JUPYTER.is_complete(directory.path()));
+        fs::write(mark(directory.path()), JUPYTER.requirements.join("\n")).unwrap();
+        assert!(JUPYTER.is_complete(directory.path()));
+    }
+}
