@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_tests::{Builder, wait};
+use serde_json::Value;
 
 #[tokio::test]
 async fn why_tells_who_was_excluded_and_the_decision_can_be_made_again() -> Result<()> {
@@ -11,7 +12,7 @@ async fn why_tells_who_was_excluded_and_the_decision_can_be_made_again() -> Resu
     cluster.start_all().await?;
     let client = cluster.client(0)?;
     let third = client.nodes().await?.into_iter().find(|node| node.name == "n3").context("n3")?;
-    client.post(&format!("/api/v1/nodes/{}/cordon", third.id), &serde_json::Value::Null).await?.success()?;
+    client.post(&format!("/api/v1/nodes/{}/cordon", third.id), &Value::Null).await?.success()?;
     let session = client.launch("echo").await?;
     let run = |arguments: &[&str]| -> Result<(bool, String)> {
         let output = cluster.command(arguments)?.arg("--data-dir").arg(&cluster.nodes()[0].files.data).output()?;
@@ -27,6 +28,11 @@ async fn why_tells_who_was_excluded_and_the_decision_can_be_made_again() -> Resu
     .await?;
     let (known, text) = run(&["why", &session.id, "--json"])?;
     ensure!(known && text.contains(r#""rule":"cordoned""#) && text.contains(r#""user_sessions":0"#), "{text}");
+    let placement: Value = serde_json::from_str::<Value>(&text)?["placements"][0].take();
+    let eligible = placement["nodes"]["eligible"].as_array().context("the eligible nodes")?;
+    let mut ranks: Vec<_> = eligible.iter().map(|one| (one["rank"].as_u64(), one["node"]["name"].as_str())).collect();
+    ranks.sort_unstable();
+    ensure!(ranks[0] == (Some(1), Some(session.node.name.as_str())) && ranks.len() == 2, "{placement}");
 
     let (known, case) = run(&["why", &session.id, "--case"])?;
     ensure!(known && case.contains(&format!("session {}, start 1", session.id)), "{case}");

@@ -10,6 +10,11 @@ pub(super) struct NodeRef {
 }
 
 impl NodeRef {
+    /// The store's number for it.
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
     /// Its name, or that it is gone.
     pub(super) fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("deleted node {}", self.id))

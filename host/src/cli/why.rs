@@ -1,6 +1,9 @@
 //! `why`.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use anyhow::bail;
 use http::Method;
@@ -12,7 +15,6 @@ use crate::domain::SessionId;
 
 #[derive(Deserialize)]
 struct Placement {
-    id: i64,
     epoch: i64,
     balancer: String,
     digest: Option<String>,
@@ -25,6 +27,8 @@ struct Placement {
     attempts: Vec<Attempt>,
     decided: String,
     shadow: Option<Shadow>,
+    nodes: Option<Nodes>,
+    nodes_unknown: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -35,10 +39,16 @@ struct Shadow {
     reason: Option<String>,
 }
 
-/// What the balancer was shown.
+/// The nodes of the cluster when the session was placed.
 #[derive(Deserialize)]
-struct Shown {
+struct Nodes {
+    eligible: Vec<Eligible>,
     excluded: Vec<Excluded>,
+}
+
+#[derive(Deserialize)]
+struct Eligible {
+    node: NodeRef,
 }
 
 #[derive(Deserialize)]
@@ -53,23 +63,25 @@ struct Attempt {
     failure: String,
 }
 
-/// Names that are listed of the nodes that one rule excludes.
+/// Nodes that are named in one line.
 const NAMES: usize = 10;
 
 /// Prints every placement of a session, newest first.
 pub(super) async fn print(daemon: &Daemon, session: SessionId, as_json: bool) -> anyhow::Result<()> {
+    let ids = ids(daemon, session).await?;
     if as_json {
-        let mut placements: Vec<Value> = daemon.list(&target(session)).await?;
-        for placement in &mut placements {
-            placement["shown"] = daemon.get(&shown_of(&placement["id"])).await.unwrap_or_default();
+        let mut placements = Vec::new();
+        for (id, _) in ids {
+            let mut placement: Value = daemon.get(&target(id)).await?;
+            placement["shown"] = daemon.get(&format!("{}/shown", target(id))).await.unwrap_or_default();
+            placements.push(placement);
         }
         output::line(json!({ "placements": placements }));
         return Ok(());
     }
     let mut texts = Vec::new();
-    for placement in placements(daemon, session).await? {
-        let shown: anyhow::Result<Shown> = daemon.get(&shown_of(placement.id)).await;
-        texts.push(render(&placement) + &excluded(&shown));
+    for (id, _) in ids {
+        texts.push(render(&daemon.get(&target(id)).await?));
     }
     output::line(texts.join("\n\n"));
     Ok(())
@@ -77,50 +89,62 @@ pub(super) async fn print(daemon: &Daemon, session: SessionId, as_json: bool) ->
 
 /// Prints a decision as a file of one case.
 pub(super) async fn case(daemon: &Daemon, session: SessionId, epoch: Option<i64>) -> anyhow::Result<()> {
-    let placements = placements(daemon, session).await?;
-    let Some(placement) = placements.iter().find(|placement| epoch.is_none_or(|epoch| placement.epoch == epoch)) else {
+    let ids = ids(daemon, session).await?;
+    let Some((id, _)) = ids.into_iter().find(|(_, of)| epoch.is_none_or(|epoch| *of == epoch)) else {
         bail!("session {session} has no start {}", epoch.unwrap_or_default());
     };
-    let text = daemon.ask(Method::GET, &format!("/api/v1/placements/{}/case", placement.id)).await?;
+    let text = daemon.ask(Method::GET, &format!("{}/case", target(id))).await?;
     output::line(String::from_utf8_lossy(&text).trim_end());
     Ok(())
 }
 
-fn target(session: SessionId) -> String {
-    format!("/api/v1/placements?session={session}")
+fn target(placement: i64) -> String {
+    format!("/api/v1/placements/{placement}")
 }
 
-fn shown_of(placement: impl std::fmt::Display) -> String {
-    format!("/api/v1/placements/{placement}/shown")
-}
-
-async fn placements(daemon: &Daemon, session: SessionId) -> anyhow::Result<Vec<Placement>> {
-    let placements: Vec<Placement> = daemon.list(&target(session)).await?;
+/// The ids of a session's placements, each with the epoch of its start, newest first.
+async fn ids(daemon: &Daemon, session: SessionId) -> anyhow::Result<Vec<(i64, i64)>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        id: i64,
+        epoch: i64,
+    }
+    let placements: Vec<Listed> = daemon.list(&format!("/api/v1/placements?session={session}")).await?;
     if placements.is_empty() {
         bail!("there is no record of session {session}");
     }
-    Ok(placements)
+    Ok(placements.into_iter().map(|Listed { id, epoch }| (id, epoch)).collect())
 }
 
-/// The nodes that were excluded, by rule; or why nobody can tell.
-fn excluded(shown: &anyhow::Result<Shown>) -> String {
-    let shown = match shown {
-        Ok(shown) => shown,
-        Err(error) => return format!("\nExcluded: unknown: {error:#}"),
+/// The eligible nodes that are no candidates, and those that were excluded, by rule; or why nobody can tell.
+fn others(placement: &Placement) -> String {
+    let Some(Nodes { eligible, excluded }) = &placement.nodes else {
+        return format!("\nExcluded: unknown: {}", placement.nodes_unknown.as_deref().unwrap_or("it is not told"));
     };
-    let mut rules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for node in &shown.excluded {
-        rules.entry(&node.why).or_default().push(&node.name);
+    let candidates: BTreeSet<_> = placement.candidates.iter().map(NodeRef::id).collect();
+    let passed_over = eligible.iter().filter(|one| !candidates.contains(&one.node.id()));
+    let passed_over: Vec<_> = passed_over.map(|one| one.node.title()).collect();
+    let mut text = String::new();
+    if !passed_over.is_empty() {
+        text += &format!("\nAlso eligible: {}", names(&passed_over));
     }
-    rules.iter().fold(String::new(), |mut text, (why, names)| {
-        let more = match names.len().saturating_sub(NAMES) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let names = names[..names.len().min(NAMES)].join(", ");
-        let _ = write!(text, "\nExcluded: {names}{more}: {why}");
-        text
-    })
+    let mut rules: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for node in excluded {
+        rules.entry(&node.why).or_default().push(node.name.clone());
+    }
+    for (why, excluded) in rules {
+        text += &format!("\nExcluded: {}: {why}", names(&excluded));
+    }
+    text
+}
+
+/// Some of the names, and how many there are more.
+fn names(all: &[String]) -> String {
+    let some = all[..all.len().min(NAMES)].join(", ");
+    match all.len().saturating_sub(NAMES) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
 }
 
 /// A score as text; zero has no sign.
@@ -156,7 +180,7 @@ fn render(placement: &Placement) -> String {
     for attempt in &placement.attempts {
         let _ = write!(text, "\nThe start on {} failed: {}", attempt.node.title(), attempt.failure);
     }
-    text
+    text + &others(placement)
 }
 
 #[cfg(test)]
@@ -166,12 +190,18 @@ mod tests {
     #[test]
     fn a_placement_is_told_with_its_module_its_reason_and_its_failed_starts() {
         let placement: Placement = serde_json::from_value(json!({
-            "id": 7, "epoch": 2, "balancer": "sessions", "digest": "ab12", "eligible": 3, "duration_us": 41,
+            "epoch": 2, "balancer": "sessions", "digest": "ab12", "eligible": 3, "duration_us": 41,
             "candidates": [{"id": 2, "name": "b"}, {"id": 9, "name": null}], "scores": [-0.0, -1.0],
             "reason": "fewest sessions", "fallback": "balancer mine failed: broke",
             "attempts": [{"node": {"id": 1, "name": "a"}, "failure": "no such program"}],
             "decided": "2026-01-02T03:04:05Z",
             "shadow": {"balancer": "next", "verdict": "different", "candidates": [{"id": 1, "name": "a"}], "reason": null},
+            "nodes": {
+                "eligible": [
+                    {"node": {"id": 2, "name": "b"}}, {"node": {"id": 9, "name": "c"}}, {"node": {"id": 1, "name": "a"}},
+                ],
+                "excluded": [{"name": "d", "why": "it is cordoned"}],
+            },
         }))
         .unwrap();
         let expected = "Start 2 was decided at 2026-01-02T03:04:05Z by sessions in 41 µs, among 3 eligible.\n\
@@ -182,21 +212,31 @@ mod tests {
                         1     b               0\n\
                         2     deleted node 9  -1\n\
                         Shadow next: different: a\n\
-                        The start on a failed: no such program";
+                        The start on a failed: no such program\n\
+                        Also eligible: a\n\
+                        Excluded: d: it is cordoned";
         assert_eq!(render(&placement), expected);
+    }
+
+    fn placed(nodes: &Value, unknown: Option<&str>) -> Placement {
+        serde_json::from_value(json!({
+            "epoch": 1, "balancer": "mine", "candidates": [{"id": 1, "name": "a"}], "eligible": 1, "duration_us": 1,
+            "attempts": [], "decided": "", "nodes": nodes, "nodes_unknown": unknown,
+        }))
+        .unwrap()
     }
 
     #[test]
     fn nodes_that_were_excluded_are_named_by_rule() {
-        let node = |name: String, why: &str| json!({ "name": name, "rule": "full", "why": why });
-        let mut nodes: Vec<_> = (0..12).map(|number| node(format!("n{number}"), "it is offline")).collect();
-        nodes.push(node("m".to_owned(), "it is cordoned"));
-        let shown = serde_json::from_value(json!({ "excluded": nodes })).map_err(anyhow::Error::from);
+        let node = |name: String, why: &str| json!({ "name": name, "why": why });
+        let mut excluded: Vec<_> = (0..12).map(|number| node(format!("n{number}"), "it is offline")).collect();
+        excluded.push(node("m".to_owned(), "it is cordoned"));
         assert_eq!(
-            excluded(&shown),
+            others(&placed(&json!({ "eligible": [{"node": {"id": 1, "name": "a"}}], "excluded": excluded }), None)),
             "\nExcluded: m: it is cordoned\n\
              Excluded: n0, n1, n2, n3, n4, n5, n6, n7, n8, n9 and 2 more: it is offline"
         );
-        assert_eq!(excluded(&Err(anyhow::anyhow!("it is not kept"))), "\nExcluded: unknown: it is not kept");
+        let unknown = placed(&json!(null), Some("it is not kept"));
+        assert_eq!(others(&unknown), "\nExcluded: unknown: it is not kept");
     }
 }

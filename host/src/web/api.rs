@@ -64,7 +64,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(placements::list::list_placements))
         .routes(routes!(placements::get::get_placement))
         .routes(routes!(placements::shown::get_shown))
-        .routes(routes!(placements::shown::get_case))
+        .routes(routes!(placements::case::get_case))
         .routes(routes!(balancers::list_balancers))
         .routes(routes!(balancers::shadow::get_shadow))
         .routes(routes!(events::stream_events))

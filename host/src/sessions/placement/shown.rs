@@ -126,7 +126,6 @@ struct StoredEntry {
     columns: Stored,
     user_sessions: Vec<u32>,
     request: Request,
-    #[serde(default)]
     nodes: Vec<NodeId>,
     #[serde(default)]
     excluded: Vec<(Rule, String)>,
@@ -176,7 +175,8 @@ pub fn decode(content: &[u8], position: usize) -> Result<Shown, FormatError> {
     let count = columns.count();
     let is_node = |index: &u32| usize::try_from(*index).is_ok_and(|index| index < count);
     let is_scored = entry.scores.as_ref().is_none_or(|scores| scores.len() == count);
-    if !are_whole(&columns) || entry.user_sessions.len() != count || !entry.order.iter().all(is_node) || !is_scored {
+    let of_each = entry.user_sessions.len() == count && entry.nodes.len() == count;
+    if !are_whole(&columns) || !of_each || !entry.order.iter().all(is_node) || !is_scored {
         return Err(damaged("its columns are not of one length"));
     }
     let question =

@@ -6,13 +6,19 @@ use utoipa::ToSchema;
 
 use super::sessions::{NodeNames, NodeRef};
 use crate::{
+    balancer::Request,
     domain::{Decision, Placement, PlacementId, Shadow, shadow::Outcome},
+    sessions::placement::eligible::Rule,
     web::Identity,
 };
 
+pub(in crate::web) mod case;
 pub(in crate::web) mod get;
+mod kept;
 pub(in crate::web) mod list;
 pub(in crate::web) mod shown;
+#[cfg(test)]
+mod tests;
 
 /// How a session came to its node.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,6 +96,30 @@ impl ShadowView {
             reason,
             duration_us: u64::try_from(shadow.duration.as_micros()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// A node that a balancer could not choose.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExcludedNode {
+    /// Its name.
+    pub name: String,
+    /// `offline`, `cordoned`, `kind`, `labels`, `full` or `failed`.
+    #[schema(value_type = String, example = "cordoned")]
+    pub rule: Rule,
+    /// The rule as a sentence about the node.
+    pub why: String,
+}
+
+impl ExcludedNode {
+    /// The nodes that were excluded, each by its rule, from what was asked.
+    fn all(excluded: &[(Rule, String)], request: &Request) -> Vec<Self> {
+        let one = |(rule, name): &(Rule, String)| Self {
+            name: name.clone(),
+            rule: *rule,
+            why: rule.sentence(&request.kind, &request.labels),
+        };
+        excluded.iter().map(one).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{Epoch, NodeId, Shadow, shadow::Outcome},
+    domain::{Epoch, NodeId},
     store::{Report, Store},
     web::fixture::{Site, USER},
 };
@@ -162,67 +162,6 @@ async fn only_a_node_that_is_offline_is_deleted() {
     let deleted = site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.json();
     assert_eq!(deleted, json!({"lost": [id.as_str()]}));
     assert_eq!(site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn a_placement_says_why_a_session_is_where_it_is() {
-    let site = Site::open().await;
-    let id = site.start(USER).await.id;
-    let list = site.ask(Method::GET, &format!("/api/v1/placements?session={id}"), "").await.json();
-    let placement = &list["items"][0];
-    assert_eq!(placement["session"], id.as_str());
-    assert_eq!(placement["reason"], "the only node");
-    assert_eq!(placement["duration_us"], 12);
-    assert_eq!(placement["candidates"], json!([{"id": 1, "name": "node1"}]));
-    let one = site.ask(Method::GET, &format!("/api/v1/placements/{}", placement["id"]), "").await.json();
-    assert_eq!(&one, placement);
-}
-
-#[tokio::test]
-async fn administrators_alone_see_what_a_second_balancer_would_have_done() {
-    let site = Site::open().await;
-    let session = site.start(USER).await;
-    let shadow = Shadow {
-        balancer: "next".to_owned(),
-        digest: Some("ab12".to_owned()),
-        duration: Duration::from_micros(5),
-        outcome: Outcome::Chose { candidates: vec![NodeId(9), NodeId(1)], scores: None, reason: None },
-    };
-    assert!(site.store.note_shadow(session.id, session.epoch, &shadow, 10).await.unwrap());
-    let placement = site.ask(Method::GET, "/api/v1/placements/1", "").await.json();
-    let other = json!({"id": 9, "name": null});
-    assert_eq!(
-        placement["shadow"],
-        json!({
-            "balancer": "next", "digest": "ab12", "verdict": "different", "scores": null, "reason": null, "duration_us": 5,
-            "candidates": [other, {"id": 1, "name": "node1"}],
-        })
-    );
-    assert_eq!(site.visit("/api/v1/placements/1", &site.cookie()).await.json()["shadow"], json!(null));
-
-    let path = "/api/v1/balancers/shadow";
-    let sum = site.ask(Method::GET, path, "").await.json();
-    assert_eq!((&sum["compared"], &sum["different"], &sum["missed"]), (&json!(1), &json!(1), &json!(null)));
-    assert_eq!(sum["shifts"], json!([{"from": {"id": 1, "name": "node1"}, "to": other, "count": 1}]));
-    assert_eq!((&sum["real"]["p50_us"], &sum["shadow"]["p99_us"]), (&json!(12), &json!(5)));
-    let later = site.ask(Method::GET, &format!("{path}?since=2200-01-01T00:00:00Z"), "").await.json();
-    assert_eq!(later["compared"], 0);
-    let bad = site.ask(Method::GET, &format!("{path}?since=yesterday"), "").await;
-    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
-    assert_eq!(site.visit(path, &site.cookie()).await.status, StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
-async fn other_users_see_their_own_placements_only() {
-    let site = Site::open().await;
-    site.start("bob").await;
-    let own = site.start(USER).await.id;
-    let list = site.visit("/api/v1/placements", &site.cookie()).await.json();
-    assert_eq!(list["items"].as_array().unwrap().len(), 1);
-    assert_eq!(list["items"][0]["session"], own.as_str());
-    assert_eq!(site.visit("/api/v1/placements/1", &site.cookie()).await.status, StatusCode::NOT_FOUND);
-    let all = site.ask(Method::GET, "/api/v1/placements", "").await.json();
-    assert_eq!(all["items"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,22 +1,18 @@
-//! `GET /api/v1/placements/{id}/shown` and `GET /api/v1/placements/{id}/case`.
+//! `GET /api/v1/placements/{id}/shown`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
     extract::{Path, State},
-    response::{IntoResponse, Response},
 };
-use evenkeel_plugin_cases as cases;
-use http::header;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
+use super::{ExcludedNode, kept};
 use crate::{
-    balancer::{Question, case},
-    domain::{Placement, PlacementId},
-    sessions::placement::shown::{self, Shown},
+    balancer::{Question, Request},
+    sessions::placement::shown::Shown,
     store::Store,
     web::{Problem, identity::SignedIn},
 };
@@ -33,7 +29,7 @@ pub(crate) struct ShownView {
     pub settings: BTreeMap<String, String>,
     /// The session to be placed, as the contract describes it.
     #[schema(value_type = Object)]
-    pub request: crate::balancer::Request,
+    pub request: Request,
 }
 
 /// A node as a balancer was shown it.
@@ -71,18 +67,6 @@ pub(crate) struct ShownNode {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// A node that a balancer was not shown.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ExcludedNode {
-    /// Its name.
-    pub name: String,
-    /// `offline`, `cordoned`, `kind`, `labels`, `full` or `failed`.
-    #[schema(value_type = String, example = "cordoned")]
-    pub rule: crate::sessions::placement::eligible::Rule,
-    /// The rule as a sentence about the node.
-    pub why: String,
-}
-
 impl ShownView {
     fn new(shown: Shown) -> Self {
         let Shown { question: Question { nodes, user_sessions, request }, excluded, settings, .. } = shown;
@@ -103,17 +87,8 @@ impl ShownView {
             labels: nodes.labels[index].clone(),
             metrics: nodes.metrics[index].clone(),
         };
-        let out = |(rule, name): &(crate::sessions::placement::eligible::Rule, String)| ExcludedNode {
-            name: name.clone(),
-            rule: *rule,
-            why: rule.sentence(&request.kind, &request.labels),
-        };
-        Self {
-            nodes: (0..nodes.count()).map(node).collect(),
-            excluded: excluded.iter().map(out).collect(),
-            settings: BTreeMap::clone(&settings),
-            request,
-        }
+        let excluded = ExcludedNode::all(&excluded, &request);
+        Self { nodes: (0..nodes.count()).map(node).collect(), excluded, settings: BTreeMap::clone(&settings), request }
     }
 }
 
@@ -128,52 +103,6 @@ pub(in crate::web) async fn get_shown(
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<ShownView>, Problem> {
-    let (_, shown) = find(signed_in, &*store, &id).await?;
+    let (_, shown) = kept::for_administrator(signed_in, &*store, &id).await?;
     Ok(Json(ShownView::new(shown)))
-}
-
-/// The decision as a case file, for `evenkeel plugin run` and `plugin test`; for administrators.
-#[utoipa::path(
-    get, path = "/api/v1/placements/{id}/case", tag = "placements",
-    params(("id" = i64, Path, description = "The placement's id")),
-    responses(
-        (status = 200, body = String, content_type = "application/toml"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(in crate::web) async fn get_case(
-    signed_in: SignedIn,
-    State(store): State<Arc<dyn Store>>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let (placement, shown) = find(signed_in, &*store, &id).await?;
-    let text = file(&placement, &shown).to_text().map_err(Problem::conflict)?;
-    Ok(([(header::CONTENT_TYPE, "application/toml")], text).into_response())
-}
-
-fn file(placement: &Placement, shown: &Shown) -> cases::File {
-    let names = &shown.question.nodes.names;
-    let order = shown.order.iter().filter_map(|&index| names.get(usize::try_from(index).ok()?).cloned());
-    let expect = cases::Expect {
-        order: Some(order.collect()),
-        scores: shown.scores.clone(),
-        reason: placement.decision.reason.clone(),
-        ..cases::Expect::default()
-    };
-    let name = format!("session {}, start {}, {}", placement.session, placement.epoch.0, placement.decided);
-    let case = case::case(&name, &shown.question, &shown.settings, Some(expect));
-    cases::File { balancer: placement.decision.balancer.clone(), case: vec![case] }
-}
-
-async fn find(SignedIn(identity): SignedIn, store: &dyn Store, id: &str) -> Result<(Placement, Shown), Problem> {
-    let missing = || Problem::missing("there is no such placement");
-    if !identity.is_administrator() {
-        return Err(missing());
-    }
-    let id: PlacementId = id.parse().map_err(|_| missing())?;
-    let placement = store.placement(id).await?.ok_or_else(missing)?;
-    let kept = store.shown(id).await?.ok_or_else(|| Problem::missing("what the balancer was shown is not kept"))?;
-    let decoded = spawn_blocking(move || shown::decode(&kept.content, kept.position)).await;
-    let decoded = decoded.map_err(|error| error.to_string()).and_then(|shown| shown.map_err(|error| error.to_string()));
-    Ok((placement, decoded.map_err(Problem::conflict)?))
 }
