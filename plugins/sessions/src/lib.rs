@@ -5,9 +5,7 @@
 //! follows soonest what people are doing now, and it cannot make launches pile up, since each raises the count of the
 //! node it went to. Nodes that are equal in both take turns by the number of the decision.
 
-use std::cmp::Ordering;
-
-use evenkeel_sdk::{Answer, Columnar, Refusal, Settings, best_in_turn, nodes, request};
+use evenkeel_sdk::{Answer, Columnar, Refusal, Settings, best_in_turn, by_count, nodes, request};
 
 /// What the choice looks at: item i of every column is about node i.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +23,9 @@ pub struct Columns<'a> {
 /// The best nodes, at most [`CANDIDATES`](evenkeel_sdk::CANDIDATES), with sessions per 100 of weight, negated, as scores.
 pub fn choose(columns: Columns<'_>, sequence: u64) -> Answer {
     let Columns { sessions, weights, load1, cores } = columns;
+    let count = |node: usize| (sessions[node], weights[node]);
     let order = best_in_turn(sessions.len(), sequence, |a, b| {
-        by_count(sessions[a], weights[a], sessions[b], weights[b]).then_with(|| {
+        by_count(count(a), count(b)).then_with(|| {
             let load = |node: usize| load1[node] / f64::from(cores[node]);
             load(a).total_cmp(&load(b))
         })
@@ -37,16 +36,9 @@ pub fn choose(columns: Columns<'_>, sequence: u64) -> Answer {
     Answer::order(order).scored(scores).because(reason)
 }
 
-/// Compares sessions per weight by cross-multiplication, which is exact.
-pub fn by_count(sessions_a: u32, weight_a: u32, sessions_b: u32, weight_b: u32) -> Ordering {
-    let a = u64::from(sessions_a) * u64::from(weight_b);
-    let b = u64::from(sessions_b) * u64::from(weight_a);
-    a.cmp(&b)
-}
-
 fn reason(Columns { sessions, weights, .. }: Columns<'_>, best: usize) -> String {
     let (count, weight) = (sessions[best], weights[best]);
-    let tied = sessions.iter().zip(weights).filter(|&(&s, &w)| by_count(s, w, count, weight).is_eq()).count();
+    let tied = sessions.iter().zip(weights).filter(|&(&s, &w)| by_count((s, w), (count, weight)).is_eq()).count();
     let mut reason = ["has ", &count.to_string(), if count == 1 { " session" } else { " sessions" }].concat();
     if weight != 100 {
         reason += &[" at weight ", &weight.to_string()].concat();

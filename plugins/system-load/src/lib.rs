@@ -7,9 +7,7 @@
 //! alone. Nodes that are equal in it are ordered by their sessions per unit of weight; nodes that are equal in both take
 //! turns by the number of the decision.
 
-use std::cmp::Ordering;
-
-use evenkeel_sdk::{Answer, Columnar, Refusal, Setting, Settings, best_in_turn, nodes, request};
+use evenkeel_sdk::{Answer, Columnar, Refusal, Setting, Settings, best_in_turn, by_count, nodes, request};
 
 mod decimal;
 
@@ -33,16 +31,12 @@ pub fn choose(columns: Columns<'_>, expected_load: f64, sequence: u64) -> Answer
     let Columns { load5, unseen5, cores, sessions, weights } = columns;
     let expected = |node: usize| (load5[node] + expected_load * unseen5[node]) / f64::from(cores[node]);
     let scores: Vec<f64> = (0..load5.len()).map(|node| 0.0 - expected(node)).collect();
+    let count = |node: usize| (sessions[node], weights[node]);
     let order = best_in_turn(scores.len(), sequence, |a, b| {
-        scores[b].total_cmp(&scores[a]).then_with(|| by_count(sessions[a], weights[a], sessions[b], weights[b]))
+        scores[b].total_cmp(&scores[a]).then_with(|| by_count(count(a), count(b)))
     });
     let reason = order.first().map_or_else(String::new, |&best| reason(-scores[best as usize], scores.len()));
     Answer::order(order).scored(scores).because(reason)
-}
-
-/// Compares sessions per weight by cross-multiplication, which is exact.
-fn by_count(sessions_a: u32, weight_a: u32, sessions_b: u32, weight_b: u32) -> Ordering {
-    (u64::from(sessions_a) * u64::from(weight_b)).cmp(&(u64::from(sessions_b) * u64::from(weight_a)))
 }
 
 fn reason(load: f64, count: usize) -> String {

@@ -18,7 +18,7 @@ mod settings;
 pub use answer::{Answer, Refusal};
 pub use balancer::{Balancer, Columnar};
 pub use node::Node;
-pub use order::{CANDIDATES, best, best_in_turn};
+pub use order::{CANDIDATES, best, best_in_turn, by_count};
 pub use request::Request;
 pub use settings::{Setting, Settings};
 

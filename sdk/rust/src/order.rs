@@ -21,6 +21,14 @@ pub fn best_in_turn(count: usize, turn: u64, compare: impl Fn(usize, usize) -> O
     pick((start..count).chain(0..start), compare)
 }
 
+/// Compares two nodes by their sessions per unit of weight, each given as (sessions, weight): exactly, where a quotient would
+/// be rounded.
+pub fn by_count((sessions_a, weight_a): (u32, u32), (sessions_b, weight_b): (u32, u32)) -> Ordering {
+    let a = u64::from(sessions_a) * u64::from(weight_b);
+    let b = u64::from(sessions_b) * u64::from(weight_a);
+    a.cmp(&b)
+}
+
 /// The node that has its turn among those which are equally the best.
 fn start(count: usize, turn: u64, compare: impl Fn(usize, usize) -> Ordering) -> usize {
     let mut best = 0;
@@ -94,5 +102,12 @@ mod tests {
     fn every_group_of_equals_follows_from_the_turn() {
         let values = [5, 1, 5, 1, 1, 9];
         assert_eq!(best_in_turn(values.len(), 1, |a, b| values[a].cmp(&values[b])), [3, 4, 1, 0, 2, 5]);
+    }
+
+    #[test]
+    fn sessions_per_weight_are_compared_exactly_up_to_the_largest_numbers() {
+        assert_eq!(by_count((3, 100), (6, 200)), Ordering::Equal);
+        assert_eq!(by_count((u32::MAX - 3, u32::MAX - 1), (u32::MAX - 2, u32::MAX)), Ordering::Less);
+        assert_eq!(by_count((u32::MAX, 1), (u32::MAX, u32::MAX)), Ordering::Greater);
     }
 }

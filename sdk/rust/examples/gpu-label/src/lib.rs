@@ -18,9 +18,7 @@
 //!
 //! Among nodes that are as good, the one with the fewest sessions per weight comes first, and equal ones take turns.
 
-use std::cmp::Ordering;
-
-use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best_in_turn};
+use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best_in_turn, by_count};
 
 mod rules;
 
@@ -79,8 +77,9 @@ impl Balancer for GpuLabel {
             Some(gpu) => allowed.iter().position(|&allowed| allowed == gpu).unwrap_or(foreign),
         };
         let places: Vec<usize> = nodes.iter().map(place).collect();
+        let count = |node: &Node| (node.sessions, node.weight);
         let mut order = best_in_turn(nodes.len(), request.sequence, |a, b| {
-            places[a].cmp(&places[b]).then_with(|| by_count(&nodes[a], &nodes[b]))
+            places[a].cmp(&places[b]).then_with(|| by_count(count(&nodes[a]), count(&nodes[b])))
         });
         if !self.spill {
             order.retain(|&node| places[node as usize] != foreign);
@@ -110,12 +109,6 @@ impl GpuLabel {
         };
         format!("Nodes with {}={asked} are for {who}; {} is in none that may use them.", self.label, request.username)
     }
-}
-
-/// Compares two nodes by their sessions per unit of weight, exactly, where a quotient would be rounded.
-fn by_count(a: &Node, b: &Node) -> Ordering {
-    let product = |sessions: u32, weight: u32| u64::from(sessions) * u64::from(weight);
-    product(a.sessions, b.weight).cmp(&product(b.sessions, a.weight))
 }
 
 evenkeel_sdk::balancer!(GpuLabel);

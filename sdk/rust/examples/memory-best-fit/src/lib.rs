@@ -22,7 +22,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best};
+use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best, by_count};
 
 const MIB: u64 = 1 << 20;
 
@@ -70,8 +70,9 @@ impl Balancer for MemoryBestFit {
             return Err(Refusal::Failed("no node tells how much memory it has".to_owned()));
         };
         let fits: Vec<Fit> = rooms.iter().map(|&room| Fit::of(room, need)).collect();
+        let count = |node: &Node| (node.sessions, node.weight);
         let mut order = best(nodes.len(), |a, b| {
-            let equal = || by_count(&nodes[a], &nodes[b]).then_with(|| nodes[a].name.cmp(&nodes[b].name));
+            let equal = || by_count(count(&nodes[a]), count(&nodes[b])).then_with(|| nodes[a].name.cmp(&nodes[b].name));
             fits[a].cmp(&fits[b]).then_with(equal)
         });
         if asked {
@@ -156,12 +157,6 @@ impl PartialOrd for Fit {
 fn amount(bytes: u64) -> String {
     let mebibytes = bytes / MIB;
     if mebibytes < 1024 { format!("{mebibytes} MiB") } else { format!("{:.1} GiB", mebibytes as f64 / 1024.0) }
-}
-
-/// Compares two nodes by their sessions per unit of weight, exactly, where a quotient would be rounded.
-fn by_count(a: &Node, b: &Node) -> Ordering {
-    let product = |sessions: u32, weight: u32| u64::from(sessions) * u64::from(weight);
-    product(a.sessions, b.weight).cmp(&product(b.sessions, a.weight))
 }
 
 evenkeel_sdk::balancer!(MemoryBestFit);
