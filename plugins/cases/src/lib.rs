@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use sha2::{Digest, Sha256};
+
 mod file;
 mod number;
 
@@ -113,6 +115,11 @@ impl Question {
 /// upper half.
 pub fn name_hash(name: &str) -> u64 {
     (cityhash_rs::cityhash_110_128(name.as_bytes()) >> 64) as u64
+}
+
+/// The SHA-256 of bytes, hexadecimal: for files that must not change.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
