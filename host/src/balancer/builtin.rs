@@ -44,10 +44,16 @@ pub fn stand_in(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use super::{NAMES, module, select, stand_in};
-    use crate::balancer::wasm::{Engine, Limits, LoadError};
+    use crate::balancer::{
+        Columns, Question,
+        wasm::{
+            Engine, Limits, LoadError,
+            tests::{patient, question},
+        },
+    };
 
     #[test]
     fn every_builtin_balancer_loads_with_its_defaults() {
@@ -79,5 +85,39 @@ mod tests {
         let settings = |value: &str| BTreeMap::from([("scheme".to_owned(), value.to_owned())]);
         assert!(stand_in(settings("modulo")).is_ok());
         assert!(stand_in(settings("dice")).is_err());
+    }
+
+    const MANY: u32 = 10_000;
+
+    fn order(name: &str, question: &Question) -> Vec<u32> {
+        let balancer = select(name, BTreeMap::new(), &Engine::new().expect("an engine"), patient()).expect("it loads");
+        let answer = balancer.rank(question).expect("an answer");
+        assert!(answer.scores.is_some_and(|scores| scores.len() == MANY as usize));
+        answer.order
+    }
+
+    /// CityHash128 with the low word in the low half.
+    fn city(bytes: &[u8]) -> u128 {
+        cityhash_rs::cityhash_110_128(bytes).rotate_left(64)
+    }
+
+    #[test]
+    fn of_ten_thousand_nodes_each_builtin_balancer_names_the_best() {
+        let alike = question(MANY as usize);
+        let mut columns = Columns::clone(&alike.nodes);
+        columns.sessions = (0..MANY).map(|node| node * 7_919 % MANY).collect();
+        columns.load5 = (0..MANY).map(|node| f64::from(node * 4_093 % MANY)).collect();
+        let question = Question { nodes: Arc::new(columns), ..alike };
+        let columns = &question.nodes;
+
+        let mut sorted: Vec<u32> = (0..MANY).collect();
+        sorted.sort_by_key(|&node| columns.sessions[node as usize]);
+        assert_eq!(order("sessions", &question), sorted[..16]);
+        sorted.sort_by(|&a, &b| columns.load5[a as usize].total_cmp(&columns.load5[b as usize]));
+        assert_eq!(order("system-load", &question), sorted[..16]);
+        let user = city(b"ada").to_le_bytes();
+        let pair = |node: u32| city(&[&user[..], &columns.name_hashes[node as usize].to_le_bytes()].concat());
+        sorted.sort_by_key(|&node| std::cmp::Reverse(pair(node)));
+        assert_eq!(order("user-hash", &question), sorted[..16]);
     }
 }

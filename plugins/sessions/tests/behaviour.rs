@@ -51,3 +51,35 @@ fn the_reason_tells_count_and_tie() {
     let reason = choose(Columns { weights: &[100, 150], ..columns }, 0).reason;
     assert_eq!(reason.as_deref(), Some("has 1 session at weight 150, the fewest per weight of 2 nodes"));
 }
+
+#[test]
+fn the_largest_numbers_overflow_nothing_and_their_scores_are_numbers() {
+    let columns = Columns {
+        sessions: &[u32::MAX, u32::MAX, u32::MAX - 1, 0],
+        weights: &[1, u32::MAX, u32::MAX, 1],
+        load1: &[1e300, 0.0, 1e300, 1e300],
+        cores: &[1, u32::MAX, 1, 1],
+    };
+    let answer = choose(columns, u64::MAX);
+    assert_eq!(answer.order, [3, 2, 1, 0]);
+    assert!(answer.scores.unwrap().iter().all(|score| score.is_finite()));
+}
+
+#[test]
+fn ten_thousand_nodes_are_ordered_as_a_sort_would_and_equal_ones_take_turns() {
+    const NODES: u32 = 10_000;
+    let mixed: Vec<u32> = (0..NODES).map(|node| node * 7_919 % NODES).collect();
+    let (weights, load1, cores) = (vec![100; NODES as usize], vec![0.0; NODES as usize], vec![8; NODES as usize]);
+    let columns = Columns { sessions: &mixed, weights: &weights, load1: &load1, cores: &cores };
+    let mut sorted: Vec<u32> = (0..NODES).collect();
+    sorted.sort_by_key(|&node| mixed[node as usize]);
+    assert_eq!(choose(columns, 1).order, sorted[..16]);
+
+    let equal = vec![3; NODES as usize];
+    let columns = Columns { sessions: &equal, ..columns };
+    for sequence in [0, 1, 9_999, 10_000, 123_456_789] {
+        let turn = u32::try_from(sequence % u64::from(NODES)).unwrap();
+        let in_turn: Vec<u32> = (0..16).map(|place| (turn + place) % NODES).collect();
+        assert_eq!(choose(columns, sequence).order, in_turn, "decision {sequence}");
+    }
+}
