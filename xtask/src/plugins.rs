@@ -1,12 +1,17 @@
 //! `cargo xtask plugins`: compiles the builtin balancers to `plugins/dist`, whose files are committed so that building
-//! Evenkeel needs no Wasm target. With `--check` it proves that those files are what the sources say.
+//! Evenkeel needs no Wasm target. With `--check` it proves that those files are what the sources say. With `--examples` it
+//! compiles those of the SDK for Rust instead, which are tested as modules too.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail, ensure};
 
 mod build;
 mod cases;
+mod examples;
 mod manifest;
 mod sources;
 mod toolchain;
@@ -23,19 +28,34 @@ pub(crate) struct Arguments {
     /// Change nothing: rebuild beside the committed modules and compare. Fails where a source changed without a rebuild.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Compile the examples of sdk/rust instead, to target/plugins/examples, where the tests look for them.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) examples: bool,
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = manifest_dir.parent().context("xtask lies in the workspace")?;
-    if arguments.check { check(root) } else { make(root) }
+    if arguments.examples {
+        examples::make(root)
+    } else if arguments.check {
+        check(root)
+    } else {
+        make(root)
+    }
+}
+
+/// The builtin balancers, compiled beside the committed ones.
+fn build(root: &Path, toolchain: &Toolchain) -> anyhow::Result<PathBuf> {
+    let crates = BUILTIN.map(|name| (name.to_owned(), format!("evenkeel-plugin-{name}")));
+    build::modules(root, toolchain, "the builtin balancers", &crates, "dist")
 }
 
 fn make(root: &Path) -> anyhow::Result<()> {
     let source = sources::digest(root)?;
     let toolchain = Toolchain::find(root)?;
-    let built = build::modules(root, &toolchain)?;
+    let built = build(root, &toolchain)?;
     let dist = root.join("plugins/dist");
     fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for name in BUILTIN {
@@ -61,7 +81,7 @@ fn check(root: &Path) -> anyhow::Result<()> {
     }
 
     let toolchain = Toolchain::find(root)?;
-    let built = build::modules(root, &toolchain)?;
+    let built = build(root, &toolchain)?;
     let same_compiler = committed.compiler == toolchain.description;
     if same_compiler {
         for name in BUILTIN {
@@ -86,7 +106,7 @@ fn check(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file of a builtin balancer in a directory.
-fn module(directory: &Path, name: &str) -> std::path::PathBuf {
+/// The file of a balancer in a directory.
+fn module(directory: &Path, name: &str) -> PathBuf {
     directory.join(name).with_extension("wasm")
 }

@@ -36,13 +36,14 @@ type Step<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let steps: [Step<'_>; 9] = [
+    let steps: [Step<'_>; 10] = [
         ("setup", &|| setup::provide(Needs::ALL, arguments.yes)),
         ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
         ("tidiness", &|| tidy::check(workspace::root())),
         ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
         ("documentation", &document),
-        ("plugins are fresh", &|| plugins::run(&plugins::Arguments { check: true })),
+        ("plugins are fresh", &|| plugins::run(&plugins::Arguments { check: true, examples: false })),
+        ("examples of the SDK", &|| plugins::run(&plugins::Arguments { check: false, examples: true })),
         ("programs", &|| cargo(&["build", "--workspace", "--bins"])),
         ("examples in the documentation", &|| cargo(&["test", "--workspace", "--doc", "--quiet"])),
         ("tests", &|| run_tests(&arguments.runner)),

@@ -16,6 +16,8 @@
 //!   `spill = no` declines.
 //! - A request that asks for a GPU by its label is declined where no group of the user may use it, and is told who may.
 //!
+//! Where the host does not know a user's groups, the user is in none.
+//!
 //! Among nodes that are as good, the one with the fewest sessions per weight comes first, and equal ones take turns.
 
 use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best_in_turn, by_count};
