@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     Client, Node, binaries,
-    layout::{NodeFiles, Settings},
+    layout::{self, NodeFiles, Settings},
     processes::{self, Process},
     wait,
 };
@@ -91,6 +91,13 @@ impl Builder {
         self
     }
 
+    /// Gives all nodes one plugins directory.
+    #[must_use]
+    pub fn shared_plugins(mut self) -> Self {
+        self.settings.shared_plugins = true;
+        self
+    }
+
     /// Adds a line to each node's `rserver.conf`.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -133,6 +140,9 @@ impl Builder {
         let path = env::join_paths(self.programs.into_iter().chain(env::split_paths(&usual)))?;
         // Short: sockets lie below it, and their paths are limited to 107 bytes.
         let root = tempfile::Builder::new().prefix("evenkeel-").tempdir()?;
+        if self.settings.shared_plugins {
+            fs::create_dir(layout::plugins(root.path()))?;
+        }
         let mut nodes = Vec::new();
         for index in 0..self.nodes {
             let name = format!("n{}", index + 1);
@@ -232,6 +242,11 @@ impl Cluster {
     /// The directory that everything of the cluster lies in.
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// The plugins directory that its nodes share, where they do.
+    pub fn plugins(&self) -> PathBuf {
+        layout::plugins(self.root())
     }
 
     /// The program as a command, with the environment of the daemons.

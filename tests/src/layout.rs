@@ -18,8 +18,15 @@ pub struct Settings {
     pub balancer: Option<String>,
     /// The balancer's settings.
     pub balancer_settings: Vec<(String, String)>,
+    /// Whether all nodes have one plugins directory, instead of one each.
+    pub shared_plugins: bool,
     /// Kinds beside the builtin ones, each the name and the text of its file.
     pub kinds: Vec<(String, String)>,
+}
+
+/// The plugins directory that all nodes share, below a cluster's root.
+pub fn plugins(root: &Path) -> PathBuf {
+    root.join("plugins")
 }
 
 /// The files of one node.
@@ -75,12 +82,18 @@ impl NodeFiles {
         let database = format!("provider=sqlite\ndirectory={}\n", root.join("store").display());
         fs::write(self.config.join("database.conf"), database)?;
 
+        let mut balancer = String::new();
+        if settings.shared_plugins {
+            writeln!(balancer, "plugins-dir={}", plugins(root).display())?;
+        }
         if let Some(name) = &settings.balancer {
-            let mut text = format!("balancer={name}\n\n[balancer {name}]\n");
+            writeln!(balancer, "balancer={name}\n\n[balancer {name}]")?;
             for (key, value) in &settings.balancer_settings {
-                writeln!(text, "{key}={value}")?;
+                writeln!(balancer, "{key}={value}")?;
             }
-            fs::write(self.config.join("load-balancer"), text)?;
+        }
+        if !balancer.is_empty() {
+            fs::write(self.config.join("load-balancer"), balancer)?;
         }
         Ok(())
     }

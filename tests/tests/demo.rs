@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evenkeel_tests::{binaries, processes, status, wait};
+use evenkeel_tests::{Client, binaries, processes, status, wait};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -116,6 +116,61 @@ async fn it_stays_until_it_is_interrupted_and_leaves_no_process_behind() -> Resu
     kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
     let ended = wait::until("the demo to end", wait::LONG, async || child.try_wait()?.context("it runs")).await;
     let left = left_behind(&mark);
+    assert!(ended?.success());
+    assert_eq!(left, Vec::<String>::new());
+    Ok(())
+}
+
+/// The line of a demo's output that has these words, as a command.
+fn printed(text: &str, words: &[&str]) -> Result<String> {
+    let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    Ok(line.with_context(|| format!("no line with {words:?} in {text}"))?.trim().to_owned())
+}
+
+fn shell(command: &str) -> Result<String> {
+    let output = Command::new("/bin/sh").args(["-c", command]).stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn the_copy_that_it_suggests_changes_the_policy_of_all_its_daemons() -> Result<()> {
+    let mark = mark("policy");
+    let port = free_ports(2)?;
+    let (mut child, text) = start(&mark, &port.to_string()).await?;
+    let copy = printed(&text, &["cp ", "user-hash.wasm", "/plugins/sessions.wasm"])?;
+    let why = printed(&text, &["evenkeel why ", "--data-dir"])?;
+    let [_, _, session, _, data] = why.split(' ').collect::<Vec<_>>()[..] else { bail!("{why}") };
+    let placed = async || -> Result<()> {
+        let before = shell(&why)?;
+        shell(&copy)?;
+        let module = copy.split(' ').nth(1).context("a module")?;
+        let digest = shell(&format!("sha256sum {module}"))?.split(' ').next().unwrap_or_default().to_owned();
+        ensure!(!before.contains(&digest), "{before}");
+        let client = |node: u16| {
+            let data = data.replace("/n1/", &format!("/n{}/", node + 1));
+            Client::of(&format!("127.0.0.1:{}", port + node), data.as_ref())
+        };
+        let first = client(0)?;
+        wait::until("all daemons to place by the new module", wait::LONG, async || {
+            for node in first.nodes().await? {
+                ensure!(node.rest["balancer_digest"] == digest.as_str(), "{node:?}");
+            }
+            Ok(())
+        })
+        .await?;
+        for node in 0..2 {
+            let next = client(node)?.launch("echo").await?;
+            let told = shell(&why.replace(session, &next.id))?;
+            ensure!(told.contains(&digest) && told.contains("by sessions in"), "{told}");
+        }
+        Ok(())
+    };
+    let outcome = placed().await;
+    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
+    let ended = wait::until("the demo to end", wait::LONG, async || child.try_wait()?.context("it runs")).await;
+    let left = left_behind(&mark);
+    outcome?;
     assert!(ended?.success());
     assert_eq!(left, Vec::<String>::new());
     Ok(())

@@ -44,20 +44,14 @@ fn every_example_answers_its_cases_as_a_module() -> Result<()> {
 #[tokio::test]
 async fn an_example_keeps_sessions_off_the_nodes_with_gpus_in_a_running_cluster() -> Result<()> {
     let mut cluster = Builder::for_test(3)?
+        .shared_plugins()
         .balancer("gpu-label")
         .balancer_setting("rules", "ml=a100")
         .balancer_setting("spill", "no")
         .prepare()?;
-    let plugins = cluster.root().join("plugins");
-    fs::create_dir(&plugins)?;
-    fs::copy(module("gpu-label")?, plugins.join("gpu-label.wasm"))?;
-    for (index, node) in cluster.nodes().iter().enumerate() {
-        let path = node.files.config.join("load-balancer");
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, format!("plugins-dir={}\n{text}", plugins.display()))?;
-        if index < 2 {
-            node.files.add_setting("node-label-gpu", "a100")?;
-        }
+    fs::copy(module("gpu-label")?, cluster.plugins().join("gpu-label.wasm"))?;
+    for node in &cluster.nodes()[..2] {
+        node.files.add_setting("node-label-gpu", "a100")?;
     }
     cluster.start_all().await?;
     let client = cluster.client(0)?;

@@ -17,15 +17,9 @@ struct Ground {
 
 impl Ground {
     async fn start(module: &str) -> Result<Self> {
-        let mut cluster = Builder::for_test(3)?.prepare()?;
-        let plugins = cluster.root().join("plugins");
-        fs::create_dir(&plugins)?;
-        let plugin = plugins.join("mine.wasm");
+        let mut cluster = Builder::for_test(3)?.shared_plugins().balancer("mine").prepare()?;
+        let plugin = cluster.plugins().join("mine.wasm");
         fs::copy(built(module), &plugin)?;
-        for node in cluster.nodes() {
-            let text = format!("balancer=mine\nplugins-dir={}\n", plugins.display());
-            fs::write(node.files.config.join("load-balancer"), text)?;
-        }
         cluster.start_all().await?;
         Ok(Self { cluster, plugin })
     }

@@ -1,14 +1,14 @@
 //! `cargo xtask demo`: a cluster with real sessions on this machine.
 //!
-//! Three daemons that share one embedded store, four sessions on them, the status page and the address to open. It stays
-//! until it is interrupted, or with `--once` checks every session through a node that does not run it, and leaves
+//! Three daemons that share one embedded store and one plugins directory, four sessions on them, the status page and the
+//! address to open. It stays until it is interrupted, or with `--once` checks every session through a node that does not run it, and leaves
 //! nothing behind.
 
 use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::value_parser;
-use evenkeel_tests::{Builder, Client, Cluster, Session, status, wait};
+use evenkeel_tests::{Builder, Client, Cluster, Session, binaries, status, wait};
 
 use crate::{
     command::{self, Progress},
@@ -19,6 +19,9 @@ use crate::{
 
 mod checks;
 mod table;
+
+/// The balancer of a daemon that is told of none.
+const DEFAULT_BALANCER: &str = "sessions";
 
 /// How many sessions are launched.
 const SESSIONS: usize = 4;
@@ -76,7 +79,7 @@ impl Arguments {
     }
 
     fn cluster(&self) -> Result<Builder> {
-        let mut builder = Builder::new(usize::from(self.nodes)).first_port(self.port);
+        let mut builder = Builder::new(usize::from(self.nodes)).first_port(self.port).shared_plugins();
         if let Some(balancer) = &self.balancer {
             builder = builder.balancer(balancer);
         }
@@ -143,7 +146,29 @@ async fn perform(cluster: &mut Cluster, arguments: &Arguments) -> Result<()> {
             session.path("")
         );
     }
+    let balancer = arguments.balancer.as_deref().unwrap_or(DEFAULT_BALANCER);
+    println!("{}", policy_hint(cluster, balancer, active.first())?);
     Ok(())
+}
+
+/// How to change the policy of the daemons while they run, and how to see what came of it.
+fn policy_hint(cluster: &Cluster, balancer: &str, session: Option<&Session>) -> Result<String> {
+    let another = if balancer == "user-hash" { "sessions" } else { "user-hash" };
+    let module = workspace::root().canonicalize()?.join(format!("plugins/dist/{another}.wasm"));
+    let plugins = cluster.plugins();
+    let evenkeel = binaries::find("evenkeel")?;
+    let data = &cluster.nodes()[0].files.data;
+    let session = session.map_or("SESSION", |session| &session.id);
+    Ok(format!(
+        "\nThe plugins directory of all daemons is {}. To place the next sessions as {another} does:\n  \
+         cp {} {}/{balancer}.wasm\n\
+         To see which module placed a session, by its SHA-256:\n  {} why {session} --data-dir {}\n",
+        plugins.display(),
+        module.display(),
+        plugins.display(),
+        evenkeel.display(),
+        data.display()
+    ))
 }
 
 async fn launch(cluster: &Cluster, kind: &str) -> Result<Vec<Session>> {
