@@ -10,6 +10,7 @@ mod fixtures;
 pub(in crate::balancer) mod guests;
 mod limits;
 mod load;
+mod wasi;
 
 use guests::Guest;
 

@@ -96,7 +96,20 @@ fn function(instance: &mut LinkerInstance<'_, Guest>, interface: &str, name: &st
         return Ok(());
     }
     let called = format!("wasi:{interface} {name}");
-    instance.func_new(name, move |_, ty, _, results| refuse(&called, &ty, results))
+    instance.func_new(name, move |mut store, ty, arguments, results| {
+        give_back(&mut store, arguments)?;
+        refuse(&called, &ty, results)
+    })
+}
+
+/// Ends the loan of the handles that a call was given: a guest whose call returns with one of them lent is stopped.
+fn give_back(store: &mut StoreContextMut<'_, Guest>, arguments: &[Val]) -> Result<()> {
+    for argument in arguments {
+        if let Val::Resource(handle) = argument {
+            handle.resource_drop(&mut *store)?;
+        }
+    }
+    Ok(())
 }
 
 fn files_and_sockets(instance: &mut LinkerInstance<'_, Guest>, interface: &str, name: &str) -> Result<bool> {

@@ -43,6 +43,12 @@ impl Guest {
         self
     }
 
+    /// With an import of WASI, under a name of one's own.
+    pub(in crate::balancer) fn importing_wasi(mut self, interface: &str, function: &str, name: &str, of: &str) -> Self {
+        self.imports += &format!("(import \"wasi:{interface}@0.2.0\" \"{function}\" (func ${name} {of}))\n");
+        self
+    }
+
     /// With a string at an address.
     pub(in crate::balancer) fn with_data(mut self, address: u32, text: &str) -> Self {
         self.items += &format!("(data (i32.const {address}) \"{text}\")\n");
