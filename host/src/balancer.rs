@@ -40,6 +40,11 @@ pub trait Balancer: Send + Sync + Debug {
     /// The SHA-256 of its module, hexadecimal; none where it is not a module.
     fn digest(&self) -> Option<&str>;
 
+    /// The version of the contract that its module was made for; none where it is not a module.
+    fn contract(&self) -> Option<&str> {
+        None
+    }
+
     /// The settings that it runs with, defaults included; none where it has no such settings.
     fn settings(&self) -> Arc<BTreeMap<String, String>> {
         Arc::default()

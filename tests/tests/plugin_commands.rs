@@ -236,6 +236,46 @@ fn test_fails_where_there_is_nothing_to_test() -> Result<()> {
 }
 
 #[test]
+fn check_tells_the_contract_a_module_was_made_for_and_what_it_imports() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("mine.wasm", guest("1.4.2", "hello, ada", &format!("{WRITES}{SECOND_FIRST}"))?)?;
+    let printed = desk.plugin(&["check", "mine.wasm"])?;
+    printed.assert_printed(&["for the contract 1.4.2", "imports   evenkeel:balancer/log@1.4.2: info"]);
+    let report = desk.plugin(&["check", "mine.wasm", "--json"])?.json()?;
+    assert_eq!(report["contract"], "1.4.2");
+    assert_eq!(report["imports"][0]["functions"][0], "info", "{report}");
+    Ok(())
+}
+
+#[test]
+fn check_prints_the_settings_of_a_builtin_balancer_with_their_defaults() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.plugin(&["check", "system-load"])?.assert_printed(&[
+        "setting   expected-load = 1 (its default): The processors",
+        "balancer = system-load in the file load-balancer selects it",
+    ]);
+    desk.write("config/load-balancer", "balancer=user-hash\n[balancer user-hash]\nscheme=modulo\n")?;
+    let printed = desk.plugin(&["check", "user-hash"])?;
+    printed.assert_printed(&["setting   scheme = modulo (default rendezvous): ", "It would be taken."]);
+    desk.plugin(&["check", "round-robin"])?.assert_failed(&["round-robin"]);
+    // A file of that name is looked at instead.
+    desk.write("user-hash", "this is text")?;
+    desk.plugin(&["check", "user-hash"])?.assert_failed(&["user-hash is refused", "not a WebAssembly module"]);
+    Ok(())
+}
+
+#[test]
+fn check_refuses_a_name_that_could_not_be_selected() -> Result<()> {
+    let desk = Desk::new()?;
+    let good = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/sessions.wasm"))?;
+    for name in ["my plugin.wasm", "größe.wasm", ".hidden.wasm"] {
+        desk.write(name, &good)?;
+        desk.plugin(&["check", name])?.assert_failed(&[name, "could not be selected", "a balancer's name has letters"]);
+    }
+    Ok(())
+}
+
+#[test]
 fn check_names_the_import_that_a_module_for_a_later_minor_version_wants() -> Result<()> {
     let desk = Desk::new()?;
     desk.write("ahead.wasm", ahead()?)?;

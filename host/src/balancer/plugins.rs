@@ -37,14 +37,14 @@ mod tests;
 mod trial;
 mod watch_directory;
 
-pub use begin::SelectionError;
-pub use inspect::{Inspection, Rejection, Terms, inspect};
+pub use begin::{SelectionError, is_name};
+pub use inspect::{Inspection, Rejection, Terms, inspect, inspect_builtin};
 pub use report::{Report, Source, State};
 pub use trial::Trial;
 pub use watch_directory::Describe;
 
 use absent::Absent;
-use begin::{Begin, Beginning, is_name};
+use begin::{Begin, Beginning};
 
 /// What answers to a name where there is no file: the builtin, or none.
 pub type Builtin = Box<dyn Fn() -> Result<Option<Arc<dyn Balancer>>, LoadError> + Send + Sync>;
@@ -77,6 +77,8 @@ pub struct Plugins {
     policy: Arc<Fallback>,
     digest: watch::Sender<Option<String>>,
     now: Mutex<Now>,
+    /// The names of the plugins in the directory, as of the last look.
+    listed: Mutex<Arc<[String]>>,
 }
 
 /// How things stand.
@@ -142,7 +144,8 @@ impl Plugins {
         let now = Now { seen, home: file::home(&selection.directory), source, since: clock.now(), problem, refused };
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
         let policy = Arc::new(Fallback::new(balancer, other));
-        Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now) })
+        let listed = Mutex::new(file::names(&selection.directory).into());
+        Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now), listed })
     }
 
     /// What placement asks.
@@ -158,6 +161,17 @@ impl Plugins {
     /// The plugins directory.
     pub fn directory(&self) -> &Path {
         &self.selection.directory
+    }
+
+    /// The names of the plugins in the directory, as of the last look.
+    fn listed(&self) -> Arc<[String]> {
+        Arc::clone(&self.listed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks what is in the directory.
+    pub(super) fn list(&self) {
+        let names = file::names(self.directory()).into();
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// What is at the plugin's path where that is another than before, once it has settled.

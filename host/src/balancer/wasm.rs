@@ -30,6 +30,7 @@ mod failure;
 mod gate;
 mod guest;
 mod host;
+mod imports;
 mod limits;
 mod load;
 mod policy;
@@ -43,6 +44,7 @@ pub(super) use compiler::Origin;
 pub use compiler::{ARGUMENT as COMPILER, Cache, CacheError, Compiler, CompilerLimits, main as compile};
 pub use contract::VERSION as CONTRACT_VERSION;
 pub use engine::Engine;
+pub use imports::Import;
 pub use limits::Limits;
 pub use load::{LoadError, digest};
 pub use policy::Setting;
@@ -56,6 +58,8 @@ const LOADING: Duration = Duration::from_secs(1);
 pub struct WasmBalancer {
     name: String,
     digest: String,
+    /// The version of the contract it was made for.
+    contract: String,
     engine: Engine,
     pre: InstancePre<Guest>,
     policy: Policy,
@@ -69,6 +73,11 @@ impl WasmBalancer {
     /// The settings that it declares.
     pub fn declared(&self) -> &[Setting] {
         &self.declared
+    }
+
+    /// What it imports.
+    pub fn imports(&self) -> Vec<Import> {
+        imports::of(self.pre.component())
     }
 
     /// A store for one instance. The deadline counts from here.
@@ -137,6 +146,10 @@ impl Balancer for WasmBalancer {
 
     fn digest(&self) -> Option<&str> {
         Some(&self.digest)
+    }
+
+    fn contract(&self) -> Option<&str> {
+        Some(&self.contract)
     }
 
     fn settings(&self) -> Arc<BTreeMap<String, String>> {

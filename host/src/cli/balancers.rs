@@ -82,6 +82,11 @@ impl Balancers for All {
                 _ => report,
             }));
         }
+        for other in self.selected.available() {
+            if reports.iter().all(|report| report.name != other.name) {
+                reports.push(other);
+            }
+        }
         reports
     }
 

@@ -29,7 +29,7 @@ pub(super) enum PluginCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
-    /// The module, NAME.wasm; its settings are those of section [balancer NAME]
+    /// The module, NAME.wasm, or the name of a builtin balancer; its settings are those of section [balancer NAME]
     file: PathBuf,
     #[command(flatten)]
     output: ListArguments,

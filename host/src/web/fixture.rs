@@ -265,11 +265,12 @@ impl Balancers for TwoBalancers {
         let count = Count { decisions: 7, failures: 1, p50: micros(40), p99: micros(90), ..Count::default() };
         let active = Report {
             name: "mine".to_owned(),
+            contract: Some("1.0.0".to_owned()),
             digest: Some("ff00".to_owned()),
             source: Some(Source::File),
             path: Some("/srv/plugins/mine.wasm".into()),
             state: BalancerState::Active,
-            since: Timestamp::UNIX_EPOCH,
+            since: Some(Timestamp::UNIX_EPOCH),
             last_error: None,
             count,
         };

@@ -45,8 +45,8 @@ pub enum SelectionError {
 
 const NAME_LENGTH: usize = 64;
 
-/// A name that stays within the directory.
-pub(super) fn is_name(name: &str) -> bool {
+/// A name that can be selected, and stays within the directory.
+pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=NAME_LENGTH).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Rejection;
+use super::{Rejection, is_name};
 
 /// Tells a file from what it was before, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,12 +119,15 @@ fn read_at_most(file: File, limit: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The names of the plugins in a directory, sorted.
+/// Entries of a directory that are looked at: it is listed every second.
+const ENTRIES: usize = 1_000;
+
+/// The names of the plugins in a directory that could be selected, sorted.
 pub(super) fn names(directory: &Path) -> Vec<String> {
-    let entries = directory.read_dir().into_iter().flatten().flatten();
+    let entries = directory.read_dir().into_iter().flatten().take(ENTRIES).flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "wasm"));
-    let mut names: Vec<String> =
-        paths.filter_map(|path: PathBuf| path.file_stem()?.to_str().map(ToOwned::to_owned)).collect();
+    let names = paths.filter_map(|path: PathBuf| path.file_stem()?.to_str().map(ToOwned::to_owned));
+    let mut names: Vec<String> = names.filter(|name| is_name(name)).collect();
     names.sort_unstable();
     names
 }

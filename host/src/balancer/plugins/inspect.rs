@@ -10,7 +10,7 @@ use super::{
     trial::{self, Trial},
 };
 use crate::balancer::{
-    Question,
+    Question, builtin,
     trust::{Trust, TrustError},
     wasm::{self, Engine, Limits, LoadError, WasmBalancer},
 };
@@ -93,7 +93,10 @@ pub(super) fn admit(
     terms: &Terms,
     cluster: Option<Question>,
 ) -> Result<(WasmBalancer, Vec<Trial>), Rejection> {
-    let balancer = terms.load(name, bytes)?;
+    tried(terms.load(name, bytes)?, cluster)
+}
+
+fn tried(balancer: WasmBalancer, cluster: Option<Question>) -> Result<(WasmBalancer, Vec<Trial>), Rejection> {
     let mut trials = Vec::new();
     for question in trial::questions(cluster) {
         let nodes = question.nodes.count();
@@ -121,7 +124,17 @@ const LARGER: [usize; 3] = [100, 1_000, 10_000];
 /// Does with a file what activation does, and more: it is tried on larger clusters too.
 pub fn inspect(path: &Path, name: &str, terms: &Terms) -> Result<Inspection, Rejection> {
     let (bytes, _) = read(path, terms)?;
-    let (balancer, trials) = admit(name, &bytes, terms, None)?;
+    Ok(inspected(admit(name, &bytes, terms, None)?, bytes.len()))
+}
+
+/// The same of a builtin balancer; none where there is none of that name.
+pub fn inspect_builtin(name: &str, terms: &Terms) -> Result<Option<Inspection>, Rejection> {
+    let Some(bytes) = builtin::module(name) else { return Ok(None) };
+    let balancer = WasmBalancer::load(&terms.engine, name, bytes, terms.settings.clone(), terms.limits)?;
+    Ok(Some(inspected(tried(balancer, None)?, bytes.len())))
+}
+
+fn inspected((balancer, trials): (WasmBalancer, Vec<Trial>), size: usize) -> Inspection {
     let larger = LARGER.map(|nodes| (nodes, trial::trial(&balancer, &trial::made_up(nodes)))).into();
-    Ok(Inspection { balancer, size: bytes.len(), trials, larger })
+    Inspection { balancer, size, trials, larger }
 }

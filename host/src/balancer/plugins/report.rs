@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::Plugins;
-use crate::balancer::tally::Count;
+use crate::balancer::{builtin, tally::Count, wasm::CONTRACT_VERSION};
 
 /// A balancer, or a file that did not become one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The name it is selected by.
     pub name: String,
+    /// The version of the contract that its module was made for, where that has been read.
+    pub contract: Option<String>,
     /// The SHA-256 of its module.
     pub digest: Option<String>,
     /// Where it comes from; none where there is none of that name.
@@ -20,8 +22,8 @@ pub struct Report {
     pub path: Option<PathBuf>,
     /// What it does.
     pub state: State,
-    /// Since when it is so.
-    pub since: Timestamp,
+    /// Since when it is so; none where that is not known.
+    pub since: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// What it has decided.
@@ -58,6 +60,8 @@ pub enum State {
     Missing,
     /// It is asked beside the one that decides, to be compared.
     Shadow,
+    /// It is neither selected nor asked, and could be.
+    Available,
 }
 
 impl Source {
@@ -83,6 +87,7 @@ impl State {
             Self::SetAside => "set aside",
             Self::Missing => "missing",
             Self::Shadow => "shadow",
+            Self::Available => "available",
         }
     }
 }
@@ -106,6 +111,7 @@ impl Plugins {
                 Some(Source::Kept) => digest.as_deref().map(|digest| self.kept.path(digest)),
                 Some(Source::Builtin | Source::Script) | None => None,
             },
+            contract: selected.balancer.contract().map(ToOwned::to_owned),
             digest,
             state: match now.source {
                 Some(_) if self.policy.other().is_some() && selected.is_set_aside() => State::SetAside,
@@ -113,7 +119,7 @@ impl Plugins {
                 Some(Source::Kept) => State::StandingIn,
                 None => State::Missing,
             },
-            since: now.since,
+            since: Some(now.since),
             last_error: now.problem.clone().or_else(|| count.last_failure.clone()),
             count,
         }];
@@ -121,25 +127,50 @@ impl Plugins {
             let count = other.tally.count();
             reports.push(Report {
                 name: other.balancer.name().to_owned(),
+                contract: other.balancer.contract().map(ToOwned::to_owned),
                 digest: other.balancer.digest().map(ToOwned::to_owned),
                 source: Some(Source::Builtin),
                 path: None,
                 state: if failing { State::StandingIn } else { State::Ready },
-                since: now.since,
+                since: Some(now.since),
                 last_error: count.last_failure.clone(),
                 count,
             });
         }
         reports.extend(now.refused.as_ref().map(|refused| Report {
             name: self.selection.name.clone(),
+            contract: None,
             digest: refused.digest.clone(),
             source: Some(Source::File),
             path: Some(self.path.clone()),
             state: State::Refused,
-            since: refused.since,
+            since: Some(refused.since),
             last_error: Some(refused.why.clone()),
             count: Default::default(),
         }));
         reports
+    }
+
+    /// What else could be selected: the files in the plugins directory, of which nothing has been read, and the builtin
+    /// balancers.
+    pub fn available(&self) -> Vec<Report> {
+        let report = |name: &str, source, path| Report {
+            name: name.to_owned(),
+            contract: None,
+            digest: None,
+            source: Some(source),
+            path,
+            state: State::Available,
+            since: None,
+            last_error: None,
+            count: Count::default(),
+        };
+        let file = |name: &String| report(name, Source::File, Some(self.directory().join(format!("{name}.wasm"))));
+        let builtin = |name: &str| Report {
+            contract: Some(CONTRACT_VERSION.to_owned()),
+            digest: builtin::digest(name),
+            ..report(name, Source::Builtin, None)
+        };
+        self.listed().iter().map(file).chain(builtin::NAMES.into_iter().map(builtin)).collect()
     }
 }

@@ -78,6 +78,7 @@ impl Plugins {
             // A directory on a network may keep whoever looks at it waiting.
             let looked = spawn_blocking(move || {
                 events.follow(this.directory());
+                this.list();
                 (this.change(), events)
             });
             let Ok((change, back)) = looked.await else { return };

@@ -58,8 +58,13 @@ fn policy(component: &[u8]) -> Result<String, LoadError> {
     }
     let policy = names.exports.into_iter().find(|name| name.starts_with("evenkeel:balancer/policy@"));
     let policy = policy.ok_or(LoadError::NoPolicy)?;
-    supported(policy.split_once('@').map_or("", |(_, version)| version))?;
+    supported(version(&policy))?;
     Ok(policy)
+}
+
+/// The version in the name of an interface.
+pub(super) fn version(interface: &str) -> &str {
+    interface.split_once('@').map_or("", |(_, version)| version)
 }
 
 fn supported(version: &str) -> Result<(), LoadError> {

@@ -161,6 +161,7 @@ impl WasmBalancer {
         let mut balancer = Self {
             name: name.to_owned(),
             digest,
+            contract: contract::version(&export).to_owned(),
             engine,
             pre,
             policy,

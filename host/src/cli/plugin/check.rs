@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     balancer::{
         Balancer,
-        plugins::{Inspection, Trial, inspect},
-        wasm::{CONTRACT_VERSION, Setting},
+        plugins::{Inspection, SelectionError, Trial, inspect, inspect_builtin, is_name},
+        wasm::{Import, Setting},
     },
     cli::{balancers, output},
     config::Config,
@@ -21,22 +21,38 @@ struct Checked<'a> {
     name: &'a str,
     digest: Option<&'a str>,
     size: usize,
-    contract: &'static str,
+    contract: Option<&'a str>,
+    imports: Vec<Import>,
     settings: Vec<Value>,
     trials: Vec<Value>,
 }
 
-/// Does with a file what activation does, and says how it went. Where it would not be taken, the error says why.
+/// Does with a file what activation does, and says how it went. Where it would not be taken, the error says why. Where
+/// there is no such file, the name of a builtin balancer is taken for that.
 pub(super) fn check(config: &Config, file: &Path, as_json: bool) -> anyhow::Result<()> {
-    let name = file.file_stem().and_then(|name| name.to_str()).context("the file needs a name: NAME.wasm")?;
-    let terms = balancers::terms(config, name, balancers::engine_of_an_author()?);
-    // Every directory above it is looked at too.
-    let path = std::path::absolute(file)?;
-    let inspection = inspect(&path, name, &terms).with_context(|| format!("{} is refused", file.display()))?;
-    if as_json {
-        output::line(serde_json::to_string(&document(name, &inspection))?);
+    let name = super::module::name(file)?;
+    ensure!(is_name(&name), "{} could not be selected: {}", file.display(), SelectionError::Name);
+    let terms = balancers::terms(config, &name, balancers::engine_of_an_author()?);
+    let builtin = if file.as_os_str() == name.as_str() && !file.is_file() {
+        inspect_builtin(&name, &terms).with_context(|| format!("the builtin balancer {name} is refused"))?
     } else {
-        output::line(passed(name, &inspection, config.balancer == name));
+        None
+    };
+    let verdict = match (&builtin, config.balancer == name) {
+        (_, true) => "It would be taken.".to_owned(),
+        (None, false) => format!("It would be taken, where the file load-balancer has balancer = {name}."),
+        (Some(_), false) => format!("It is builtin; balancer = {name} in the file load-balancer selects it."),
+    };
+    let inspection = match builtin {
+        Some(inspection) => inspection,
+        // Every directory above it is looked at too.
+        None => inspect(&std::path::absolute(file)?, &name, &terms)
+            .with_context(|| format!("{} is refused", file.display()))?,
+    };
+    if as_json {
+        output::line(serde_json::to_string(&document(&name, &inspection))?);
+    } else {
+        output::line(passed(&name, &inspection, verdict));
     }
     Ok(())
 }
@@ -60,22 +76,31 @@ fn document<'a>(name: &'a str, inspection: &'a Inspection) -> Checked<'a> {
         name,
         digest: balancer.digest(),
         size: *size,
-        contract: CONTRACT_VERSION,
+        contract: balancer.contract(),
+        imports: balancer.imports(),
         settings: balancer.declared().iter().map(setting).collect(),
         trials: trials.iter().map(trial).chain(larger.iter().map(beyond)).collect(),
     }
 }
 
-fn passed(name: &str, inspection: &Inspection, selected: bool) -> String {
+fn passed(name: &str, inspection: &Inspection, verdict: String) -> String {
     let Inspection { balancer, size, trials, larger } = inspection;
     let mut lines = vec![
-        format!("{name}: a balancer of {size} bytes for the contract {CONTRACT_VERSION}"),
+        format!("{name}: a balancer of {size} bytes for the contract {}", balancer.contract().unwrap_or_default()),
         format!("SHA-256   {}", balancer.digest().unwrap_or_default()),
     ];
+    for Import { interface, functions } in balancer.imports() {
+        lines.push(format!("imports   {interface}: {}", functions.join(", ")));
+    }
     for setting in balancer.declared() {
         let settings = balancer.settings();
         let value = settings.get(&setting.key).map_or("", String::as_str);
-        lines.push(format!("setting   {} = {value}: {}", setting.key, setting.help));
+        let default = match setting.default.as_deref() {
+            Some(default) if default == value => " (its default)".to_owned(),
+            Some(default) => format!(" (default {default})"),
+            None => String::new(),
+        };
+        lines.push(format!("setting   {} = {value}{default}: {}", setting.key, setting.help));
     }
     for trial in trials {
         lines.push(format!("trial     {}", said(trial)));
@@ -86,11 +111,7 @@ fn passed(name: &str, inspection: &Inspection, selected: bool) -> String {
             Err(why) => format!("warning   {nodes} nodes would be too many: {why}"),
         });
     }
-    lines.push(if selected {
-        "It would be taken.".to_owned()
-    } else {
-        format!("It would be taken, where the file load-balancer has balancer = {name}.")
-    });
+    lines.push(verdict);
     lines.join("\n")
 }
 

@@ -8,11 +8,12 @@ use crate::cli::{client::Daemon, output};
 #[derive(Deserialize)]
 struct Row {
     name: String,
+    contract: Option<String>,
     digest: Option<String>,
     source: Option<String>,
     path: Option<String>,
     state: String,
-    since: String,
+    since: Option<String>,
     last_error: Option<String>,
     decisions: u64,
     failures: u64,
@@ -31,6 +32,7 @@ pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn render(balancers: &[Row]) -> String {
+    let or_hyphen = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let short = |digest: &str| digest.get(..12).unwrap_or(digest).to_owned();
     let rows: Vec<_> = balancers
         .iter()
@@ -38,18 +40,20 @@ fn render(balancers: &[Row]) -> String {
             [
                 row.name.clone(),
                 row.state.clone(),
-                row.source.clone().unwrap_or_else(|| "-".to_owned()),
+                or_hyphen(&row.source),
+                or_hyphen(&row.contract),
                 row.digest.as_deref().map_or_else(|| "-".to_owned(), short),
                 row.decisions.to_string(),
                 row.failures.to_string(),
                 output::number(row.p50_us),
                 output::number(row.p99_us),
-                row.since.clone(),
+                or_hyphen(&row.since),
                 row.path.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    let header = ["Name", "State", "Source", "Digest", "Decisions", "Failures", "p50 µs", "p99 µs", "Since", "Path"];
+    let header =
+        ["Name", "State", "Source", "Contract", "Digest", "Decisions", "Failures", "p50 µs", "p99 µs", "Since", "Path"];
     let mut text = output::columns(header, &rows);
     for row in balancers {
         if let Some(error) = &row.last_error {
@@ -67,11 +71,12 @@ mod tests {
     fn balancers_are_listed_with_what_went_wrong() {
         let row = Row {
             name: "mine".to_owned(),
+            contract: Some("1.2.0".to_owned()),
             digest: Some("0123456789abcdef".to_owned()),
             source: Some("kept".to_owned()),
             path: None,
             state: "standing in".to_owned(),
-            since: "2026-01-01T00:00:00Z".to_owned(),
+            since: Some("2026-01-01T00:00:00Z".to_owned()),
             last_error: Some("it is text".to_owned()),
             decisions: 3,
             failures: 0,
@@ -80,8 +85,8 @@ mod tests {
         };
         assert_eq!(
             render(&[row]),
-            "Name  State        Source  Digest        Decisions  Failures  p50 µs  p99 µs  Since                 Path\n\
-             mine  standing in  kept    0123456789ab  3          0         40      -       2026-01-01T00:00:00Z\n\
+            "Name  State        Source  Contract  Digest        Decisions  Failures  p50 µs  p99 µs  Since                 Path\n\
+             mine  standing in  kept    1.2.0     0123456789ab  3          0         40      -       2026-01-01T00:00:00Z\n\
              mine (standing in): it is text"
         );
     }

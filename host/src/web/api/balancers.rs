@@ -21,6 +21,9 @@ pub(in crate::web) mod shadow;
 pub(crate) struct BalancerView {
     /// The name it is selected by.
     pub name: String,
+    /// The version of the contract that its module was made for; null where it is none, or has not been read.
+    #[schema(example = "1.0.0")]
+    pub contract: Option<String>,
     /// The SHA-256 of its module.
     pub digest: Option<String>,
     /// `builtin`, `file` (in the plugins directory) or `kept` (the last good one of that name); null where there is none.
@@ -29,12 +32,13 @@ pub(crate) struct BalancerView {
     /// Its file.
     pub path: Option<String>,
     /// `active`, `standing in` (decides in the place of another), `ready` (would), `refused` (a file that is not taken),
-    /// `set aside` (it failed too often in a row), `missing`, or `shadow` (asked beside the one that decides).
+    /// `set aside` (it failed too often in a row), `missing`, `shadow` (asked beside the one that decides), or `available`
+    /// (neither selected nor asked: a builtin one, or a file that has not been read).
     #[schema(example = "active")]
     pub state: &'static str,
-    /// Since when it is so.
-    #[schema(value_type = String, format = DateTime)]
-    pub since: Timestamp,
+    /// Since when it is so; null for what is `available`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// How often it was asked since.
@@ -52,6 +56,7 @@ impl From<Report> for BalancerView {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Self {
             name: report.name,
+            contract: report.contract,
             digest: report.digest,
             source: report.source.map(Source::as_str),
             path: report.path.map(|path| path.display().to_string()),
@@ -67,7 +72,7 @@ impl From<Report> for BalancerView {
 }
 
 /// The balancers of this node: the selected one first, then what stands in for it, then a file that is refused;
-/// then the same of the shadow.
+/// then the same of the shadow, and what else could be selected.
 #[utoipa::path(
     get, path = "/api/v1/balancers", tag = "balancers",
     responses((status = 200, body = Page<BalancerView>), (status = "default", body = Problem, content_type = "application/problem+json")),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::balancer::{
     Balancer,
-    wasm::{Limits, LoadError, WasmBalancer},
+    wasm::{Import, Limits, LoadError, WasmBalancer},
 };
 
 fn load_bytes(bytes: &[u8]) -> Result<WasmBalancer, LoadError> {
@@ -118,7 +118,12 @@ fn a_later_function_of_the_contract_is_refused_by_name() {
 fn a_later_minor_version_is_taken_where_its_functions_exist() {
     let guest = Guest { version: "1.4.2", ..Guest::ranking("") }.importing("nodes", "sessions", "(param i32)");
     let guest = Guest { rank: format!("(call $sessions (i32.const 128)){}", answer(&[2])), ..guest };
-    assert_eq!(load(&guest).expect("it loads").rank(&question(3)).expect("an answer").order, [2]);
+    let balancer = load(&guest).expect("it loads");
+    assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [2]);
+    assert_eq!(balancer.contract(), Some("1.4.2"), "its own, not the host's");
+    let import =
+        Import { interface: "evenkeel:balancer/nodes@1.4.2".to_owned(), functions: vec!["sessions".to_owned()] };
+    assert_eq!(balancer.imports(), [import]);
 }
 
 #[test]
