@@ -1,6 +1,7 @@
 //! Membership: registration, heartbeats, the store's clock, and what a node measures of itself.
 
 pub mod address;
+pub mod agreement;
 pub mod aside;
 pub mod clock;
 pub mod condition;

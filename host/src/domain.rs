@@ -1,5 +1,6 @@
 //! Nodes, sessions, placements, their states and ids: plain data and pure rules, with no input and no output.
 
+pub mod agreement;
 pub mod clock;
 pub mod entropy;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub mod placement;
 pub mod session;
 pub mod shadow;
 
+pub use agreement::disagreement;
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};

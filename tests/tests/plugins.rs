@@ -104,6 +104,71 @@ async fn copying_a_file_changes_the_policy_of_a_running_cluster() -> Result<()> 
     let (_, text) = ground.run(&["plugin", "list"])?;
     let row = text.lines().find(|line| line.starts_with("mine")).context("a row")?;
     assert!(row.contains("active") && row.contains(&after[..12]) && row.contains("mine.wasm"), "{text}");
+    assert!(row.contains("1.0.0"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_else_could_be_selected_is_listed_with_the_builtin_balancers() -> Result<()> {
+    let ground = Ground::start("sessions").await?;
+    let directory = ground.cluster.plugins();
+    fs::copy(built("user-hash"), directory.join("spare.wasm"))?;
+    fs::write(directory.join("no name.wasm"), "")?;
+    fs::write(directory.join("README"), "")?;
+    wait::until("the other file to be listed", wait::LONG, async || {
+        let (known, text) = ground.run(&["plugin", "list"])?;
+        let cells = |name: &str| -> Result<Vec<&str>> {
+            let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in {text}"))?;
+            Ok(line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        };
+        let spare = directory.join("spare.wasm").display().to_string();
+        ensure!(cells("spare")? == ["spare", "available", "file", "-", "-", "0", "0", "-", "-", "-", spare.as_str()]);
+        ensure!(cells("user-hash")?[..4] == ["user-hash", "available", "builtin", "1.0.0"], "{text}");
+        ensure!(cells("sessions")?[..3] == ["sessions", "ready", "builtin"], "it is named once: {text}");
+        ensure!(known && !text.contains("no name") && !text.contains("README"), "{text}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nodes_that_place_by_different_modules_are_named_by_commands_and_in_the_log() -> Result<()> {
+    let mut cluster = Builder::for_test(2)?.prepare()?;
+    for (node, module) in cluster.nodes().iter().zip(["sessions", "user-hash"]) {
+        let plugins = cluster.root().join(format!("plugins-{}", node.name));
+        fs::create_dir(&plugins)?;
+        fs::copy(built(module), plugins.join("mine.wasm"))?;
+        let text = format!("balancer=mine\nplugins-dir={}\n", plugins.display());
+        fs::write(node.files.config.join("load-balancer"), text)?;
+    }
+    cluster.start_all().await?;
+    let plugin = cluster.root().join("plugins-n2/mine.wasm");
+    let ground = Ground { cluster, plugin };
+    let digests = [ground.digest(&built("sessions"))?, ground.digest(&built("user-hash"))?];
+    let mut parties = [format!("n1 by {}", &digests[0][..12]), format!("n2 by {}", &digests[1][..12])];
+    parties.sort_by(|a, b| a[6..].cmp(&b[6..]));
+    let apart = format!("nodes place by different balancers: {}", parties.join("; "));
+    let warned = |arguments: &[&str]| -> Result<String> {
+        let data = &ground.cluster.nodes()[0].files.data;
+        let output = ground.cluster.command(arguments)?.arg("--data-dir").arg(data).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    for command in [&["list-nodes"][..], &["plugin", "list"]] {
+        assert_eq!(warned(command)?, format!("warning: {apart}\n"));
+    }
+    let log = async |words: &str| {
+        wait::until(words, wait::LONG, async || {
+            let log = ground.cluster.nodes()[0].log();
+            ensure!(log.contains(words), "{log}");
+            Ok(())
+        })
+        .await
+    };
+    log(&apart).await?;
+    fs::copy(built("sessions"), &ground.plugin)?;
+    log("all nodes place by the same balancer again").await?;
+    assert_eq!(warned(&["list-nodes"])?, "");
     Ok(())
 }
 

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{client::Daemon, output};
-use crate::domain::{NodeId, NodeStatus};
+use crate::domain::{NodeId, NodeStatus, disagreement};
 
 /// The protocol between nodes, as `list-nodes` names it.
 const PROTOCOL: u32 = 1;
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Node {
     id: NodeId,
     name: String,
@@ -20,6 +20,7 @@ struct Node {
     status: NodeStatus,
     cordoned: bool,
     last_seen: Timestamp,
+    balancer_digest: Option<String>,
 }
 
 /// Prints the cluster and its nodes, in the columns that administrators know, with ours behind them.
@@ -30,6 +31,10 @@ pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
     }
     let nodes: Vec<Node> = daemon.list("/api/v1/nodes").await?;
     output::line(render(&nodes));
+    if let Some(apart) = apart(&nodes) {
+        // What programs read on the standard output has its own form.
+        output::warning(apart);
+    }
     Ok(())
 }
 
@@ -55,6 +60,17 @@ fn render(nodes: &[Node]) -> String {
     let rows: Vec<_> = nodes.iter().map(row).collect();
     let header = ["ID", "Host", "IPv4", "Port", "Status", "Last Seen", "Name"];
     format!("Cluster\n-------\nProtocol\n{PROTOCOL}\n\nNodes\n-----\n{}", output::columns(header, &rows))
+}
+
+/// Where the nodes that are online place by different balancers.
+fn apart(nodes: &[Node]) -> Option<String> {
+    let online = nodes.iter().filter(|node| node.status == NodeStatus::Online);
+    disagreement(online.map(|node| (node.name.as_str(), node.balancer_digest.as_deref())))
+}
+
+/// The same of the whole cluster.
+pub(super) async fn find_apart(daemon: &Daemon) -> anyhow::Result<Option<String>> {
+    Ok(apart(&daemon.list("/api/v1/nodes").await?))
 }
 
 /// What an administrator may do to a node.
@@ -95,9 +111,8 @@ pub(super) async fn change(daemon: &Daemon, node: NodeId, change: Change, as_jso
 mod tests {
     use super::*;
 
-    #[test]
-    fn nodes_are_listed_in_the_columns_that_administrators_know() {
-        let nodes = [Node {
+    fn node() -> Node {
+        Node {
             id: NodeId(1),
             name: "left".to_owned(),
             address: "left.example:8787".to_owned(),
@@ -105,10 +120,25 @@ mod tests {
             status: NodeStatus::Online,
             cordoned: false,
             last_seen: "2021-09-20T17:08:53Z".parse().unwrap(),
-        }];
+            balancer_digest: Some("ff".to_owned()),
+        }
+    }
+
+    #[test]
+    fn nodes_are_listed_in_the_columns_that_administrators_know() {
         let expected = "Cluster\n-------\nProtocol\n1\n\nNodes\n-----\n\
                         ID  Host          IPv4       Port  Status  Last Seen             Name\n\
                         1   left.example  192.0.2.1  8787  Online  2021-Sep-20 17:08:53  left";
-        assert_eq!(render(&nodes), expected);
+        assert_eq!(render(&[node()]), expected);
+    }
+
+    #[test]
+    fn nodes_that_place_by_different_balancers_are_told_apart_unless_they_are_offline() {
+        let left = node();
+        let right = Node { name: "right".to_owned(), balancer_digest: None, ..left.clone() };
+        let offline = Node { status: NodeStatus::Offline, ..right.clone() };
+        assert_eq!(apart(&[left.clone(), offline]), None);
+        let told = "nodes place by different balancers: right by no module; left by ff";
+        assert_eq!(apart(&[left, right]).as_deref(), Some(told));
     }
 }

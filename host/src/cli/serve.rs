@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     balancer::plugins::Plugins,
-    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, membership::Joining},
+    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
         ClusterKey, Config,
         data_dir::{DataDir, make_private},
@@ -189,6 +189,7 @@ async fn serve(
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
     if let Some(shadow) = &shadow {
         lifecycle.part(Arc::clone(shadow).run(balancers::describe(store), lifecycle.soft()));

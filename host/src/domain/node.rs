@@ -49,6 +49,13 @@ pub struct Node {
     pub last_seen: Timestamp,
 }
 
+impl Node {
+    /// Its name and the module it places by, where it is online: for [`disagreement`](super::disagreement).
+    pub fn vote(&self) -> Option<(&str, Option<&str>)> {
+        (self.status == NodeStatus::Online).then_some((self.name.as_str(), self.balancer_digest.as_deref()))
+    }
+}
+
 /// What a node measures of itself at each heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {

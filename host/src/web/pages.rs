@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
 use super::{App, AppRouter, Identity, Problem, assets};
 
+mod balancers;
 mod change;
 mod create;
 mod home;

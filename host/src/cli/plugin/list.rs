@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::{client::Daemon, output};
+use crate::cli::{client::Daemon, nodes, output};
 
 #[derive(Deserialize)]
 struct Row {
@@ -28,6 +28,9 @@ pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     output::line(render(&daemon.list("/api/v1/balancers").await?));
+    if let Some(apart) = nodes::find_apart(daemon).await? {
+        output::warning(apart);
+    }
     Ok(())
 }
 

@@ -13,12 +13,12 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 
-use super::{Frame, Refusal, Visitor, render};
+use super::{Frame, Refusal, Visitor, balancers::troubles, render};
 use crate::{
-    domain::{Clock, Node, NodeId, NodeStatus, State, Wanted},
+    domain::{Clock, Node, NodeId, NodeStatus, State, Wanted, disagreement},
     store::{SessionFilter, Store, StoreError},
     web::{
-        Problem, RETRY_AFTER, ThisNode,
+        Balancers, Problem, RETRY_AFTER, ThisNode,
         api::sessions::{NodeNames, SessionView},
         status::two_digits,
     },
@@ -37,6 +37,8 @@ struct HomePage {
     cards: Vec<Card>,
     kinds: Vec<KindChoice>,
     rows: Vec<NodeRow>,
+    /// What is wrong with how sessions are placed.
+    troubles: Vec<String>,
 }
 
 /// A kind that can be chosen.
@@ -137,15 +139,24 @@ pub(super) async fn show(
     Piece(store): Piece<Arc<dyn Store>>,
     Piece(this): Piece<Arc<ThisNode>>,
     Piece(clock): Piece<Arc<dyn Clock>>,
+    Piece(balancers): Piece<Arc<dyn Balancers>>,
 ) -> Result<Response, Refusal> {
     let frame = Frame { refresh: Some(15), ..Frame::new(Some(&identity)) };
-    let mut page =
-        HomePage { frame, this: this.name.clone(), away: None, cards: Vec::new(), kinds: Vec::new(), rows: Vec::new() };
+    let mut page = HomePage {
+        frame,
+        this: this.name.clone(),
+        away: None,
+        cards: Vec::new(),
+        kinds: Vec::new(),
+        rows: Vec::new(),
+        troubles: troubles(&balancers.reports()),
+    };
     match read(&*store, &identity.user).await {
         Ok(found) => {
             let names = NodeNames::of(&found.nodes);
             let now = clock.now();
             let card = |session| Card::new(SessionView::new(session, &names), &this.kind_titles, now);
+            page.troubles.extend(disagreement(found.nodes.iter().filter_map(Node::vote)));
             page.kinds = kinds(&found.nodes, &this.kind_titles);
             page.rows = found.nodes.iter().map(|node| NodeRow::new(node, found.count(node.id))).collect();
             page.cards = found.sessions.into_iter().map(card).collect();

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
     domain::{Epoch, NodeId},
-    store::{Report, Store},
+    store::{Registration, Report, Store, story::registration},
     web::{
         Client,
         fixture::{Answer, Site, USER},
@@ -162,6 +162,19 @@ async fn a_wrong_form_says_what_is_wrong_and_reflects_nothing() {
     let missing = site.visit("/no/%3Cscript%3E/such?x=%3Cscript%3E", &cookie).await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
     assert!(!missing.text.contains("such") && missing.header("content-type").starts_with("text/html"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_placing_of_sessions_is_on_the_home_page_without_anybodys_own_words() {
+    let site = Site::open().await;
+    let home = site.visit("/", &site.cookie()).await;
+    assert!(home.text.contains("the new file of balancer mine is not taken."), "{}", home.text);
+    assert!(!home.text.contains("it is text") && !home.text.contains("place by different"), "{}", home.text);
+    site.store.set_balancer_digest(NodeId(1), Some("ff")).await.unwrap();
+    let other = Registration { balancer_digest: Some("ee".to_owned()), ..registration("node2") };
+    site.store.register(&other).await.unwrap();
+    let home = site.visit("/", &site.cookie()).await;
+    assert!(home.text.contains("nodes place by different balancers: node2 by ee; node1 by ff."), "{}", home.text);
 }
 
 #[tokio::test]
