@@ -1,7 +1,10 @@
 //! `cargo xtask plugins`: compiles the builtin balancers to `plugins/dist`, whose files are committed so that building
 //! Evenkeel needs no Wasm target. With `--check` it proves that those files are what the sources say.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail, ensure};
 
@@ -14,8 +17,13 @@ mod toolchain;
 use manifest::Manifest;
 use toolchain::Toolchain;
 
+use crate::workspace;
+
 /// The builtin balancers, each a crate of the name `evenkeel-plugin-NAME` in `plugins/NAME`.
 const BUILTIN: [&str; 3] = ["sessions", "system-load", "user-hash"];
+
+/// The balancers in `sdk/rust/examples`, each a crate of the name `evenkeel-example-NAME`.
+const EXAMPLES: [&str; 2] = ["gpu-label", "memory-best-fit"];
 
 /// What it takes.
 #[derive(clap::Args)]
@@ -32,10 +40,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.check { check(root) } else { make(root) }
 }
 
+/// Compiles the examples of balancers as authors would, and returns their modules.
+pub(crate) fn examples() -> anyhow::Result<Vec<PathBuf>> {
+    let root = workspace::root();
+    let packages = EXAMPLES.map(|name| (name, format!("evenkeel-example-{name}")));
+    let built = build::modules(root, &Toolchain::find(root)?, &packages)?;
+    Ok(EXAMPLES.map(|name| module(&built, name)).into())
+}
+
 fn make(root: &Path) -> anyhow::Result<()> {
     let source = sources::digest(root)?;
     let toolchain = Toolchain::find(root)?;
-    let built = build::modules(root, &toolchain)?;
+    let built = builtin(root, &toolchain)?;
     let dist = root.join("plugins/dist");
     fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for name in BUILTIN {
@@ -44,6 +60,10 @@ fn make(root: &Path) -> anyhow::Result<()> {
         println!("{:>8} bytes  {}", fs::metadata(&to)?.len(), to.strip_prefix(root)?.display());
     }
     Manifest::of(&dist, source, toolchain.description)?.write(&dist)
+}
+
+fn builtin(root: &Path, toolchain: &Toolchain) -> anyhow::Result<PathBuf> {
+    build::modules(root, toolchain, &BUILTIN.map(|name| (name, format!("evenkeel-plugin-{name}"))))
 }
 
 fn check(root: &Path) -> anyhow::Result<()> {
@@ -61,7 +81,7 @@ fn check(root: &Path) -> anyhow::Result<()> {
     }
 
     let toolchain = Toolchain::find(root)?;
-    let built = build::modules(root, &toolchain)?;
+    let built = builtin(root, &toolchain)?;
     let same_compiler = committed.compiler == toolchain.description;
     if same_compiler {
         for name in BUILTIN {
@@ -87,6 +107,6 @@ fn check(root: &Path) -> anyhow::Result<()> {
 }
 
 /// The file of a builtin balancer in a directory.
-fn module(directory: &Path, name: &str) -> std::path::PathBuf {
+fn module(directory: &Path, name: &str) -> PathBuf {
     directory.join(name).with_extension("wasm")
 }
