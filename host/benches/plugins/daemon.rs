@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -64,7 +63,7 @@ impl Daemon {
             }
         });
         let mut daemon = Self { root, child, lines };
-        daemon.until("data/address.json", |path| path.is_file())?;
+        daemon.wait_for("data/address.json")?;
         Ok(daemon)
     }
 
@@ -87,10 +86,10 @@ impl Daemon {
         bail!("the plugin {digest} does not come to decide")
     }
 
-    fn until(&mut self, file: &str, holds: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
-        let path: PathBuf = self.root.path().join(file);
+    fn wait_for(&mut self, file: &str) -> anyhow::Result<()> {
+        let path = self.root.path().join(file);
         let deadline = Instant::now() + PATIENCE;
-        while !holds(&path) {
+        while !path.is_file() {
             if let Some(status) = self.child.try_wait()? {
                 let said: Vec<String> = self.lines.try_iter().map(|(_, line)| line).collect();
                 bail!("the daemon ended with {status}: {}", said.join("\n"));

@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     // Half of the time libFuzzer's own way, which knows the numbers that code compares with.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         return fuzzer_mutate(data, size, max_size);
     }
     let made = mutate::mutate(&data[..size], &data[..size], &mut fastrand::Rng::with_seed(seed.into()));
