@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use crate::plugins;
+
 /// What it takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,6 +21,17 @@ pub(crate) struct Arguments {
 enum What {
     /// The time of a decision: each builtin balancer as WebAssembly, run natively, and a shell script.
     Placement(Placement),
+    /// What plugins cost: decisions of builtin ones and of the SDK's examples, a file that is taken up, a runaway, memory.
+    Plugins(Plugins),
+}
+
+#[derive(clap::Args)]
+struct Plugins {
+    /// Files that a daemon takes up one after the other.
+    #[arg(long, default_value_t = 1_000)]
+    reloads: u32,
+    #[command(flatten)]
+    decisions: Placement,
 }
 
 #[derive(clap::Args)]
@@ -38,6 +51,14 @@ struct Placement {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::Placement(placement) => measure("placement", &placement.arguments()),
+        What::Plugins(Plugins { reloads, decisions }) => {
+            let mut arguments = decisions.arguments();
+            arguments.extend(["--reloads".to_owned(), reloads.to_string()]);
+            for example in plugins::examples::make(workspace::root())? {
+                arguments.extend(["--module".to_owned(), example.display().to_string()]);
+            }
+            measure("plugins", &arguments)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | demo | test | plugins | bench`.
+//! The project's own commands: `cargo xtask setup | demo | test | plugins | bench | fuzz`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod plugins;
 mod setup;
@@ -32,6 +33,8 @@ enum Command {
     Plugins(plugins::Arguments),
     /// Measure.
     Bench(bench::Arguments),
+    /// Look for inputs that break what reads anybody's bytes.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 
 mod build;
 mod cases;
-mod examples;
+pub(crate) mod examples;
 mod manifest;
 mod sources;
 mod toolchain;
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = manifest_dir.parent().context("xtask lies in the workspace")?;
     if arguments.examples {
-        examples::make(root)
+        examples::make(root).map(drop)
     } else if arguments.check {
         check(root)
     } else {

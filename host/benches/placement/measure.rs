@@ -26,7 +26,13 @@ pub(crate) fn measure(iterations: usize, mut decide: impl FnMut() -> bool) -> an
         anyhow::ensure!(decided, "a decision failed");
     }
     times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     let total: Duration = times.iter().sum();
-    Ok(Times { p50: at(0.5), p99: at(0.99), mean: total / u32::try_from(times.len())? })
+    let mean = total / u32::try_from(times.len())?;
+    Ok(Times { p50: percentile(&times, 0.5), p99: percentile(&times, 0.99), mean })
+}
+
+/// The time that a share of sorted ones does not exceed; none takes no time.
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
 }

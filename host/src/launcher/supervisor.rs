@@ -30,6 +30,7 @@ use super::{
 
 mod control;
 mod log;
+mod memory;
 mod program;
 pub(super) mod protocol;
 

@@ -7,7 +7,7 @@ use evenkeel::{
     launcher::{Address, Exit, LaunchError, Launcher, Running},
 };
 
-use crate::support::{Ground, id, is_alive, stop};
+use crate::support::{Ground, id, is_alive, stop, until};
 
 #[tokio::test]
 async fn a_program_starts_answers_is_reached_and_leaves_nothing_behind() {
@@ -27,7 +27,10 @@ async fn a_program_starts_answers_is_reached_and_leaves_nothing_behind() {
     let (name, value) = &upstream.headers[0];
     assert!(name == "authorization" && value.to_str().unwrap().len() > "token ".len() + 40);
     assert!(!format!("{upstream:?}").contains(value.to_str().unwrap()), "the secret is not for logs");
-    assert!(launcher.log_tail(id(), 100).await.unwrap().contains("this is the program"));
+    // It answers before all that it has said is in the log.
+    let said = "this is the program";
+    until("its words to be in the log", || std::fs::read_to_string(ground.log()).unwrap().contains(said)).await;
+    assert!(launcher.log_tail(id(), 100).await.unwrap().contains(said));
 
     stop(&ground, &launcher, Epoch::FIRST).await;
     assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Signal(15));

@@ -59,8 +59,12 @@ impl Ground {
     }
 
     pub(crate) fn session(&self) -> PathBuf {
+        self.directory_of(id())
+    }
+
+    fn directory_of(&self, id: SessionId) -> PathBuf {
         let runtime = self.runtime();
-        runtime.canonicalize().unwrap_or(runtime).join(id().as_str())
+        runtime.canonicalize().unwrap_or(runtime).join(id.as_str())
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -153,7 +157,11 @@ impl Ground {
     }
 
     pub(crate) fn supervisor(&self) -> i32 {
-        let state = std::fs::read(self.session().join("state.json")).unwrap();
+        self.supervisor_of(id())
+    }
+
+    pub(crate) fn supervisor_of(&self, id: SessionId) -> i32 {
+        let state = std::fs::read(self.directory_of(id).join("state.json")).unwrap();
         let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
         state["supervisor"]["pid"].as_i64().unwrap().try_into().unwrap()
     }

@@ -1,19 +1,22 @@
 //! Compiles the examples of the SDK for Rust.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, ensure};
 
 use super::{build, toolchain::Toolchain};
 
-/// Compiles all of them, to `target/plugins/examples`.
-pub(super) fn make(root: &Path) -> anyhow::Result<()> {
+/// Compiles all of them, to `target/plugins/examples`, and returns their modules.
+pub(crate) fn make(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let toolchain = Toolchain::find(root)?;
     let crates: Vec<_> =
         names(root)?.into_iter().map(|name| (name.clone(), format!("evenkeel-example-{name}"))).collect();
     let built = build::modules(root, &toolchain, "the examples of the SDK", &crates, "examples")?;
     println!("{} modules in {}", crates.len(), built.strip_prefix(root)?.display());
-    Ok(())
+    Ok(crates.iter().map(|(name, _)| super::module(&built, name)).collect())
 }
 
 /// Their names: each has a crate of the name `evenkeel-example-NAME` in a directory `NAME`.

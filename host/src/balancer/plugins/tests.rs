@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod begin;
+mod memory;
 mod reload;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));

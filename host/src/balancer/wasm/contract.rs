@@ -1,6 +1,6 @@
 //! Which contract a module was built for, read from its bytes before anything of it runs.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 use super::{LoadError, wasi};
@@ -26,11 +26,15 @@ pub(super) fn component(bytes: &[u8]) -> Result<(Vec<u8>, String), LoadError> {
 fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     match encoding(bytes)? {
         Encoding::Component => Ok(bytes.to_vec()),
-        Encoding::Module => ComponentEncoder::default()
-            .validate(true)
-            .module(bytes)
-            .and_then(|mut encoder| encoder.encode())
-            .map_err(|error| LoadError::invalid(format_args!("{error:#}"))),
+        Encoding::Module => {
+            // The encoder takes for granted that the module is one.
+            Validator::new().validate_all(bytes).map_err(LoadError::invalid)?;
+            ComponentEncoder::default()
+                .validate(true)
+                .module(bytes)
+                .and_then(|mut encoder| encoder.encode())
+                .map_err(|error| LoadError::invalid(format_args!("{error:#}")))
+        }
     }
 }
 

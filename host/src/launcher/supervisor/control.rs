@@ -13,6 +13,7 @@ use std::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::{
+    memory,
     program::{self, Shared},
     protocol::{Answer, MOST_LINE, Request},
 };
@@ -89,6 +90,9 @@ fn converse(stream: UnixStream, writer: &Writer, number: u64, shared: &Arc<Share
             Ok(request) => writer.send(&answer(&request, shared)),
             Err(error) => writer.send(&Answer::error(format!("not a request: {error}"))),
         }
+        // What a daemon says next it often says days later. Where this fails, the process is larger than it need be, and
+        // nothing else.
+        let _ = memory::give_back();
     }
 }
 

@@ -16,7 +16,7 @@ mod child;
 mod reload;
 
 /// The compiler of a test: this program, which runs one test of its own.
-fn compiler() -> Compiler {
+pub(in crate::balancer) fn compiler() -> Compiler {
     let program = std::env::current_exe().expect("this program");
     let inner = "balancer::wasm::compiler::tests::as_a_child";
     let arguments = ["--exact", inner, "--ignored", "--nocapture"].map(Into::into).into();
