@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Guest, engine, failure,
+    Guest, apart, engine, failure,
     guests::{answer, refusal},
-    load, load_in, patient, question,
+    is_apart, load, load_in, patient, question,
 };
 use crate::balancer::{
     Balancer, Refusal,
@@ -161,23 +161,13 @@ fn a_host_that_cannot_hand_over_a_column_fails_the_guest() {
 
 #[test]
 fn where_address_space_is_limited_each_decision_allocates_its_own() {
-    let program = std::env::current_exe().expect("this program");
-    let inner = "balancer::wasm::tests::limits::with_little_address_space";
-    let output = std::process::Command::new("/bin/sh")
-        .args(["-c", "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --ignored"])
-        .arg(program)
-        .arg(inner)
-        .env("EVENKEEL_TEST_LIMITED", "1")
-        .output()
-        .expect("a shell");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    apart("ulimit -v 8388608", "balancer::wasm::tests::limits::with_little_address_space");
 }
 
 #[test]
 #[ignore = "run by the test above, in a process whose address space is limited"]
 fn with_little_address_space() {
-    if std::env::var_os("EVENKEEL_TEST_LIMITED").is_none() {
+    if !is_apart() {
         return;
     }
     let engine = engine();
