@@ -202,15 +202,23 @@ fn pooled(size: Size) -> Config {
             .table_keep_resident(TABLE_KEEP_RESIDENT);
     }
     let mut config = config();
-    config.max_wasm_stack(size.stack).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    give_stack(&mut config, size.stack);
     config
 }
 
 fn unpooled(size: Size) -> Config {
     let mut config = config();
-    config.max_wasm_stack(size.stack).allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    give_stack(&mut config, size.stack);
     reserve(&mut config, size.memory as u64);
     config
+}
+
+/// Gives compiled code this much stack, bytes.
+fn give_stack(config: &mut Config, stack: usize) {
+    // Nothing here is asynchronous, but the engine refuses a stack that is larger than those of such calls would be.
+    config.max_wasm_stack(stack).async_stack_size(stack);
 }
 
 /// Gives each memory this much address space, bytes.
@@ -220,5 +228,10 @@ fn reserve(config: &mut Config, memory: u64) {
 
 #[cfg(test)]
 pub(super) fn on_demand_for_tests() -> Engine {
-    Engine::on_demand(Size::of(&Limits::default()), None).expect("an engine")
+    on_demand_within(&Limits::default())
+}
+
+#[cfg(test)]
+pub(super) fn on_demand_within(limits: &Limits) -> Engine {
+    Engine::on_demand(Size::of(limits), None).expect("an engine")
 }

@@ -74,3 +74,23 @@ fn failure(guest: &Guest) -> String {
 pub(in crate::balancer) fn patient() -> Limits {
     Limits { deadline: Duration::from_secs(60), ..Limits::default() }
 }
+
+const APART: &str = "EVENKEEL_TEST_APART";
+
+/// Runs an ignored test of this program in a process of its own, which a shell prepares.
+pub(super) fn apart(prepare: &str, test: &str) {
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", &format!("{prepare} && exec \"$0\" --exact \"$1\" --ignored")])
+        .arg(std::env::current_exe().expect("this program"))
+        .arg(test)
+        .env(APART, "1")
+        .output()
+        .expect("a shell");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whether this process is one of those. Elsewhere the test that asks has nothing to show.
+pub(super) fn is_apart() -> bool {
+    std::env::var_os(APART).is_some()
+}

@@ -16,7 +16,10 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    sys::signal::{Signal, killpg},
+    sys::{
+        resource::{Resource, getrlimit},
+        signal::{Signal, killpg},
+    },
     unistd::Pid,
 };
 
@@ -55,7 +58,7 @@ impl Drop for Running {
 
 /// Compiles a module. Blocks until the child is done, or its time is over.
 pub(super) fn compile(compiler: &Compiler, shape: Shape, module: &[u8]) -> Result<Compiled, LoadError> {
-    let limits = compiler.limits;
+    let limits = attainable(compiler.limits);
     let order = Order { shape, memory: limits.memory, processor: limits.processor };
     let (mut running, mut socket) = start(compiler).map_err(|error| {
         LoadError::Compiler(format!("{}: it cannot be started: {error}", compiler.program.display()))
@@ -71,6 +74,17 @@ pub(super) fn compile(compiler: &Compiler, shape: Shape, module: &[u8]) -> Resul
             Err(LoadError::Compiler(format!("it took longer than {} s", limits.patience.as_secs_f64())))
         }
         Err(_) => Err(LoadError::Compiler(running.why(limits))),
+    }
+}
+
+/// What a child of this process can be given of its limits: nobody but root has more than their own.
+fn attainable(limits: CompilerLimits) -> CompilerLimits {
+    let own = |resource| getrlimit(resource).map_or(u64::MAX, |(_, hard)| hard);
+    CompilerLimits {
+        memory: limits.memory.min(own(Resource::RLIMIT_AS)),
+        // One second passes between the signal that tells what is the matter and the one that ends it.
+        processor: limits.processor.min(own(Resource::RLIMIT_CPU).saturating_sub(1)),
+        ..limits
     }
 }
 

@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Guest, engine, failure,
+    Guest, apart, engine, failure,
     guests::{answer, refusal},
-    load, load_in, patient, question,
+    is_apart, load, load_in, patient, question,
 };
-use crate::balancer::{Balancer, Refusal, wasm::Limits};
+use crate::balancer::{
+    Balancer, Refusal,
+    wasm::{Limits, engine::on_demand_within},
+};
 
 const ENDLESS: &str = "(loop $again (br $again))";
 
@@ -53,14 +56,31 @@ fn one_guest_in_a_loop_does_not_stop_another() {
     });
 }
 
+/// A guest that answers once it has called itself so often.
+fn deep(calls: u32) -> Guest {
+    let items = "(func $deep (param $left i32) (result i32) (if (result i32) (i32.eqz (local.get $left))
+        (then (i32.const 1))
+        (else (i32.add (i32.const 1) (call $deep (i32.sub (local.get $left) (i32.const 1)))))))";
+    let rank = format!("(drop (call $deep (i32.const {calls}))){}", answer(&[0]));
+    Guest { items: items.to_owned(), ..Guest::ranking(rank) }
+}
+
 #[test]
 fn deep_recursion_is_stopped() {
-    let guest = Guest {
-        items: "(func $deep (param i32) (result i32) (i32.add (i32.const 1) (call $deep (local.get 0))))".to_owned(),
-        ..Guest::ranking("(drop (call $deep (i32.const 0)))")
-    };
-    let why = failure(&guest);
+    let why = failure(&deep(u32::MAX));
     assert!(why.starts_with("it used up its stack of 512 KiB (in deep, called by deep"), "{why}");
+}
+
+#[test]
+fn a_balancer_with_the_largest_stack_gets_all_of_it() {
+    let limits = Limits { stack: 8 << 20, ..patient() };
+    for engine in [engine(), on_demand_within(&limits)] {
+        let balancer = load_in(&engine, &deep(100_000), limits).expect("it loads");
+        assert_eq!(balancer.rank(&question(3)).expect("an answer").order, [0]);
+        let endless = load_in(&engine, &deep(u32::MAX), limits).expect("it loads");
+        let why = endless.rank(&question(3)).expect_err("even that ends").to_string();
+        assert!(why.starts_with("it used up its stack of 8192 KiB"), "{why}");
+    }
 }
 
 #[test]
@@ -141,23 +161,13 @@ fn a_host_that_cannot_hand_over_a_column_fails_the_guest() {
 
 #[test]
 fn where_address_space_is_limited_each_decision_allocates_its_own() {
-    let program = std::env::current_exe().expect("this program");
-    let inner = "balancer::wasm::tests::limits::with_little_address_space";
-    let output = std::process::Command::new("/bin/sh")
-        .args(["-c", "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --ignored"])
-        .arg(program)
-        .arg(inner)
-        .env("EVENKEEL_TEST_LIMITED", "1")
-        .output()
-        .expect("a shell");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    apart("ulimit -v 8388608", "balancer::wasm::tests::limits::with_little_address_space");
 }
 
 #[test]
 #[ignore = "run by the test above, in a process whose address space is limited"]
 fn with_little_address_space() {
-    if std::env::var_os("EVENKEEL_TEST_LIMITED").is_none() {
+    if !is_apart() {
         return;
     }
     let engine = engine();

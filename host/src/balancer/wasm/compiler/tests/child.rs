@@ -8,7 +8,7 @@ use crate::balancer::{
     wasm::{
         Compiler, CompilerLimits, LoadError, Origin, WasmBalancer,
         engine::on_demand_for_tests,
-        tests::{engine, guests::Guest},
+        tests::{apart, engine, guests::Guest, is_apart},
     },
 };
 
@@ -137,4 +137,21 @@ fn of_a_child_that_is_late_nothing_stays() {
         assert!(std::time::Instant::now() < deadline, "it still runs");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn where_this_process_is_limited_itself_a_child_is_asked_for_no_more() {
+    apart("ulimit -v 2500000 && ulimit -t 50", "balancer::wasm::compiler::tests::child::as_a_process_that_is_limited");
+}
+
+#[test]
+#[ignore = "run by the test above, in a process that is limited"]
+fn as_a_process_that_is_limited() {
+    if !is_apart() {
+        return;
+    }
+    let why = refusal(shell("head -n 1 >&2; exit 3", Path::new("")));
+    // Root may raise its limits, and would not notice: what is asked for is what counts.
+    assert!(why.ends_with("\"memory\":2560000000,\"processor\":49}"), "{why}");
+    load(&engine().with_compiler(compiler()), &Guest::default().bytes()).expect("it loads");
 }
