@@ -1,11 +1,14 @@
 //! What happens when a balancer fails.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 
 use super::{
-    Answer, Balancer, Question, Refusal,
+    Answer, Balancer, Hearing, Question, Refusal,
     breaker::{Breaker, FAILURES},
     tally::Tally,
 };
@@ -38,9 +41,9 @@ impl Serving {
 
     /// Decides in the place of a balancer that failed.
     fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
-        let outcome = self.balancer.rank(question);
-        self.tally.add(&outcome);
-        match outcome {
+        let hearing = self.balancer.hear(question);
+        self.tally.add(&hearing);
+        match hearing.outcome {
             Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
             Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
             Err(Refusal::Failed(why)) => {
@@ -51,16 +54,16 @@ impl Serving {
 
     /// Decides where nothing comes of it: a failure is counted, and logged when it starts and when it ends.
     pub fn try_out(&self, question: &Question) -> Result<Answer, Refusal> {
-        let outcome = self.balancer.rank(question);
-        let (changed, name) = (self.tally.add(&outcome), self.balancer.name());
-        match &outcome {
+        let hearing = self.balancer.hear(question);
+        let (changed, name) = (self.tally.add(&hearing), self.balancer.name());
+        match &hearing.outcome {
             Err(Refusal::Failed(why)) if changed => {
                 tracing::warn!(balancer = name, why, "the shadow fails: there is nothing to compare");
             }
             Ok(_) if changed => tracing::info!(balancer = name, "the shadow answers again"),
             _ => {}
         }
-        outcome
+        hearing.outcome
     }
 
     /// Whether it is not asked for a while, since it failed too often in a row.
@@ -110,19 +113,46 @@ impl Fallback {
         }
     }
 
+    /// Whether others must not wait for a decision. While the selected balancer is set aside, its stand-in decides.
+    pub fn is_slow(&self) -> bool {
+        let selected = self.selected();
+        self.resting(&selected).is_none() && (selected.balancer.is_slow() || selected.tally.is_slow())
+    }
+
     /// Decides. May block for as long as the deadlines of both.
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
         let selected = self.selected();
-        let name = selected.balancer.name();
-        if let Some(other) = self.other.as_ref().filter(|_| selected.is_set_aside()) {
-            let why = selected.tally.last_failure().unwrap_or_default();
-            let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
-            return other.stand_in(question, failure);
+        match self.resting(&selected) {
+            Some(other) => instead(&selected, other, question),
+            None => self.conclude(&selected, selected.balancer.hear(question), question),
         }
-        let outcome = selected.balancer.rank(question);
-        let changed = selected.tally.add(&outcome);
-        let is_set_aside = selected.breaker.note(matches!(outcome, Err(Refusal::Failed(_))), Instant::now());
-        let why = match outcome {
+    }
+
+    /// Decides where others wait for it. None where the selected balancer has not answered within `patience` and may take
+    /// longer: it counts as slow from then on, and is to be asked beside those who wait.
+    pub fn rank_within(&self, question: &Question, patience: Duration) -> Option<Result<Decided, Refusal>> {
+        let selected = self.selected();
+        if let Some(other) = self.resting(&selected) {
+            return Some(instead(&selected, other, question));
+        }
+        let Some(hearing) = selected.balancer.hear_within(question, patience) else {
+            selected.tally.overrun();
+            return None;
+        };
+        Some(self.conclude(&selected, hearing, question))
+    }
+
+    /// Who stands in for the selected balancer while that is set aside.
+    fn resting(&self, selected: &Serving) -> Option<&Serving> {
+        self.other.as_ref().filter(|_| selected.is_set_aside())
+    }
+
+    /// Takes what the selected balancer said, and asks the other where that is nothing.
+    fn conclude(&self, selected: &Serving, hearing: Hearing, question: &Question) -> Result<Decided, Refusal> {
+        let name = selected.balancer.name();
+        let changed = selected.tally.add(&hearing);
+        let is_set_aside = selected.breaker.note(matches!(hearing.outcome, Err(Refusal::Failed(_))), Instant::now());
+        let why = match hearing.outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
                 if changed {
@@ -148,6 +178,13 @@ impl Fallback {
     }
 }
 
+/// Decides in the place of a balancer that is set aside.
+fn instead(selected: &Serving, other: &Serving, question: &Question) -> Result<Decided, Refusal> {
+    let (name, why) = (selected.balancer.name(), selected.tally.last_failure().unwrap_or_default());
+    let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
+    other.stand_in(question, failure)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -156,7 +193,7 @@ mod tests {
     };
 
     use super::{FAILURES, Fallback};
-    use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
+    use crate::balancer::{Answer, Balancer, Columns, Hearing, Question, Refusal, Request, tally::Count};
 
     #[derive(Debug)]
     struct Scripted(&'static str, Mutex<Vec<Result<u32, Refusal>>>);
@@ -295,6 +332,57 @@ mod tests {
         // Another one begins anew.
         fallback.select(Scripted::new("new", vec![Ok(2)]));
         assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+    }
+
+    /// Answers those who have time, and no others.
+    #[derive(Debug)]
+    struct Unhurried(Arc<Scripted>);
+
+    impl Balancer for Unhurried {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+            self.0.rank(question)
+        }
+
+        fn hear_within(&self, _: &Question, _: Duration) -> Option<Hearing> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_balancer_that_takes_too_long_for_those_who_wait_is_slow_and_has_not_failed() {
+        let fallback = Fallback::new(Arc::new(Unhurried(Scripted::new("mine", vec![Ok(3)]))), None);
+        assert!(!fallback.is_slow());
+        assert!(fallback.rank_within(&question(), Duration::ZERO).is_none());
+        assert!(fallback.is_slow());
+        assert_eq!(fallback.selected().tally.count(), Count::default());
+        assert_eq!(fallback.rank(&question()).expect("an answer").answer.order, [3]);
+        // Another one is as quick as anyone, until it is asked.
+        fallback.select(Scripted::new("new", Vec::new()));
+        assert!(!fallback.is_slow());
+    }
+
+    #[test]
+    fn while_a_slow_balancer_is_set_aside_its_stand_in_decides_in_the_queue() {
+        let failures = (0..FAILURES).map(|_| failed("broke")).collect();
+        let answers = (0..=FAILURES).map(|_| Ok(1)).collect();
+        let slow = Unhurried(Scripted::new("mine", failures));
+        let fallback = Fallback::new(Arc::new(slow), Some(Scripted::new("other", answers)));
+        assert!(fallback.rank_within(&question(), Duration::ZERO).is_none());
+        for _ in 0..FAILURES {
+            assert!(fallback.is_slow());
+            fallback.rank(&question()).expect("an answer");
+        }
+        assert!(!fallback.is_slow());
+        let decided = fallback.rank_within(&question(), Duration::ZERO).expect("at once").expect("an answer");
+        assert_eq!(decided.balancer.name(), "other");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Batches, decided by policies that write down what they were asked.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -129,4 +132,39 @@ fn a_policy_without_an_answer_is_named_as_the_reason() {
     let decided = decide(vec![wish], &mut view, &Failing, &Numbers::default());
     let error = decided[0].as_ref().expect_err("no answer").to_string();
     assert_eq!(error, "no node can take the session: the balancer could not decide: it trapped");
+}
+
+/// Has no answer for one user while others wait, and is slow from then on.
+#[derive(Debug, Default)]
+struct TurnsSlow(Backwards, AtomicBool);
+
+impl Policy for TurnsSlow {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.0.rank(question)
+    }
+
+    fn rank_within(&self, question: &Question, _: Duration) -> Option<Result<Ruling, Refusal>> {
+        if question.request.username == "stuck" {
+            self.1.store(true, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.rank(question))
+    }
+
+    fn is_slow(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn once_a_policy_takes_too_long_the_rest_of_the_batch_does_not_wait_for_it() {
+    let mut view = view((1..=2).map(node).collect());
+    let (policy, entropy) = (TurnsSlow::default(), Numbers::default());
+    let wishes: Vec<_> =
+        ["ada", "stuck", "bob", "stuck"].map(|user| Wish::new(&new_session(user), &view, &entropy)).into();
+    let decided = decide(wishes, &mut view, &policy, &entropy);
+    let decided: Vec<_> = decided.iter().map(|one| one.as_ref().map(Option::is_some).expect("no refusal")).collect();
+    assert_eq!(decided, [true, false, false, false]);
+    let asked = policy.0.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(asked.len(), 1, "nobody else was asked about");
 }
