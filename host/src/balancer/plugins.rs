@@ -84,7 +84,7 @@ pub struct Plugins {
 struct Now {
     /// What was taken up last.
     seen: Option<Look>,
-    /// The directory that the file in force lay in.
+    /// The directory that the file in force lay in, or the one that is kept in its place.
     home: Option<Home>,
     source: Option<Source>,
     since: Timestamp,
@@ -130,7 +130,7 @@ impl Plugins {
         let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now() };
         let begun = match &seen {
             Some(Look::Found(_)) => begin.with_file(),
-            Some(Look::Gone(_)) => begin.without_file(),
+            Some(Look::Gone(home)) => begin.without_file(*home),
             Some(Look::NoDirectory) => begin.without_directory(None),
             Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone())),
             None => begin.without_directory(Some(format!("{}: it keeps changing", path.display()))),
@@ -139,7 +139,11 @@ impl Plugins {
             Err(error) if !required => begin.with_nothing(&error),
             begun => begun?,
         };
-        let now = Now { seen, home: file::home(&selection.directory), source, since: clock.now(), problem, refused };
+        let home = match source {
+            Some(Source::Kept) => kept.home(&selection.name),
+            _ => file::home(&selection.directory),
+        };
+        let now = Now { seen, home, source, since: clock.now(), problem, refused };
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
         let policy = Arc::new(Fallback::new(balancer, other));
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now) })
@@ -206,7 +210,7 @@ impl Plugins {
         }
         match inspect::admit(&self.selection.name, &bytes, terms, cluster) {
             Ok((balancer, _)) => {
-                keep(&self.kept, &self.selection.name, &digest, &bytes);
+                keep(&self.kept, &self.selection, &digest, &bytes);
                 self.select(Arc::new(balancer), Some(Source::File));
                 announce(&self.selection.name, &self.path, &digest);
             }
@@ -222,18 +226,18 @@ impl Plugins {
             (now.source, now.home.is_none_or(|before| before == home))
         };
         match source {
-            Some(Source::File | Source::Kept) if !same => self.keep_on(format!(
-                "{}: this is another directory than before (is its file system mounted?)",
-                self.directory().display()
-            )),
-            Some(Source::File | Source::Kept) => match (self.selection.builtin)() {
-                Ok(Some(builtin)) => {
-                    tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
-                    self.select(builtin, Some(Source::Builtin));
+            Some(Source::File | Source::Kept) if !same => self.keep_on(moved(self.directory())),
+            Some(Source::File | Source::Kept) => {
+                forget(&self.kept, name);
+                match (self.selection.builtin)() {
+                    Ok(Some(builtin)) => {
+                        tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
+                        self.select(builtin, Some(Source::Builtin));
+                    }
+                    Ok(None) => self.go_missing(format!("there is no {}", self.path.display())),
+                    Err(error) => self.go_missing(format!("there is no {}, and: {error}", self.path.display())),
                 }
-                Ok(None) => self.go_missing(format!("there is no {}", self.path.display())),
-                Err(error) => self.go_missing(format!("there is no {}, and: {error}", self.path.display())),
-            },
+            }
             Some(source @ (Source::Builtin | Source::Script)) => self.settle_down(source),
             None => {}
         }
@@ -258,8 +262,14 @@ impl Plugins {
 
     /// What is in force is what should be.
     fn settle_down(&self, source: Source) {
+        let home = file::home(self.directory());
+        if let (Source::File, Some(home)) = (source, home)
+            && let Err(error) = self.kept.move_to(&self.selection.name, home)
+        {
+            tracing::warn!(balancer = self.selection.name, %error, "where the plugin lies now is not noted");
+        }
         let mut now = self.lock();
-        now.home = file::home(self.directory());
+        now.home = home;
         now.source = Some(source);
         if now.problem.take().is_some() {
             tracing::info!(balancer = self.selection.name, "what is in the plugins directory is in force again");
@@ -305,10 +315,21 @@ impl Debug for Plugins {
     }
 }
 
-fn keep(kept: &Kept, name: &str, digest: &str, bytes: &[u8]) {
-    if let Err(error) = kept.keep(name, digest, bytes) {
+fn keep(kept: &Kept, Selection { name, directory, .. }: &Selection, digest: &str, bytes: &[u8]) {
+    if let Err(error) = kept.keep(name, digest, bytes, file::home(directory)) {
         tracing::warn!(balancer = name, %error, "the plugin is not kept: it does not outlast a restart with a bad file");
     }
+}
+
+/// What was removed must not return with the next start: nodes that start at another time would decide by another policy.
+fn forget(kept: &Kept, name: &str) {
+    if let Err(error) = kept.forget(name) {
+        tracing::warn!(balancer = name, %error, "the plugin that was removed is still kept, and returns with a restart");
+    }
+}
+
+fn moved(directory: &Path) -> String {
+    format!("{}: this is another directory than before (is its file system mounted?)", directory.display())
 }
 
 fn announce(name: &str, path: &Path, digest: &str) {

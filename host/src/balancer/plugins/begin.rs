@@ -7,7 +7,13 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Absent, Refused, Rejection, Selection, Source, announce, file, inspect, keep, kept::Kept, report_refusal};
+use super::{
+    Absent, Refused, Rejection, Selection, Source, announce,
+    file::{self, Home},
+    forget, inspect, keep,
+    kept::Kept,
+    moved, report_refusal,
+};
 use crate::balancer::{
     Balancer, builtin,
     wasm::{self, LoadError},
@@ -76,7 +82,7 @@ impl Begin<'_> {
         let admitted = inspect::read(self.path, terms).and_then(|(bytes, _)| {
             let digest = digest.insert(wasm::digest(&bytes));
             let (balancer, _) = inspect::admit(name, &bytes, terms, None)?;
-            keep(self.kept, name, digest, &bytes);
+            keep(self.kept, self.selection, digest, &bytes);
             announce(name, self.path, digest);
             Ok(Beginning { balancer: Arc::new(balancer), source: Some(Source::File), problem: None, refused: None })
         });
@@ -102,11 +108,15 @@ impl Begin<'_> {
         }
     }
 
-    pub(super) fn without_file(&self) -> Result<Beginning, SelectionError> {
-        if let Some(builtin) = self.builtin(None)? {
-            return Ok(builtin);
+    /// `home` is the directory that the file is not in: where its last one lay, it has been removed.
+    pub(super) fn without_file(&self, home: Home) -> Result<Beginning, SelectionError> {
+        let Selection { name, directory, .. } = self.selection;
+        if self.kept.home(name) == Some(home) {
+            forget(self.kept, name);
+        } else if let Some(good) = self.last_good(&moved(directory)) {
+            return Ok(good);
         }
-        self.last_good(&format!("there is no {}", self.path.display())).ok_or_else(|| self.missing())
+        self.builtin(None)?.ok_or_else(|| self.missing())
     }
 
     /// `why` is what is wrong with the directory, where that is more than that there is none.

@@ -62,7 +62,7 @@ fn a_bad_file_with_nothing_before_it_is_refused_with_its_path() {
 }
 
 #[test]
-fn the_last_good_module_outlasts_a_restart_with_a_bad_file_or_none_in_its_place() {
+fn the_last_good_module_outlasts_a_restart_with_a_bad_file_or_with_the_directory_away() {
     let bed = Bed::new();
     for bytes in [&ONE, &OTHER] {
         bed.put("mine", bytes);
@@ -83,10 +83,53 @@ fn the_last_good_module_outlasts_a_restart_with_a_bad_file_or_none_in_its_place(
     bed.put("mine", &OTHER);
     assert!(look(&plugins));
     assert_eq!((report(&plugins).state, report(&plugins).source), (State::Active, Some(Source::File)));
-    fs::remove_file(bed.file("mine")).expect("it is removed");
-    kept("there is no ");
+    fs::rename(bed.directory(), bed.root.path().join("away")).expect("it is moved");
+    let plugins = kept("there is no such directory");
+    // As a mount point looks when nothing is mounted, to a daemon that runs and to one that starts.
+    bed.make_directory();
+    assert!(look(&plugins));
+    assert_eq!(in_force(&plugins), Some(digest(&OTHER)));
+    kept("is its file system mounted?");
     fs::remove_dir(bed.directory()).expect("it is removed");
-    kept("there is no such directory");
+    fs::rename(bed.root.path().join("away"), bed.directory()).expect("it is back");
+    assert_eq!(report(&bed.open("mine").expect("it starts")).source, Some(Source::File));
+}
+
+#[test]
+fn a_file_that_was_removed_does_not_return_with_a_restart() {
+    let bed = Bed::new();
+    for runs_meanwhile in [true, false] {
+        bed.put("sessions", &ONE);
+        let plugins = bed.open("sessions").expect("it starts");
+        assert_eq!(in_force(&plugins), Some(digest(&ONE)));
+        fs::remove_file(bed.file("sessions")).expect("it is removed");
+        if runs_meanwhile {
+            assert!(look(&plugins));
+        }
+        drop(plugins);
+        let plugins = bed.open("sessions").expect("it starts");
+        assert_eq!(in_force(&plugins), builtin::module("sessions").map(digest), "{runs_meanwhile}");
+        assert_eq!((report(&plugins).state, report(&plugins).last_error), (State::Active, None));
+        // Nor where nobody can look any more.
+        fs::rename(bed.directory(), bed.root.path().join("away")).expect("it is moved");
+        assert_eq!(report(&bed.open("sessions").expect("it starts")).source, Some(Source::Builtin));
+        fs::rename(bed.root.path().join("away"), bed.directory()).expect("it is back");
+    }
+}
+
+#[test]
+fn a_directory_that_was_mounted_anew_holds_what_is_in_force() {
+    let bed = Bed::new();
+    bed.put("sessions", &ONE);
+    let plugins = bed.open("sessions").expect("it starts");
+    fs::rename(bed.directory(), bed.root.path().join("away")).expect("it is moved");
+    bed.make_directory();
+    bed.put("sessions", &ONE);
+    assert!(look(&plugins));
+    drop(plugins);
+    // That it was removed from there is then known after a restart too.
+    fs::remove_file(bed.file("sessions")).expect("it is removed");
+    assert_eq!(report(&bed.open("sessions").expect("it starts")).source, Some(Source::Builtin));
 }
 
 #[test]
