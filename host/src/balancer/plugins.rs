@@ -101,25 +101,26 @@ struct Refused {
 }
 
 impl Plugins {
-    /// Selects the balancer; `other` answers where it fails.
+    /// Selects the balancer; `other` answers where it fails, and for as long as there is none of that name.
     pub fn open(
         selection: Selection,
         other: Option<Arc<dyn Balancer>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SelectionError> {
-        Self::begin(selection, other, clock, true)
+        let tolerant = other.is_some();
+        Self::begin(selection, other, clock, tolerant)
     }
 
     /// Selects a balancer that nobody depends on: where it cannot be had, it is missing until its file is there.
     pub fn open_shadow(selection: Selection, clock: Arc<dyn Clock>) -> Result<Self, SelectionError> {
-        Self::begin(selection, None, clock, false)
+        Self::begin(selection, None, clock, true)
     }
 
     fn begin(
         selection: Selection,
         other: Option<Arc<dyn Balancer>>,
         clock: Arc<dyn Clock>,
-        required: bool,
+        tolerant: bool,
     ) -> Result<Self, SelectionError> {
         if !is_name(&selection.name) {
             return Err(SelectionError::Name);
@@ -127,18 +128,14 @@ impl Plugins {
         let path = selection.directory.join(format!("{}.wasm", selection.name));
         let kept = Kept::new(selection.kept.clone());
         let seen = file::settled(&selection.directory, &path, selection.settle);
-        let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now() };
-        let begun = match &seen {
+        let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now(), tolerant };
+        let Beginning { balancer, source, problem, refused } = match &seen {
             Some(Look::Found(_)) => begin.with_file(),
             Some(Look::Gone(home)) => begin.without_file(*home),
             Some(Look::NoDirectory) => begin.without_directory(None),
             Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone())),
             None => begin.without_directory(Some(format!("{}: it keeps changing", path.display()))),
-        };
-        let Beginning { balancer, source, problem, refused } = match begun {
-            Err(error) if !required => begin.with_nothing(&error),
-            begun => begun?,
-        };
+        }?;
         let home = match source {
             Some(Source::Kept) => kept.home(&selection.name),
             _ => file::home(&selection.directory),
@@ -234,17 +231,21 @@ impl Plugins {
                         tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
                         self.select(builtin, Some(Source::Builtin));
                     }
-                    Ok(None) => self.go_missing(format!("there is no {}", self.path.display())),
-                    Err(error) => self.go_missing(format!("there is no {}, and: {error}", self.path.display())),
+                    Ok(None) => self.go_missing(self.gone()),
+                    Err(error) => self.go_missing(format!("{}, and: {error}", self.gone())),
                 }
             }
             Some(source @ (Source::Builtin | Source::Script)) => self.settle_down(source),
-            None => {}
+            None => self.go_missing(self.gone()),
         }
     }
 
+    fn gone(&self) -> String {
+        format!("there is no {}", self.path.display())
+    }
+
     fn go_missing(&self, why: String) {
-        tracing::error!(balancer = self.selection.name, why, "the plugin was removed");
+        tracing::error!(balancer = self.selection.name, why, "the balancer is missing until its file is there");
         self.select(Arc::new(Absent::new(&self.selection.name, &why)), None);
         self.lock().problem = Some(why);
     }

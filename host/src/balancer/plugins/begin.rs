@@ -19,7 +19,7 @@ use crate::balancer::{
     wasm::{self, LoadError},
 };
 
-/// Why there is no balancer to start with.
+/// Why there is no balancer of the selected name to start with.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// It would lead out of the directory.
@@ -49,6 +49,19 @@ pub enum SelectionError {
     Builtin(#[from] LoadError),
 }
 
+impl SelectionError {
+    /// Whether the configuration is wrong, and not a file that may be put right while the daemon runs.
+    fn is_configuration(&self) -> bool {
+        match self {
+            Self::Name | Self::Builtin(_) => true,
+            Self::Rejected { rejection: Rejection::Load(error), .. } => {
+                matches!(error, LoadError::Setting { .. } | LoadError::Refused(_))
+            }
+            Self::Missing { .. } | Self::Rejected { .. } => false,
+        }
+    }
+}
+
 const NAME_LENGTH: usize = 64;
 
 /// A name that stays within the directory.
@@ -72,6 +85,8 @@ pub(super) struct Begin<'a> {
     pub(super) path: &'a Path,
     pub(super) kept: &'a Kept,
     pub(super) now: Timestamp,
+    /// Whether a daemon starts where there is no balancer of that name.
+    pub(super) tolerant: bool,
 }
 
 impl Begin<'_> {
@@ -104,7 +119,10 @@ impl Begin<'_> {
         let refused = Some(Refused { digest, since: self.now, why });
         match before {
             Some(before) => Ok(Beginning { refused, ..before }),
-            None => Err(SelectionError::Rejected { path: self.path.to_owned(), rejection }),
+            None => {
+                let nothing = self.nothing(SelectionError::Rejected { path: self.path.to_owned(), rejection })?;
+                Ok(Beginning { refused, ..nothing })
+            }
         }
     }
 
@@ -116,7 +134,7 @@ impl Begin<'_> {
         } else if let Some(good) = self.last_good(&moved(directory)) {
             return Ok(good);
         }
-        self.builtin(None)?.ok_or_else(|| self.missing())
+        self.builtin(None)?.map_or_else(|| self.missing(), Ok)
     }
 
     /// `why` is what is wrong with the directory, where that is more than that there is none.
@@ -125,7 +143,7 @@ impl Begin<'_> {
         let problem = why.clone().unwrap_or_else(|| format!("{directory}: there is no such directory"));
         match self.last_good(&problem) {
             Some(good) => Ok(good),
-            None => self.builtin(why)?.ok_or_else(|| self.missing()),
+            None => self.builtin(why)?.map_or_else(|| self.missing(), Ok),
         }
     }
 
@@ -146,15 +164,19 @@ impl Begin<'_> {
         Some(Beginning { balancer: Arc::new(balancer), source: Some(Source::Kept), problem, refused: None })
     }
 
-    pub(super) fn with_nothing(&self, error: &SelectionError) -> Beginning {
-        let (name, why) = (&self.selection.name, error.to_string());
-        tracing::error!(balancer = name, why, "the balancer cannot be had");
-        let balancer = Arc::new(Absent::new(name, &why));
-        Beginning { balancer, source: None, problem: Some(why), refused: None }
+    fn missing(&self) -> Result<Beginning, SelectionError> {
+        let directory = self.selection.directory.clone();
+        self.nothing(SelectionError::Missing { found: file::names(&directory), directory })
     }
 
-    fn missing(&self) -> SelectionError {
-        let directory = self.selection.directory.clone();
-        SelectionError::Missing { found: file::names(&directory), directory }
+    /// Begins without a balancer of that name, where that may be.
+    fn nothing(&self, error: SelectionError) -> Result<Beginning, SelectionError> {
+        if !self.tolerant || error.is_configuration() {
+            return Err(error);
+        }
+        let (name, why) = (&self.selection.name, error.to_string());
+        tracing::error!(balancer = name, why, "the balancer is missing until its file is there");
+        let balancer = Arc::new(Absent::new(name, &why));
+        Ok(Beginning { balancer, source: None, problem: Some(why), refused: None })
     }
 }

@@ -20,21 +20,48 @@ fn without_a_plugins_directory_the_builtins_are_there() {
     fs::remove_dir(bed.directory()).expect("it is removed");
     let plugins = bed.open("sessions").expect("it starts");
     assert_eq!((report(&plugins).state, report(&plugins).last_error), (State::Active, None));
-    assert!(matches!(bed.open("mine"), Err(SelectionError::Missing { .. })));
+    assert_eq!(report(&bed.open("mine").expect("it starts")).state, State::Missing);
 }
 
 #[test]
-fn a_name_that_nothing_has_is_refused_with_those_there_are() {
+fn a_balancer_that_is_not_there_is_missing_and_another_answers_until_it_is() {
     let bed = Bed::new();
     bed.put("gpu", &ONE);
     bed.put("best-fit", &ONE);
-    let error = bed.open("mine").expect_err("there is none").to_string();
-    let directory = bed.directory();
     let expected = format!(
         "there is no balancer of that name; builtin are: sessions, system-load, user-hash; {} has: best-fit, gpu",
-        directory.display()
+        bed.directory().display()
     );
-    assert_eq!(error, expected);
+    let (plugins, lines) = logged(|| bed.open("mine").expect("it starts"));
+    assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains(&expected)), "{lines:#?}");
+    let reports = plugins.reports();
+    assert_eq!((reports[0].state, reports[0].last_error.as_ref()), (State::Missing, Some(&expected)));
+    assert_eq!((reports[1].name.as_str(), reports[1].state), ("sessions", State::StandingIn));
+    let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
+    assert_eq!(
+        (decided.balancer.name(), decided.fallback),
+        ("sessions", Some(format!("balancer mine failed: {expected}")))
+    );
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    assert_eq!((in_force(&plugins), report(&plugins).last_error), (Some(digest(&OTHER)), None));
+    // But a failure that refuses sessions had better be told at once.
+    let error = Plugins::open(bed.selection("yours"), None, Arc::new(Seconds::default())).expect_err("refused");
+    assert!(matches!(error, SelectionError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn settings_that_a_plugin_refuses_are_bad_configuration_from_the_start() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let open = |selection| {
+        let other = builtin::stand_in("sessions", BTreeMap::new(), &ENGINE).expect("it loads");
+        Plugins::open(selection, Some(other), Arc::new(Seconds::default()))
+    };
+    let mut selection = bed.selection("mine");
+    selection.terms.settings.insert("stride".to_owned(), "2".to_owned());
+    let error = open(selection).expect_err("refused").to_string();
+    assert!(error.ends_with("mine.wasm: there is no setting stride; there are none"), "{error}");
 }
 
 #[test]
@@ -46,11 +73,25 @@ fn a_name_does_not_lead_out_of_the_directory() {
 }
 
 #[test]
-fn a_bad_file_with_nothing_before_it_is_refused_with_its_path() {
+fn a_bad_file_with_nothing_before_it_is_refused_and_another_answers() {
     let bed = Bed::new();
     bed.put("mine", b"this is text");
-    let error = bed.open("mine").expect_err("it is refused").to_string();
-    assert!(error.starts_with(bed.file("mine").to_str().expect("a path")), "{error}");
+    let plugins = bed.open("mine").expect("it starts");
+    let first = report(&plugins);
+    assert_eq!((first.state, first.source), (State::Missing, None));
+    assert!(first.last_error.is_some_and(|error| error.starts_with(bed.file("mine").to_str().expect("a path"))));
+    assert_eq!(refused(&plugins).expect("it is shown").digest, Some(digest(b"this is text")));
+    let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
+    assert_eq!(decided.balancer.name(), "sessions");
+    fs::remove_file(bed.file("mine")).expect("it is removed");
+    assert!(look(&plugins));
+    assert_eq!(refused(&plugins), None);
+    let why = report(&plugins).last_error.expect("it is missing");
+    assert_eq!(why, format!("there is no {}", bed.file("mine").display()));
+    // Where nothing may stand in, there is nothing to start with.
+    bed.put("mine", b"this is text");
+    let error = Plugins::open(bed.selection("mine"), None, Arc::new(Seconds::default())).expect_err("refused");
+    assert!(matches!(error, SelectionError::Rejected { .. }), "{error}");
     // But the builtin of its name was there before it.
     bed.put("sessions", b"this is text");
     let plugins = bed.open("sessions").expect("it starts");
