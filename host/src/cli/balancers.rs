@@ -9,6 +9,8 @@ use crate::{
     balancer::{
         Balancer, builtin,
         plugins::{Describe, Plugins, Report, SETTLE, Selection, State, Terms},
+        script::Account,
+        trust::Trust,
         wasm::{Cache, Compiler, Engine, Limits, LoadError},
     },
     config::Config,
@@ -132,7 +134,20 @@ pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
         settings: config.balancer_settings.get(name).cloned().unwrap_or_default(),
         limits: limits(config, name),
         allowed: config.plugins_sha256.clone(),
+        trust: trust(config.server_user.as_deref()),
     }
+}
+
+/// Who may have written what root is about to run: root, and the server user.
+fn trust(server_user: Option<&str>) -> Trust {
+    if !nix::unistd::geteuid().is_root() {
+        return Trust::Anybody;
+    }
+    let owner = Account::owner(server_user).unwrap_or_else(|error| {
+        tracing::warn!(%error, "server-user: of balancers, only root's files are trusted");
+        None
+    });
+    Trust::Owners(std::iter::once(0).chain(owner.map(|account| account.uid)).collect())
 }
 
 fn limits(config: &Config, name: &str) -> Limits {

@@ -190,3 +190,22 @@ fn a_file_or_a_kept_module_that_is_not_listed_is_refused_unread() {
     let error = listing(vec![digest(&OTHER)]).expect_err("refused").to_string();
     assert!(error.contains("plugins-sha256"), "{error}");
 }
+
+#[test]
+fn what_belongs_to_another_than_root_is_taken_where_that_is_the_server_user() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let own = nix::unistd::geteuid();
+    let owner = if own.is_root() { 4_321 } else { own.as_raw() };
+    for path in [bed.root.path().to_owned(), bed.directory(), bed.file("mine")] {
+        std::os::unix::fs::chown(path, Some(owner), None).expect("it is theirs");
+    }
+    let open = |owners| {
+        let mut selection = bed.selection("mine");
+        selection.terms.trust = Trust::Owners(owners);
+        Plugins::open(selection, None, Arc::new(Seconds::default()))
+    };
+    let error = open(vec![0]).expect_err("refused").to_string();
+    assert!(error.contains(&format!("belongs to user id {owner}, and must be root's or the server user's")), "{error}");
+    assert_eq!(in_force(&open(vec![0, owner]).expect("it is taken")), Some(digest(&ONE)));
+}

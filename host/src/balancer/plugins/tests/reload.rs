@@ -183,21 +183,24 @@ fn what_is_no_file_or_too_large_is_refused() {
 }
 
 #[test]
-fn where_the_daemon_is_root_what_others_can_change_is_refused_with_its_path() {
-    let bed = Bed::new();
-    bed.put("mine", &ONE);
-    let plugins = bed.open("mine").expect("it starts");
-    let is_root = nix::unistd::geteuid().is_root();
-    bed.put("mine", &OTHER);
-    fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
-    assert!(look(&plugins));
-    let expected = if is_root { &ONE } else { &OTHER };
-    assert_eq!(in_force(&plugins), Some(digest(expected)));
-    let why = refused(&plugins).and_then(|report| report.last_error).unwrap_or_default();
-    assert_eq!(
-        why.starts_with(&format!("{} can be written to by its group or by others", bed.directory().display())),
-        is_root
-    );
+fn what_others_can_change_is_refused_with_its_path_unless_anybody_is_trusted() {
+    for trusts in [false, true] {
+        let bed = Bed::new();
+        bed.put("mine", &ONE);
+        let mut selection = bed.selection("mine");
+        if trusts {
+            selection.terms.trust = Trust::Anybody;
+        }
+        let plugins = Plugins::open(selection, None, Arc::new(Seconds::default())).expect("it starts");
+        bed.put("mine", &OTHER);
+        fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+        assert!(look(&plugins));
+        let expected = if trusts { &OTHER } else { &ONE };
+        assert_eq!(in_force(&plugins), Some(digest(expected)));
+        let why = refused(&plugins).and_then(|report| report.last_error).unwrap_or_default();
+        let told = format!("{} can be written to by its group or by others", bed.directory().display());
+        assert_eq!(why.starts_with(&told), !trusts, "{why}");
+    }
 }
 
 #[tokio::test]
