@@ -10,7 +10,7 @@ use std::{
     fmt::Debug,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use self::{
     file::{Home, Look, Mark},
     kept::Kept,
+    refused::{Refused, Retry},
 };
 use super::{
     Balancer, Fallback, Question, builtin,
@@ -31,6 +32,7 @@ mod begin;
 mod file;
 mod inspect;
 mod kept;
+mod refused;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -91,13 +93,6 @@ struct Now {
     /// Why what should be in force is not.
     problem: Option<String>,
     refused: Option<Refused>,
-}
-
-#[derive(Debug)]
-struct Refused {
-    digest: Option<String>,
-    since: Timestamp,
-    why: String,
 }
 
 impl Plugins {
@@ -161,14 +156,28 @@ impl Plugins {
         &self.selection.directory
     }
 
-    /// What is at the plugin's path where that is another than before, once it has settled.
-    pub(super) fn change(&self) -> Option<Change> {
+    /// What is at the plugin's path where that is another than before, once it has settled; also what was refused, where it
+    /// may pass now.
+    pub(super) fn change(&self, now: Instant) -> Option<Change> {
         let look = file::look(self.directory(), &self.path);
-        if self.lock().seen.as_ref() == Some(&look) {
+        let is_due = matches!(look, Look::Found(_)) && self.is_due(now);
+        if self.lock().seen.as_ref() == Some(&look) && !is_due {
             return None;
         }
         let settled = file::settled(self.directory(), &self.path, self.selection.settle)?;
-        (self.lock().seen.as_ref() != Some(&settled)).then_some(Change(settled))
+        (is_due || self.lock().seen.as_ref() != Some(&settled)).then_some(Change(settled))
+    }
+
+    /// Whether a file that was refused is to be tried again, though it is the same.
+    fn is_due(&self, now: Instant) -> bool {
+        let refused = self.lock().refused.as_ref().map(|refused| (refused.retry(), refused.why.clone()));
+        match refused {
+            None | Some((Retry::Never, _)) => false,
+            Some((Retry::From(due, _), _)) => now >= due,
+            Some((Retry::Always, why)) => {
+                inspect::read(&self.path, &self.selection.terms).err().is_none_or(|error| error.to_string() != why)
+            }
+        }
     }
 
     /// Takes up a change. May take as long as compiling a module does.
@@ -292,13 +301,15 @@ impl Plugins {
     }
 
     fn refuse(&self, digest: Option<String>, rejection: &Rejection) {
-        let why = rejection.to_string();
+        let moment = Instant::now();
+        let refused = Refused::new(digest, rejection, self.clock.now(), moment);
         let mut now = self.lock();
-        now.problem = Some(why.clone());
-        if now.refused.as_ref().is_none_or(|before| before.digest != digest || before.why != why) {
-            report_refusal(&self.selection.name, &self.path, &why);
-            now.refused = Some(Refused { digest, since: self.clock.now(), why });
+        now.problem = Some(refused.why.clone());
+        let (refused, is_news) = refused.after(now.refused.as_ref(), moment);
+        if is_news {
+            report_refusal(&self.selection.name, &self.path, &refused.why);
         }
+        now.refused = Some(refused);
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -116,7 +117,7 @@ impl Begin<'_> {
                 refused: None,
             })
         });
-        let refused = Some(Refused { digest, since: self.now, why });
+        let refused = Some(Refused::new(digest, &rejection, self.now, Instant::now()));
         match before {
             Some(before) => Ok(Beginning { refused, ..before }),
             None => {

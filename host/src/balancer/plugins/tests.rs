@@ -9,7 +9,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -101,7 +101,12 @@ impl Bed {
 
 /// Takes up what has changed, if anything; whether anything had.
 fn look(plugins: &Plugins) -> bool {
-    let change = plugins.change();
+    look_at(plugins, Instant::now())
+}
+
+/// The same at another moment.
+fn look_at(plugins: &Plugins, now: Instant) -> bool {
+    let change = plugins.change(now);
     let changed = change.is_some();
     if let Some(change) = change {
         plugins.take_up(change, None);

@@ -4,6 +4,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::balancer::wasm::tests::guests::answer;
 
 #[test]
 fn a_changed_file_decides_in_one_step_and_its_digest_is_told() {
@@ -88,8 +89,8 @@ fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
     bed.put("mine", &ONE);
     let plugins = bed.open("mine").expect("it starts");
     // Chooses the sixth node: right for a cluster of 6, wrong for one of 5.
-    bed.put("mine", &Guest { rank: crate::balancer::wasm::tests::guests::answer(&[5]), ..Guest::default() }.bytes());
-    let change = plugins.change().expect("it has changed");
+    bed.put("mine", &Guest::ranking(answer(&[5])).bytes());
+    let change = plugins.change(Instant::now()).expect("it has changed");
     plugins.take_up(change, Some(trial::made_up(5)));
     let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
     assert!(why.starts_with("its trial decision over 5 nodes failed"), "{why}");
@@ -201,6 +202,64 @@ fn what_others_can_change_is_refused_with_its_path_unless_anybody_is_trusted() {
         let told = format!("{} can be written to by its group or by others", bed.directory().display());
         assert_eq!(why.starts_with(&told), !trusts, "{why}");
     }
+}
+
+#[test]
+fn a_file_is_taken_as_soon_as_what_is_in_its_way_is_gone_though_it_is_the_same() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    bed.put("mine", &OTHER);
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+    let (_, lines) = logged(|| {
+        assert!(look(&plugins));
+        assert!(!look(&plugins), "nothing has changed");
+        // As the message says.
+        fs::set_permissions(bed.directory(), Permissions::from_mode(0o755)).expect("it is the owner's");
+        assert!(look(&plugins));
+    });
+    assert_eq!((in_force(&plugins), refused(&plugins)), (Some(digest(&OTHER)), None));
+    assert_eq!(lines.iter().filter(|line| line.contains("the plugin is not taken")).count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_file_that_was_in_the_way_of_its_own_trial_is_tried_again_later() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    // What is too much for the cluster that it is tried on, as a machine under load is for its deadline.
+    let most = |nodes: u32| {
+        let rank = format!("(if (i32.gt_u (call $count) (i32.const {nodes})) (then unreachable)) {}", answer(&[0]));
+        Guest::ranking(rank).importing("nodes", "count", "(result i32)").bytes()
+    };
+    let plugins = bed.open("mine").expect("it starts");
+    let module = most(8);
+    bed.put("mine", &module);
+    let now = Instant::now();
+    let (_, lines) = logged(|| {
+        plugins.take_up(plugins.change(now).expect("it has changed"), Some(trial::made_up(5)));
+        assert!(refused(&plugins).is_some());
+        assert!(!look_at(&plugins, now), "it is left alone for a while");
+        let later = now + Duration::from_secs(60);
+        let again = plugins.change(later).expect("it is tried again");
+        plugins.take_up(again, Some(trial::made_up(5)));
+        assert!(!look_at(&plugins, Instant::now() + Duration::from_secs(15)), "and then for longer");
+        assert!(look_at(&plugins, later));
+    });
+    assert_eq!((in_force(&plugins), refused(&plugins)), (Some(digest(&module)), None));
+    assert_eq!(lines.iter().filter(|line| line.contains("the plugin is not taken")).count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn what_is_refused_at_the_start_is_tried_again_too() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+    let plugins = bed.open("mine").expect("it starts");
+    assert_eq!(report(&plugins).state, State::Missing);
+    assert!(!look(&plugins), "nothing has changed");
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o755)).expect("it is the owner's");
+    assert!(look(&plugins));
+    assert_eq!(in_force(&plugins), Some(digest(&ONE)));
 }
 
 #[tokio::test]
