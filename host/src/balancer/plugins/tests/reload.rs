@@ -83,17 +83,35 @@ fn what_fails_its_trial_is_refused_and_what_declines_is_not() {
     assert_eq!(in_force(&plugins), Some(digest(&declining.bytes())));
 }
 
+/// A module that has no answer where there are more nodes than this.
+fn at_most(nodes: u32) -> Vec<u8> {
+    let rank = format!("(if (i32.gt_u (call $count) (i32.const {nodes})) (then unreachable)) {}", answer(&[0]));
+    Guest::ranking(rank).importing("nodes", "count", "(result i32)").bytes()
+}
+
 #[test]
 fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
     let bed = Bed::new();
     bed.put("mine", &ONE);
     let plugins = bed.open("mine").expect("it starts");
+    let take = |bytes: &[u8]| {
+        bed.put("mine", bytes);
+        let change = plugins.change(Instant::now()).expect("it has changed");
+        plugins.take_up(change, Some(trial::made_up(5)));
+        refused(&plugins).and_then(|report| report.last_error)
+    };
     // Chooses the sixth node: right for a cluster of 6, wrong for one of 5.
-    bed.put("mine", &Guest::ranking(answer(&[5])).bytes());
-    let change = plugins.change(Instant::now()).expect("it has changed");
-    plugins.take_up(change, Some(trial::made_up(5)));
-    let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
+    let why = take(&Guest::ranking(answer(&[5])).bytes()).expect("it is refused");
     assert!(why.starts_with("its trial decision over 5 nodes failed"), "{why}");
+    let why = take(&at_most(9)).expect("it is refused");
+    assert_eq!(why, "its trial decision over 10 nodes failed: it stopped itself (in rank)");
+    assert_eq!(in_force(&plugins), Some(digest(&ONE)));
+    assert_eq!(take(&at_most(10)), None);
+    assert_eq!(in_force(&plugins), Some(digest(&at_most(10))));
+}
+
+#[test]
+fn the_nodes_of_a_cluster_twice_the_size_are_all_different() {
     let [present, twice] = trial::questions(Some(trial::made_up(5)));
     assert_eq!((present.nodes.count(), twice.nodes.count(), twice.user_sessions.len()), (5, 10, 10));
     let names: std::collections::BTreeSet<_> = twice.nodes.names.iter().collect();
@@ -226,13 +244,9 @@ fn a_file_is_taken_as_soon_as_what_is_in_its_way_is_gone_though_it_is_the_same()
 fn a_file_that_was_in_the_way_of_its_own_trial_is_tried_again_later() {
     let bed = Bed::new();
     bed.put("mine", &ONE);
-    // What is too much for the cluster that it is tried on, as a machine under load is for its deadline.
-    let most = |nodes: u32| {
-        let rank = format!("(if (i32.gt_u (call $count) (i32.const {nodes})) (then unreachable)) {}", answer(&[0]));
-        Guest::ranking(rank).importing("nodes", "count", "(result i32)").bytes()
-    };
     let plugins = bed.open("mine").expect("it starts");
-    let module = most(8);
+    // What is too much for the cluster that it is tried on, as a machine under load is for its deadline.
+    let module = at_most(8);
     bed.put("mine", &module);
     let now = Instant::now();
     let (_, lines) = logged(|| {
