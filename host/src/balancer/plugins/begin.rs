@@ -56,7 +56,7 @@ impl SelectionError {
         match self {
             Self::Name | Self::Builtin(_) => true,
             Self::Rejected { rejection: Rejection::Load(error), .. } => {
-                matches!(error, LoadError::Setting { .. } | LoadError::Refused(_))
+                matches!(error, LoadError::Setting { .. } | LoadError::Refused { .. })
             }
             Self::Missing { .. } | Self::Rejected { .. } => false,
         }

@@ -123,7 +123,7 @@ impl Candidate {
         let asked = Asked::new(nodes, case);
         let balancer = match loaded {
             Ok(balancer) => balancer,
-            Err(LoadError::Refused(why)) => {
+            Err(LoadError::Refused { why, .. }) => {
                 return Ok(Asking { asked, outcome: Outcome::Refused(why.clone()), hearing: None });
             }
             Err(error) => return Err(error.clone()),
