@@ -32,16 +32,20 @@ mod begin;
 mod file;
 mod inspect;
 mod kept;
+mod modules;
 mod refused;
 mod report;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod trial;
 mod watch_directory;
 
 pub use begin::SelectionError;
 pub use inspect::{Inspection, Rejection, Terms, inspect};
+pub use modules::is_digest;
 pub use report::{Report, Source, State};
+pub use tidy::OnRecord;
 pub use trial::Trial;
 pub use watch_directory::Describe;
 
@@ -136,6 +140,9 @@ impl Plugins {
             _ => file::home(&selection.directory),
         };
         let now = Now { seen, home, source, since: clock.now(), problem, refused };
+        for one in std::iter::once(&balancer).chain(&other) {
+            hold(&kept, one.as_ref());
+        }
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
         let policy = Arc::new(Fallback::new(balancer, other));
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now) })
@@ -237,6 +244,7 @@ impl Plugins {
                 forget(&self.kept, name);
                 match (self.selection.builtin)() {
                     Ok(Some(builtin)) => {
+                        hold(&self.kept, builtin.as_ref());
                         tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
                         self.select(builtin, Some(Source::Builtin));
                     }
@@ -317,6 +325,12 @@ impl Plugins {
     }
 }
 
+/// Where the module of this SHA-256 lies, if it is kept, in the directory of those that are; none where the text is no
+/// SHA-256.
+pub fn kept_module(directory: &Path, digest: &str) -> Option<PathBuf> {
+    is_digest(digest).then(|| Kept::new(directory.to_owned()).path(digest))
+}
+
 /// Something at the plugin's path that has not been taken up.
 #[derive(Debug)]
 pub(super) struct Change(Look);
@@ -330,6 +344,17 @@ impl Debug for Plugins {
 fn keep(kept: &Kept, Selection { name, directory, .. }: &Selection, digest: &str, bytes: &[u8]) {
     if let Err(error) = kept.keep(name, digest, bytes, file::home(directory)) {
         tracing::warn!(balancer = name, %error, "the plugin is not kept: it does not outlast a restart with a bad file");
+    }
+}
+
+/// Keeps the module of a builtin balancer too: another version of the program has another, and decisions are on record.
+fn hold(kept: &Kept, balancer: &dyn Balancer) {
+    let Some(bytes) = builtin::module(balancer.name()) else { return };
+    let digest = wasm::digest(bytes);
+    if balancer.digest() == Some(digest.as_str())
+        && let Err(error) = kept.hold(&digest, bytes)
+    {
+        tracing::warn!(balancer = balancer.name(), %error, "the builtin balancer's module is not kept for the records");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which balancer decides: from the configuration to the plugins directory, the script and what stands in.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 
@@ -8,7 +8,7 @@ use super::{script, system};
 use crate::{
     balancer::{
         Balancer, builtin,
-        plugins::{Describe, Plugins, Report, SETTLE, Selection, State, Terms},
+        plugins::{Describe, OnRecord, Plugins, Report, SETTLE, Selection, State, Terms},
         script::Account,
         trust::Trust,
         wasm::{Cache, Compiler, Engine, Limits, LoadError},
@@ -60,12 +60,17 @@ fn selection(config: &Config, name: &str, engine: &Engine) -> anyhow::Result<Sel
     };
     Ok(Selection {
         directory: config.plugins_dir.clone(),
-        kept: config.data_dir.join("balancers"),
+        kept: kept(config),
         terms,
         builtin,
         settle: SETTLE,
         name: name.to_owned(),
     })
+}
+
+/// Where the daemon keeps modules.
+pub(super) fn kept(config: &Config) -> PathBuf {
+    config.data_dir.join("balancers")
 }
 
 /// The balancers of the daemon, for its pages and its interface.
@@ -104,7 +109,7 @@ fn compiler() -> Compiler {
 /// What the daemon's balancers run in, with a compiler that keeps what it compiled in the data directory where it can.
 pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
     let compiler = compiler();
-    let compiled = config.data_dir.join("balancers/compiled");
+    let compiled = kept(config).join("compiled");
     let compiler = match Cache::open(&compiled, &system::SystemEntropy) {
         Ok(cache) => compiler.keeping(cache),
         Err(error) => {
@@ -175,6 +180,14 @@ pub(super) fn describe(store: Arc<dyn Store>) -> Describe {
     Box::new(move || {
         let store = Arc::clone(&store);
         Box::pin(async move { trial::question(store.snapshot().await.ok()?) })
+    })
+}
+
+/// Whose decisions are on record.
+pub(super) fn on_record(store: Arc<dyn Store>) -> OnRecord {
+    Box::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { store.shown_digests().await.ok() })
     })
 }
 

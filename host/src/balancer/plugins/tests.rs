@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Plugins, Report, Selection, SelectionError, Source, State, Terms, trial};
+use super::{OnRecord, Plugins, Report, Selection, SelectionError, Source, State, Terms, trial};
 use crate::{
     balancer::{
         builtin,

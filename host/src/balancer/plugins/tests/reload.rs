@@ -1,5 +1,7 @@
 //! A running daemon, and a file that comes, changes and goes.
 
+use std::{collections::BTreeSet, sync::Mutex};
+
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +116,7 @@ fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
 fn the_nodes_of_a_cluster_twice_the_size_are_all_different() {
     let [present, twice] = trial::questions(Some(trial::made_up(5)));
     assert_eq!((present.nodes.count(), twice.nodes.count(), twice.user_sessions.len()), (5, 10, 10));
-    let names: std::collections::BTreeSet<_> = twice.nodes.names.iter().collect();
+    let names: BTreeSet<_> = twice.nodes.names.iter().collect();
     assert_eq!(names.len(), 10, "no two nodes have the same name");
 }
 
@@ -292,4 +294,43 @@ async fn a_daemon_notices_by_itself() {
     }
     stop.cancel();
     timeout(Duration::from_secs(60), run).await.expect("it stops").expect("no panic");
+}
+
+#[tokio::test]
+async fn a_module_is_kept_while_its_decisions_are_on_record_and_no_longer() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = Arc::new(bed.open("mine").expect("it starts"));
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    let kept = |bytes: &[u8]| plugins.kept.path(&digest(bytes)).is_file();
+    let recorded = Arc::new(Mutex::new(Some(BTreeSet::from([digest(&ONE)]))));
+    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+    let on_record: OnRecord = {
+        let recorded = Arc::clone(&recorded);
+        Box::new(move || {
+            asked.send(()).expect("the test listens");
+            let recorded = recorded.lock().expect("unpoisoned").clone();
+            Box::pin(async move { recorded })
+        })
+    };
+    let stop = CancellationToken::new();
+    let tidy = tokio::spawn(Arc::clone(&plugins).tidy(on_record, Duration::from_millis(1), stop.clone()));
+    let mut look_some_times = async || {
+        for _ in 0..5 {
+            timeout(Duration::from_secs(60), was_asked.recv()).await.expect("it looks").expect("it goes on");
+        }
+    };
+    look_some_times().await;
+    assert!(kept(&ONE) && kept(&OTHER));
+    // Where nobody can tell, nothing goes.
+    *recorded.lock().expect("unpoisoned") = None;
+    look_some_times().await;
+    assert!(kept(&ONE) && kept(&OTHER));
+    *recorded.lock().expect("unpoisoned") = Some(BTreeSet::new());
+    look_some_times().await;
+    assert_eq!((kept(&ONE), kept(&OTHER)), (false, true), "the last good one is needed");
+    assert!(kept(builtin::module("sessions").expect("a builtin")), "it may have to stand in");
+    stop.cancel();
+    timeout(Duration::from_secs(60), tidy).await.expect("it stops").expect("no panic");
 }
