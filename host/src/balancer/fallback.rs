@@ -12,6 +12,7 @@ use super::{
     breaker::{Breaker, FAILURES},
     tally::Tally,
 };
+use crate::domain::InsteadOf;
 
 /// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
 /// logged when it starts and when it ends; after some in a row the selected balancer is set aside for a while, where
@@ -40,11 +41,14 @@ impl Serving {
     }
 
     /// Decides in the place of a balancer that failed.
-    fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
+    fn stand_in(&self, question: &Question, failure: String, instead_of: InsteadOf) -> Result<Decided, Refusal> {
         let hearing = self.balancer.hear(question);
         self.tally.add(&hearing);
         match hearing.outcome {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
+            Ok(answer) => {
+                let fallback = Some((failure, instead_of));
+                Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback })
+            }
             Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
             Err(Refusal::Failed(why)) => {
                 Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", self.balancer.name())))
@@ -66,6 +70,12 @@ impl Serving {
         hearing.outcome
     }
 
+    /// What is known of it where another answers in its place, after it took so long to fail.
+    fn failed_after(&self, duration: Option<Duration>) -> InsteadOf {
+        let (balancer, digest) = (self.balancer.name().to_owned(), self.balancer.digest().map(ToOwned::to_owned));
+        InsteadOf { balancer, digest, duration }
+    }
+
     /// Whether it is not asked for a while, since it failed too often in a row.
     pub fn is_set_aside(&self) -> bool {
         self.breaker.is_open(Instant::now())
@@ -79,8 +89,8 @@ pub struct Decided {
     pub answer: Answer,
     /// Who gave it.
     pub balancer: Arc<dyn Balancer>,
-    /// Why the selected balancer did not, where another did.
-    pub fallback: Option<String>,
+    /// Why the selected balancer did not, and which that is, where another did.
+    pub fallback: Option<(String, InsteadOf)>,
 }
 
 impl Fallback {
@@ -106,9 +116,10 @@ impl Fallback {
 
     /// Decides without the selected balancer, which is too busy to be asked.
     pub fn rank_elsewhere(&self, question: &Question) -> Result<Decided, Refusal> {
-        let why = format!("balancer {} is busy with other decisions", self.selected().balancer.name());
+        let selected = self.selected();
+        let why = format!("balancer {} is busy with other decisions", selected.balancer.name());
         match &self.other {
-            Some(other) => other.stand_in(question, why),
+            Some(other) => other.stand_in(question, why, selected.failed_after(None)),
             None => Err(Refusal::Failed(why)),
         }
     }
@@ -152,6 +163,7 @@ impl Fallback {
         let name = selected.balancer.name();
         let changed = selected.tally.add(&hearing);
         let is_set_aside = selected.breaker.note(matches!(hearing.outcome, Err(Refusal::Failed(_))), Instant::now());
+        let duration = hearing.duration;
         let why = match hearing.outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
@@ -174,7 +186,7 @@ impl Fallback {
         if is_set_aside {
             tracing::error!(balancer = name, "the balancer is set aside for a while: it does nothing but fail");
         }
-        other.stand_in(question, failure)
+        other.stand_in(question, failure, selected.failed_after(Some(duration)))
     }
 }
 
@@ -182,7 +194,7 @@ impl Fallback {
 fn instead(selected: &Serving, other: &Serving, question: &Question) -> Result<Decided, Refusal> {
     let (name, why) = (selected.balancer.name(), selected.tally.last_failure().unwrap_or_default());
     let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
-    other.stand_in(question, failure)
+    other.stand_in(question, failure, selected.failed_after(None))
 }
 
 #[cfg(test)]
@@ -211,7 +223,7 @@ mod tests {
         }
 
         fn digest(&self) -> Option<&str> {
-            None
+            Some("ab12")
         }
 
         fn rank(&self, _: &Question) -> Result<Answer, Refusal> {
@@ -242,7 +254,10 @@ mod tests {
         );
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
-        assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
+        let (why, instead_of) = decided.fallback.expect("another was asked first");
+        assert_eq!(why, "balancer mine failed: broke");
+        assert_eq!((instead_of.balancer.as_str(), instead_of.digest.as_deref()), ("mine", Some("ab12")));
+        assert!(instead_of.duration.is_some());
         assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, true));
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
@@ -324,10 +339,9 @@ mod tests {
             fallback.rank(&question()).expect("an answer");
         }
         let decided = fallback.rank(&question()).expect("an answer");
-        assert_eq!(
-            decided.fallback.as_deref(),
-            Some("balancer mine is set aside: it failed 5 times in a row, at last: broke")
-        );
+        let (why, instead_of) = decided.fallback.expect("another should have answered");
+        assert_eq!(why, "balancer mine is set aside: it failed 5 times in a row, at last: broke");
+        assert_eq!((instead_of.balancer.as_str(), instead_of.duration), ("mine", None), "it was not asked");
         assert!(fallback.selected().is_set_aside() && fallback.selected().tally.is_failing());
         // Another one begins anew.
         fallback.select(Scripted::new("new", vec![Ok(2)]));

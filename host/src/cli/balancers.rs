@@ -246,7 +246,7 @@ mod tests {
             let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
             let decided = policy.rank(&hard()).expect("an answer");
             assert_eq!(decided.balancer.name(), "sessions");
-            assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
+            assert!(decided.fallback.is_some_and(|(why, _)| why.contains("failed")), "{text}");
             assert_eq!(decided.answer.order[0], 0);
         }
     }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
-    domain::{Epoch, Session, SessionId, State},
+    domain::{Epoch, InsteadOf, Session, SessionId, State},
     wire::peer::Peer,
 };
 
@@ -65,16 +65,20 @@ pub struct Ruling {
     pub settings: Arc<BTreeMap<String, String>>,
     /// Why the selected balancer did not answer, where another did in its place.
     pub fallback: Option<String>,
+    /// The selected balancer then.
+    pub instead_of: Option<InsteadOf>,
 }
 
 impl From<Decided> for Ruling {
     fn from(decided: Decided) -> Self {
+        let (fallback, instead_of) = decided.fallback.unzip();
         Self {
             answer: decided.answer,
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
             settings: decided.balancer.settings(),
-            fallback: decided.fallback,
+            fallback,
+            instead_of,
         }
     }
 }

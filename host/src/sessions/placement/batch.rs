@@ -191,6 +191,7 @@ fn rule(said: Result<Ruling, Refusal>, question: Question, group: &Group) -> Res
         scores,
         reason,
         fallback: ruling.fallback,
+        instead_of: ruling.instead_of,
         eligible: u32::try_from(group.selection.eligible.len()).unwrap_or(u32::MAX),
         duration,
     };

@@ -39,7 +39,14 @@ impl<F: Fn(&Question) -> String + Send + Sync> Policy for Slow<F> {
         let node = found.ok_or_else(|| Refusal::Declined(format!("there is no {name}")))?;
         let order = vec![u32::try_from(node).expect("few")];
         let answer = Answer { order, scores: None, reason: None, log: Vec::new(), duration: Duration::ZERO };
-        Ok(Ruling { answer, balancer: "slow".to_owned(), digest: None, settings: Arc::default(), fallback: None })
+        Ok(Ruling {
+            answer,
+            balancer: "slow".to_owned(),
+            digest: None,
+            settings: Arc::default(),
+            fallback: None,
+            instead_of: None,
+        })
     }
 
     fn is_slow(&self) -> bool {

@@ -1,12 +1,14 @@
 //! Placements: why each session is where it is.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::sessions::{NodeNames, NodeRef};
 use crate::{
-    domain::{Decision, Placement, PlacementId, Shadow, shadow::Outcome},
+    domain::{Decision, InsteadOf, Placement, PlacementId, Shadow, shadow::Outcome},
     web::Identity,
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct PlacementView {
     pub reason: Option<String>,
     /// Why another balancer answered than the one that should have.
     pub fallback: Option<String>,
+    /// The balancer that should have answered, where another did; null where it did itself.
+    pub instead_of: Option<InsteadOfView>,
     /// How many nodes it could choose from.
     pub eligible: u32,
     /// How long it took, microseconds.
@@ -51,6 +55,24 @@ pub(crate) struct PlacementView {
     /// What the balancer that is asked beside would have decided (`balancer-shadow`); null where it was not asked, has not
     /// answered yet, and for users who are no administrators.
     pub shadow: Option<ShadowView>,
+}
+
+/// The balancer that should have answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InsteadOf)]
+pub(crate) struct InsteadOfView {
+    /// Its name.
+    pub balancer: String,
+    /// The SHA-256 of its module; null where it is not a module.
+    pub digest: Option<String>,
+    /// How long it took to fail, microseconds; null where it was not asked.
+    pub duration_us: Option<u64>,
+}
+
+impl From<InsteadOf> for InsteadOfView {
+    fn from(InsteadOf { balancer, digest, duration }: InsteadOf) -> Self {
+        Self { balancer, digest, duration_us: duration.map(micros) }
+    }
 }
 
 /// What a second balancer would have decided.
@@ -88,9 +110,13 @@ impl ShadowView {
             candidates: candidates.into_iter().map(|id| nodes.refer(id)).collect(),
             scores,
             reason,
-            duration_us: u64::try_from(shadow.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(shadow.duration),
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A start that failed.
@@ -126,8 +152,9 @@ impl PlacementView {
             scores: decision.scores,
             reason: decision.reason,
             fallback: decision.fallback,
+            instead_of: decision.instead_of.map(InsteadOfView::from),
             eligible: decision.eligible,
-            duration_us: u64::try_from(decision.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(decision.duration),
             attempts: placement.attempts.into_iter().map(attempt).collect(),
             decided: placement.decided,
             shadow,

@@ -39,7 +39,7 @@ fn a_balancer_that_is_not_there_is_missing_and_another_answers_until_it_is() {
     assert_eq!((reports[1].name.as_str(), reports[1].state), ("sessions", State::StandingIn));
     let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
     assert_eq!(
-        (decided.balancer.name(), decided.fallback),
+        (decided.balancer.name(), decided.fallback.map(|(why, _)| why)),
         ("sessions", Some(format!("balancer mine failed: {expected}")))
     );
     bed.put("mine", &OTHER);

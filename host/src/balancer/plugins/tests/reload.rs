@@ -146,7 +146,7 @@ fn where_no_builtin_has_the_name_of_a_removed_file_another_stands_in_and_says_wh
     let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
     assert_eq!(decided.balancer.name(), "sessions");
     let why = format!("there is no {}", bed.file("mine").display());
-    assert_eq!(decided.fallback, Some(format!("balancer mine failed: {why}")));
+    assert_eq!(decided.fallback.map(|(why, _)| why), Some(format!("balancer mine failed: {why}")));
     let reports = plugins.reports();
     assert_eq!((reports[0].state, reports[0].last_error.as_ref()), (State::Missing, Some(&why)));
     assert_eq!((reports[1].state, reports[1].count.decisions), (State::StandingIn, 1));

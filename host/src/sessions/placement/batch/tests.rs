@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{super::Ruling, *};
 use crate::{
-    domain::{Node, Revision, fakes::Numbers},
+    domain::{InsteadOf, Node, Revision, fakes::Numbers},
     sessions::fixtures::{new_session, node},
     store::Snapshot,
 };
@@ -39,8 +39,15 @@ impl Policy for Backwards {
             digest: Some("abc".to_owned()),
             settings: Arc::default(),
             fallback,
+            instead_of: Some(broken()),
         })
     }
+}
+
+/// The one that should have answered.
+fn broken() -> InsteadOf {
+    let duration = Some(Duration::from_millis(50));
+    InsteadOf { balancer: "broken".to_owned(), digest: Some("def".to_owned()), duration }
 }
 
 /// Gives no answer.
@@ -94,6 +101,7 @@ fn sixteen_candidates_are_kept_with_their_scores_and_what_is_to_be_recorded() {
     assert_eq!((decision.eligible, decision.duration), (20, Duration::from_micros(3)));
     assert_eq!(decision.digest.as_deref(), Some("abc"));
     assert_eq!(decision.fallback.as_deref(), Some("the selected one is broken"));
+    assert_eq!(decision.instead_of, Some(broken()));
     assert_eq!(decision.reason.as_deref(), Some("the last is the best"));
 }
 
