@@ -66,7 +66,14 @@ pub trait Balancer: Send + Sync + Debug {
     fn hear(&self, question: &Question) -> Hearing {
         let start = Instant::now();
         let outcome = self.rank(question);
-        Hearing { outcome, refused_log: Vec::new(), duration: start.elapsed(), memory: None }
+        let duration = outcome.as_ref().map_or_else(|_| start.elapsed(), |answer| answer.duration);
+        Hearing { outcome, refused_log: Vec::new(), duration, memory: None }
+    }
+
+    /// The same where others wait for the answer: none where there was none within `patience`, though it may take longer.
+    /// Such a decision does not count; it is to be made again.
+    fn hear_within(&self, question: &Question, _patience: Duration) -> Option<Hearing> {
+        Some(self.hear(question))
     }
 }
 

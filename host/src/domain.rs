@@ -18,6 +18,6 @@ pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
 pub use node::{Node, NodeStatus, Reading};
 pub use percentiles::Percentiles;
-pub use placement::{Attempt, Decision, Placement};
+pub use placement::{Attempt, Decision, InsteadOf, Placement};
 pub use session::{Session, State, Wanted};
 pub use shadow::Shadow;

@@ -151,10 +151,14 @@ async fn a_balancer_or_a_kind_that_cannot_be_is_bad_configuration_too() -> Resul
         refused(serve)
     };
     let balancers = files.config.join("load-balancer");
-    fs::write(&balancers, "balancer = fewest\n")?;
+    fs::write(&balancers, "balancer = fewest\nbalancer-fallback = refuse\n")?;
     let (code, message) = serve(&mut cluster)?;
     assert_eq!(code, 78, "{message}");
     assert!(message.contains("fewest") && message.contains("system-load"), "{message}");
+    fs::write(&balancers, "balancer = ../sessions\n")?;
+    let (code, message) = serve(&mut cluster)?;
+    assert_eq!(code, 78, "{message}");
+    assert!(message.contains("letters, digits"), "{message}");
 
     fs::write(&balancers, "balancer = system-load\n[balancer system-load]\nexpected-load = much\n")?;
     let (code, message) = serve(&mut cluster)?;

@@ -136,6 +136,8 @@ async fn a_balancer_that_turns_hostile_after_its_trial_fails_and_another_decides
         // On a busy machine any of them may meet its deadline first.
         let why = told.contains(part) || told.contains("it had not answered after");
         assert!(told.starts_with("balancer hostile failed: ") && why, "{}: {placement}", fixture.name());
+        let failed = &placement["instead_of"];
+        assert!(failed["digest"] == digest(&fixture.bytes()) && failed["duration_us"].is_u64(), "{placement}");
         sessions.push(session);
     }
     assert!(sessions.len() > 10);

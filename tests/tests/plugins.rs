@@ -199,6 +199,43 @@ async fn a_file_that_is_no_balancer_changes_nothing_not_even_over_a_restart() ->
 }
 
 #[tokio::test]
+async fn a_cluster_starts_without_the_file_of_its_balancer_and_takes_it_up_when_it_comes() -> Result<()> {
+    let mut cluster = Builder::for_test(2)?.prepare()?;
+    let plugins = cluster.root().join("plugins");
+    fs::create_dir(&plugins)?;
+    for node in cluster.nodes() {
+        let text = format!("balancer=mine\nplugins-dir={}\n", plugins.display());
+        fs::write(node.files.config.join("load-balancer"), text)?;
+    }
+    cluster.start_all().await?;
+    let mut ground = Ground { cluster, plugin: plugins.join("mine.wasm") };
+    let session = ground.cluster.client(0)?.launch("echo").await?;
+    let (known, text) = ground.run(&["why", &session.id])?;
+    ensure!(known && text.contains("by sessions in") && text.contains("there is no balancer of that name"), "{text}");
+    let (_, text) = ground.run(&["plugin", "list"])?;
+    ensure!(text.contains("mine (missing): there is no balancer of that name"), "{text}");
+
+    fs::copy(built("user-hash"), &ground.plugin)?;
+    let digest = ground.digest(&built("user-hash"))?;
+    ground.wait_published(&digest).await?;
+    ground.launch(&digest).await?;
+    // And what is removed does not return with a restart.
+    fs::remove_file(&ground.plugin)?;
+    wait::until("the removal", wait::LONG, async || {
+        let list = balancers(ground.cluster.client(0)?).await?;
+        ensure!(list[0]["state"] == "missing", "{list:?}");
+        Ok(())
+    })
+    .await?;
+    ground.cluster.node(0).stop().await?;
+    ground.cluster.node(0).start().await?;
+    ground.cluster.wait_online().await?;
+    let list = balancers(ground.cluster.client(0)?).await?;
+    ensure!(list[0]["state"] == "missing" && list[1]["state"] == "standing in", "{list:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn shared_storage_alone_gives_all_nodes_one_plugins_directory() -> Result<()> {
     let mut cluster = Builder::for_test(3)?.prepare()?;
     let shared = cluster.root().join("shared");

@@ -1,6 +1,6 @@
 //! What a decision was made on, told afterwards and made again.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_tests::{Builder, wait};
@@ -45,5 +45,54 @@ async fn why_tells_who_was_excluded_and_the_decision_can_be_made_again() -> Resu
     ensure!(passed && text.contains(&session.node.name), "{text}");
     let (known, text) = run(&["why", &session.id, "--case", "--epoch", "9"])?;
     ensure!(!known && text.contains("has no start 9"), "{text}");
+    cluster.close().await
+}
+
+#[tokio::test]
+async fn a_decision_is_made_again_by_its_own_module_though_that_was_replaced() -> Result<()> {
+    let mut cluster = Builder::for_test(2)?.prepare()?;
+    let plugins = cluster.root().join("plugins");
+    fs::create_dir(&plugins)?;
+    let built = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/dist/{name}.wasm"));
+    fs::copy(built("user-hash"), plugins.join("mine.wasm"))?;
+    for node in cluster.nodes() {
+        let text = format!("balancer=mine\nplugins-dir={}\n[balancer mine]\nscheme=modulo\n", plugins.display());
+        fs::write(node.files.config.join("load-balancer"), text)?;
+    }
+    cluster.start_all().await?;
+    let client = cluster.client(0)?;
+    let run = |arguments: &[&str]| -> Result<(bool, String)> {
+        let output = cluster.command(arguments)?.arg("--data-dir").arg(&cluster.nodes()[0].files.data).output()?;
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        Ok((output.status.success(), String::from_utf8(text)?))
+    };
+    let session = client.launch("echo").await?;
+    let mut case = String::new();
+    wait::until("the record", wait::LONG, async || {
+        let (known, text) = run(&["why", &session.id, "--case"])?;
+        ensure!(known, "{text}");
+        case = text;
+        Ok(())
+    })
+    .await?;
+    let placements: serde_json::Value = client.get("/api/v1/placements").await?.success()?.json()?;
+    let digest = placements["items"][0]["digest"].as_str().context("a digest")?.to_owned();
+
+    fs::remove_file(plugins.join("mine.wasm"))?;
+    wait::until("the removal", wait::LONG, async || {
+        let list: serde_json::Value = client.get("/api/v1/balancers").await?.success()?.json()?;
+        ensure!(list["items"][0]["state"] == "missing", "{list}");
+        Ok(())
+    })
+    .await?;
+    let file = cluster.root().join("case.toml");
+    fs::write(&file, &case)?;
+    let file = file.to_str().context("a path")?;
+    let (passed, text) = run(&["plugin", "run", &digest, "--case", file])?;
+    ensure!(passed && text.contains("as expected") && text.contains(&session.node.name), "{text}");
+    let (passed, text) = run(&["plugin", "test", "--module", &digest, file])?;
+    ensure!(passed, "{text}");
+    let (passed, text) = run(&["plugin", "run", &"0".repeat(64), "--case", file])?;
+    ensure!(!passed && text.contains("this node keeps no module of the SHA-256 000"), "{text}");
     cluster.close().await
 }

@@ -1,14 +1,18 @@
 //! What happens when a balancer fails.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 
 use super::{
-    Answer, Balancer, Question, Refusal,
+    Answer, Balancer, Hearing, Question, Refusal,
     breaker::{Breaker, FAILURES},
     tally::Tally,
 };
+use crate::domain::InsteadOf;
 
 /// The selected balancer and the one that answers where it fails. A refusal by policy is final; a failure is counted, and
 /// logged when it starts and when it ends; after some in a row the selected balancer is set aside for a while, where
@@ -37,11 +41,14 @@ impl Serving {
     }
 
     /// Decides in the place of a balancer that failed.
-    fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
-        let outcome = self.balancer.rank(question);
-        self.tally.add(&outcome);
-        match outcome {
-            Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
+    fn stand_in(&self, question: &Question, failure: String, instead_of: InsteadOf) -> Result<Decided, Refusal> {
+        let hearing = self.balancer.hear(question);
+        self.tally.add(&hearing);
+        match hearing.outcome {
+            Ok(answer) => {
+                let fallback = Some((failure, instead_of));
+                Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback })
+            }
             Err(Refusal::Declined(why)) => Err(Refusal::Declined(why)),
             Err(Refusal::Failed(why)) => {
                 Err(Refusal::Failed(format!("{failure}; its fallback {} failed: {why}", self.balancer.name())))
@@ -51,16 +58,22 @@ impl Serving {
 
     /// Decides where nothing comes of it: a failure is counted, and logged when it starts and when it ends.
     pub fn try_out(&self, question: &Question) -> Result<Answer, Refusal> {
-        let outcome = self.balancer.rank(question);
-        let (changed, name) = (self.tally.add(&outcome), self.balancer.name());
-        match &outcome {
+        let hearing = self.balancer.hear(question);
+        let (changed, name) = (self.tally.add(&hearing), self.balancer.name());
+        match &hearing.outcome {
             Err(Refusal::Failed(why)) if changed => {
                 tracing::warn!(balancer = name, why, "the shadow fails: there is nothing to compare");
             }
             Ok(_) if changed => tracing::info!(balancer = name, "the shadow answers again"),
             _ => {}
         }
-        outcome
+        hearing.outcome
+    }
+
+    /// What is known of it where another answers in its place, after it took so long to fail.
+    fn failed_after(&self, duration: Option<Duration>) -> InsteadOf {
+        let (balancer, digest) = (self.balancer.name().to_owned(), self.balancer.digest().map(ToOwned::to_owned));
+        InsteadOf { balancer, digest, duration }
     }
 
     /// Whether it is not asked for a while, since it failed too often in a row.
@@ -76,8 +89,8 @@ pub struct Decided {
     pub answer: Answer,
     /// Who gave it.
     pub balancer: Arc<dyn Balancer>,
-    /// Why the selected balancer did not, where another did.
-    pub fallback: Option<String>,
+    /// Why the selected balancer did not, and which that is, where another did.
+    pub fallback: Option<(String, InsteadOf)>,
 }
 
 impl Fallback {
@@ -103,26 +116,55 @@ impl Fallback {
 
     /// Decides without the selected balancer, which is too busy to be asked.
     pub fn rank_elsewhere(&self, question: &Question) -> Result<Decided, Refusal> {
-        let why = format!("balancer {} is busy with other decisions", self.selected().balancer.name());
+        let selected = self.selected();
+        let why = format!("balancer {} is busy with other decisions", selected.balancer.name());
         match &self.other {
-            Some(other) => other.stand_in(question, why),
+            Some(other) => other.stand_in(question, why, selected.failed_after(None)),
             None => Err(Refusal::Failed(why)),
         }
+    }
+
+    /// Whether others must not wait for a decision. While the selected balancer is set aside, its stand-in decides.
+    pub fn is_slow(&self) -> bool {
+        let selected = self.selected();
+        self.resting(&selected).is_none() && (selected.balancer.is_slow() || selected.tally.is_slow())
     }
 
     /// Decides. May block for as long as the deadlines of both.
     pub fn rank(&self, question: &Question) -> Result<Decided, Refusal> {
         let selected = self.selected();
-        let name = selected.balancer.name();
-        if let Some(other) = self.other.as_ref().filter(|_| selected.is_set_aside()) {
-            let why = selected.tally.last_failure().unwrap_or_default();
-            let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
-            return other.stand_in(question, failure);
+        match self.resting(&selected) {
+            Some(other) => instead(&selected, other, question),
+            None => self.conclude(&selected, selected.balancer.hear(question), question),
         }
-        let outcome = selected.balancer.rank(question);
-        let changed = selected.tally.add(&outcome);
-        let is_set_aside = selected.breaker.note(matches!(outcome, Err(Refusal::Failed(_))), Instant::now());
-        let why = match outcome {
+    }
+
+    /// Decides where others wait for it. None where the selected balancer has not answered within `patience` and may take
+    /// longer: it counts as slow from then on, and is to be asked beside those who wait.
+    pub fn rank_within(&self, question: &Question, patience: Duration) -> Option<Result<Decided, Refusal>> {
+        let selected = self.selected();
+        if let Some(other) = self.resting(&selected) {
+            return Some(instead(&selected, other, question));
+        }
+        let Some(hearing) = selected.balancer.hear_within(question, patience) else {
+            selected.tally.overrun();
+            return None;
+        };
+        Some(self.conclude(&selected, hearing, question))
+    }
+
+    /// Who stands in for the selected balancer while that is set aside.
+    fn resting(&self, selected: &Serving) -> Option<&Serving> {
+        self.other.as_ref().filter(|_| selected.is_set_aside())
+    }
+
+    /// Takes what the selected balancer said, and asks the other where that is nothing.
+    fn conclude(&self, selected: &Serving, hearing: Hearing, question: &Question) -> Result<Decided, Refusal> {
+        let name = selected.balancer.name();
+        let changed = selected.tally.add(&hearing);
+        let is_set_aside = selected.breaker.note(matches!(hearing.outcome, Err(Refusal::Failed(_))), Instant::now());
+        let duration = hearing.duration;
+        let why = match hearing.outcome {
             Err(Refusal::Failed(why)) => why,
             outcome => {
                 if changed {
@@ -144,8 +186,15 @@ impl Fallback {
         if is_set_aside {
             tracing::error!(balancer = name, "the balancer is set aside for a while: it does nothing but fail");
         }
-        other.stand_in(question, failure)
+        other.stand_in(question, failure, selected.failed_after(Some(duration)))
     }
+}
+
+/// Decides in the place of a balancer that is set aside.
+fn instead(selected: &Serving, other: &Serving, question: &Question) -> Result<Decided, Refusal> {
+    let (name, why) = (selected.balancer.name(), selected.tally.last_failure().unwrap_or_default());
+    let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
+    other.stand_in(question, failure, selected.failed_after(None))
 }
 
 #[cfg(test)]
@@ -156,7 +205,7 @@ mod tests {
     };
 
     use super::{FAILURES, Fallback};
-    use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
+    use crate::balancer::{Answer, Balancer, Columns, Hearing, Question, Refusal, Request, tally::Count};
 
     #[derive(Debug)]
     struct Scripted(&'static str, Mutex<Vec<Result<u32, Refusal>>>);
@@ -174,7 +223,7 @@ mod tests {
         }
 
         fn digest(&self) -> Option<&str> {
-            None
+            Some("ab12")
         }
 
         fn rank(&self, _: &Question) -> Result<Answer, Refusal> {
@@ -205,7 +254,10 @@ mod tests {
         );
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name()), (vec![1], "other"));
-        assert_eq!(decided.fallback.as_deref(), Some("balancer mine failed: broke"));
+        let (why, instead_of) = decided.fallback.expect("another was asked first");
+        assert_eq!(why, "balancer mine failed: broke");
+        assert_eq!((instead_of.balancer.as_str(), instead_of.digest.as_deref()), ("mine", Some("ab12")));
+        assert!(instead_of.duration.is_some());
         assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, true));
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
@@ -287,14 +339,64 @@ mod tests {
             fallback.rank(&question()).expect("an answer");
         }
         let decided = fallback.rank(&question()).expect("an answer");
-        assert_eq!(
-            decided.fallback.as_deref(),
-            Some("balancer mine is set aside: it failed 5 times in a row, at last: broke")
-        );
+        let (why, instead_of) = decided.fallback.expect("another should have answered");
+        assert_eq!(why, "balancer mine is set aside: it failed 5 times in a row, at last: broke");
+        assert_eq!((instead_of.balancer.as_str(), instead_of.duration), ("mine", None), "it was not asked");
         assert!(fallback.selected().is_set_aside() && fallback.selected().tally.is_failing());
         // Another one begins anew.
         fallback.select(Scripted::new("new", vec![Ok(2)]));
         assert_eq!(fallback.rank(&question()).expect("an answer").balancer.name(), "new");
+    }
+
+    /// Answers those who have time, and no others.
+    #[derive(Debug)]
+    struct Unhurried(Arc<Scripted>);
+
+    impl Balancer for Unhurried {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+            self.0.rank(question)
+        }
+
+        fn hear_within(&self, _: &Question, _: Duration) -> Option<Hearing> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_balancer_that_takes_too_long_for_those_who_wait_is_slow_and_has_not_failed() {
+        let fallback = Fallback::new(Arc::new(Unhurried(Scripted::new("mine", vec![Ok(3)]))), None);
+        assert!(!fallback.is_slow());
+        assert!(fallback.rank_within(&question(), Duration::ZERO).is_none());
+        assert!(fallback.is_slow());
+        assert_eq!(fallback.selected().tally.count(), Count::default());
+        assert_eq!(fallback.rank(&question()).expect("an answer").answer.order, [3]);
+        // Another one is as quick as anyone, until it is asked.
+        fallback.select(Scripted::new("new", Vec::new()));
+        assert!(!fallback.is_slow());
+    }
+
+    #[test]
+    fn while_a_slow_balancer_is_set_aside_its_stand_in_decides_in_the_queue() {
+        let failures = (0..FAILURES).map(|_| failed("broke")).collect();
+        let answers = (0..=FAILURES).map(|_| Ok(1)).collect();
+        let slow = Unhurried(Scripted::new("mine", failures));
+        let fallback = Fallback::new(Arc::new(slow), Some(Scripted::new("other", answers)));
+        assert!(fallback.rank_within(&question(), Duration::ZERO).is_none());
+        for _ in 0..FAILURES {
+            assert!(fallback.is_slow());
+            fallback.rank(&question()).expect("an answer");
+        }
+        assert!(!fallback.is_slow());
+        let decided = fallback.rank_within(&question(), Duration::ZERO).expect("at once").expect("an answer");
+        assert_eq!(decided.balancer.name(), "other");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Module<'_> {
         let name = self.name;
         let balancer = match self.with(&asked.settings) {
             Ok(balancer) => balancer,
-            Err(LoadError::Refused(why)) => return Outcome::Refused(why.clone()),
+            Err(LoadError::Refused { why, .. }) => return Outcome::Refused(why.clone()),
             Err(error) => panic!("{name}: {error}"),
         };
         case::outcome(balancer.rank(&case::question(&asked.nodes, &asked.request)))

@@ -10,7 +10,7 @@ use std::{
     fmt::Debug,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use self::{
     file::{Home, Look, Mark},
     kept::Kept,
+    refused::{Refused, Retry},
 };
 use super::{
     Balancer, Fallback, Question, builtin,
@@ -31,15 +32,20 @@ mod begin;
 mod file;
 mod inspect;
 mod kept;
+mod modules;
+mod refused;
 mod report;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod trial;
 mod watch_directory;
 
 pub use begin::{SelectionError, is_name};
 pub use inspect::{Inspection, Rejection, Terms, inspect, inspect_builtin};
+pub use modules::is_digest;
 pub use report::{Report, Source, State};
+pub use tidy::OnRecord;
 pub use trial::Trial;
 pub use watch_directory::Describe;
 
@@ -86,7 +92,7 @@ pub struct Plugins {
 struct Now {
     /// What was taken up last.
     seen: Option<Look>,
-    /// The directory that the file in force lay in.
+    /// The directory that the file in force lay in, or the one that is kept in its place.
     home: Option<Home>,
     source: Option<Source>,
     since: Timestamp,
@@ -95,33 +101,27 @@ struct Now {
     refused: Option<Refused>,
 }
 
-#[derive(Debug)]
-struct Refused {
-    digest: Option<String>,
-    since: Timestamp,
-    why: String,
-}
-
 impl Plugins {
-    /// Selects the balancer; `other` answers where it fails.
+    /// Selects the balancer; `other` answers where it fails, and for as long as there is none of that name.
     pub fn open(
         selection: Selection,
         other: Option<Arc<dyn Balancer>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SelectionError> {
-        Self::begin(selection, other, clock, true)
+        let tolerant = other.is_some();
+        Self::begin(selection, other, clock, tolerant)
     }
 
     /// Selects a balancer that nobody depends on: where it cannot be had, it is missing until its file is there.
     pub fn open_shadow(selection: Selection, clock: Arc<dyn Clock>) -> Result<Self, SelectionError> {
-        Self::begin(selection, None, clock, false)
+        Self::begin(selection, None, clock, true)
     }
 
     fn begin(
         selection: Selection,
         other: Option<Arc<dyn Balancer>>,
         clock: Arc<dyn Clock>,
-        required: bool,
+        tolerant: bool,
     ) -> Result<Self, SelectionError> {
         if !is_name(&selection.name) {
             return Err(SelectionError::Name);
@@ -129,19 +129,22 @@ impl Plugins {
         let path = selection.directory.join(format!("{}.wasm", selection.name));
         let kept = Kept::new(selection.kept.clone());
         let seen = file::settled(&selection.directory, &path, selection.settle);
-        let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now() };
-        let begun = match &seen {
+        let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now(), tolerant };
+        let Beginning { balancer, source, problem, refused } = match &seen {
             Some(Look::Found(_)) => begin.with_file(),
-            Some(Look::Gone(_)) => begin.without_file(),
+            Some(Look::Gone(home)) => begin.without_file(*home),
             Some(Look::NoDirectory) => begin.without_directory(None),
             Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone())),
             None => begin.without_directory(Some(format!("{}: it keeps changing", path.display()))),
+        }?;
+        let home = match source {
+            Some(Source::Kept) => kept.home(&selection.name),
+            _ => file::home(&selection.directory),
         };
-        let Beginning { balancer, source, problem, refused } = match begun {
-            Err(error) if !required => begin.with_nothing(&error),
-            begun => begun?,
-        };
-        let now = Now { seen, home: file::home(&selection.directory), source, since: clock.now(), problem, refused };
+        let now = Now { seen, home, source, since: clock.now(), problem, refused };
+        for one in std::iter::once(&balancer).chain(&other) {
+            hold(&kept, one.as_ref());
+        }
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
         let policy = Arc::new(Fallback::new(balancer, other));
         let listed = Mutex::new(file::names(&selection.directory).into());
@@ -174,14 +177,28 @@ impl Plugins {
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    /// What is at the plugin's path where that is another than before, once it has settled.
-    pub(super) fn change(&self) -> Option<Change> {
+    /// What is at the plugin's path where that is another than before, once it has settled; also what was refused, where it
+    /// may pass now.
+    pub(super) fn change(&self, now: Instant) -> Option<Change> {
         let look = file::look(self.directory(), &self.path);
-        if self.lock().seen.as_ref() == Some(&look) {
+        let is_due = matches!(look, Look::Found(_)) && self.is_due(now);
+        if self.lock().seen.as_ref() == Some(&look) && !is_due {
             return None;
         }
         let settled = file::settled(self.directory(), &self.path, self.selection.settle)?;
-        (self.lock().seen.as_ref() != Some(&settled)).then_some(Change(settled))
+        (is_due || self.lock().seen.as_ref() != Some(&settled)).then_some(Change(settled))
+    }
+
+    /// Whether a file that was refused is to be tried again, though it is the same.
+    fn is_due(&self, now: Instant) -> bool {
+        let refused = self.lock().refused.as_ref().map(|refused| (refused.retry(), refused.why.clone()));
+        match refused {
+            None | Some((Retry::Never, _)) => false,
+            Some((Retry::From(due, _), _)) => now >= due,
+            Some((Retry::Always, why)) => {
+                inspect::read(&self.path, &self.selection.terms).err().is_none_or(|error| error.to_string() != why)
+            }
+        }
     }
 
     /// Takes up a change. May take as long as compiling a module does.
@@ -220,7 +237,7 @@ impl Plugins {
         }
         match inspect::admit(&self.selection.name, &bytes, terms, cluster) {
             Ok((balancer, _)) => {
-                keep(&self.kept, &self.selection.name, &digest, &bytes);
+                keep(&self.kept, &self.selection, &digest, &bytes);
                 self.select(Arc::new(balancer), Some(Source::File));
                 announce(&self.selection.name, &self.path, &digest);
             }
@@ -236,25 +253,30 @@ impl Plugins {
             (now.source, now.home.is_none_or(|before| before == home))
         };
         match source {
-            Some(Source::File | Source::Kept) if !same => self.keep_on(format!(
-                "{}: this is another directory than before (is its file system mounted?)",
-                self.directory().display()
-            )),
-            Some(Source::File | Source::Kept) => match (self.selection.builtin)() {
-                Ok(Some(builtin)) => {
-                    tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
-                    self.select(builtin, Some(Source::Builtin));
+            Some(Source::File | Source::Kept) if !same => self.keep_on(moved(self.directory())),
+            Some(Source::File | Source::Kept) => {
+                forget(&self.kept, name);
+                match (self.selection.builtin)() {
+                    Ok(Some(builtin)) => {
+                        hold(&self.kept, builtin.as_ref());
+                        tracing::warn!(balancer = name, path = %self.path.display(), "the plugin was removed: the builtin decides");
+                        self.select(builtin, Some(Source::Builtin));
+                    }
+                    Ok(None) => self.go_missing(self.gone()),
+                    Err(error) => self.go_missing(format!("{}, and: {error}", self.gone())),
                 }
-                Ok(None) => self.go_missing(format!("there is no {}", self.path.display())),
-                Err(error) => self.go_missing(format!("there is no {}, and: {error}", self.path.display())),
-            },
+            }
             Some(source @ (Source::Builtin | Source::Script)) => self.settle_down(source),
-            None => {}
+            None => self.go_missing(self.gone()),
         }
     }
 
+    fn gone(&self) -> String {
+        format!("there is no {}", self.path.display())
+    }
+
     fn go_missing(&self, why: String) {
-        tracing::error!(balancer = self.selection.name, why, "the plugin was removed");
+        tracing::error!(balancer = self.selection.name, why, "the balancer is missing until its file is there");
         self.select(Arc::new(Absent::new(&self.selection.name, &why)), None);
         self.lock().problem = Some(why);
     }
@@ -272,8 +294,14 @@ impl Plugins {
 
     /// What is in force is what should be.
     fn settle_down(&self, source: Source) {
+        let home = file::home(self.directory());
+        if let (Source::File, Some(home)) = (source, home)
+            && let Err(error) = self.kept.move_to(&self.selection.name, home)
+        {
+            tracing::warn!(balancer = self.selection.name, %error, "where the plugin lies now is not noted");
+        }
         let mut now = self.lock();
-        now.home = file::home(self.directory());
+        now.home = home;
         now.source = Some(source);
         if now.problem.take().is_some() {
             tracing::info!(balancer = self.selection.name, "what is in the plugins directory is in force again");
@@ -295,18 +323,26 @@ impl Plugins {
     }
 
     fn refuse(&self, digest: Option<String>, rejection: &Rejection) {
-        let why = rejection.to_string();
+        let moment = Instant::now();
+        let refused = Refused::new(digest, rejection, self.clock.now(), moment);
         let mut now = self.lock();
-        now.problem = Some(why.clone());
-        if now.refused.as_ref().is_none_or(|before| before.digest != digest || before.why != why) {
-            report_refusal(&self.selection.name, &self.path, &why);
-            now.refused = Some(Refused { digest, since: self.clock.now(), why });
+        now.problem = Some(refused.why.clone());
+        let (refused, is_news) = refused.after(now.refused.as_ref(), moment);
+        if is_news {
+            report_refusal(&self.selection.name, &self.path, &refused.why);
         }
+        now.refused = Some(refused);
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the module of this SHA-256 lies, if it is kept, in the directory of those that are; none where the text is no
+/// SHA-256.
+pub fn kept_module(directory: &Path, digest: &str) -> Option<PathBuf> {
+    is_digest(digest).then(|| Kept::new(directory.to_owned()).path(digest))
 }
 
 /// Something at the plugin's path that has not been taken up.
@@ -319,10 +355,32 @@ impl Debug for Plugins {
     }
 }
 
-fn keep(kept: &Kept, name: &str, digest: &str, bytes: &[u8]) {
-    if let Err(error) = kept.keep(name, digest, bytes) {
+fn keep(kept: &Kept, Selection { name, directory, .. }: &Selection, digest: &str, bytes: &[u8]) {
+    if let Err(error) = kept.keep(name, digest, bytes, file::home(directory)) {
         tracing::warn!(balancer = name, %error, "the plugin is not kept: it does not outlast a restart with a bad file");
     }
+}
+
+/// Keeps the module of a builtin balancer too: another version of the program has another, and decisions are on record.
+fn hold(kept: &Kept, balancer: &dyn Balancer) {
+    let Some(bytes) = builtin::module(balancer.name()) else { return };
+    let digest = wasm::digest(bytes);
+    if balancer.digest() == Some(digest.as_str())
+        && let Err(error) = kept.hold(&digest, bytes)
+    {
+        tracing::warn!(balancer = balancer.name(), %error, "the builtin balancer's module is not kept for the records");
+    }
+}
+
+/// What was removed must not return with the next start: nodes that start at another time would decide by another policy.
+fn forget(kept: &Kept, name: &str) {
+    if let Err(error) = kept.forget(name) {
+        tracing::warn!(balancer = name, %error, "the plugin that was removed is still kept, and returns with a restart");
+    }
+}
+
+fn moved(directory: &Path) -> String {
+    format!("{}: this is another directory than before (is its file system mounted?)", directory.display())
 }
 
 fn announce(name: &str, path: &Path, digest: &str) {

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use super::{Answer, Refusal};
+use super::{Hearing, Refusal};
 use crate::domain::Percentiles;
 
 /// How many durations are kept: the percentiles are those of the last decisions.
@@ -24,6 +24,9 @@ const SLOW: Duration = Duration::from_millis(5);
 /// A median below this makes it quick again.
 const QUICK: Duration = Duration::from_millis(3);
 
+/// So many failures in a row, each longer than [`SLOW`], make a balancer slow before there is a median.
+const LONG_FAILURES: usize = 5;
+
 /// Counts a balancer's decisions.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -31,8 +34,18 @@ pub struct Tally {
     failures: AtomicU64,
     failing: AtomicBool,
     slow: AtomicBool,
-    recent: Mutex<VecDeque<Duration>>,
+    recent: Mutex<Recent>,
     last_failure: Mutex<Option<String>>,
+}
+
+/// How long the last decisions took, whatever came of them: who waits for a failure waits as well.
+#[derive(Debug, Default)]
+struct Recent {
+    durations: VecDeque<Duration>,
+    /// How many of them tell whether it is slow.
+    measured: usize,
+    /// Failures in a row that took long.
+    long_failures: usize,
 }
 
 /// A tally as it is at one moment.
@@ -53,40 +66,49 @@ pub struct Count {
 }
 
 impl Tally {
-    /// Counts an outcome, and says whether it is the first failure after a success, or the first success after a failure.
-    pub(super) fn add(&self, outcome: &Result<Answer, Refusal>) -> bool {
+    /// Counts a decision, and says whether it is the first failure after a success, or the first success after a failure.
+    pub(super) fn add(&self, Hearing { outcome, duration, .. }: &Hearing) -> bool {
         self.decisions.fetch_add(1, Ordering::Relaxed);
-        if let Ok(answer) = outcome {
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if recent.len() == RECENT {
-                recent.pop_front();
-            }
-            recent.push_back(answer.duration);
-            self.measure(&recent);
-        }
-        let failed = match outcome {
-            Err(Refusal::Failed(why)) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
-                true
-            }
-            _ => false,
+        let failure = match outcome {
+            Err(Refusal::Failed(why)) => Some(why),
+            _ => None,
         };
-        self.failing.swap(failed, Ordering::Relaxed) != failed
+        self.measure(*duration, failure.is_some());
+        if let Some(why) = failure {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+        }
+        self.failing.swap(failure.is_some(), Ordering::Relaxed) != failure.is_some()
     }
 
-    fn measure(&self, recent: &VecDeque<Duration>) {
-        let Some(before) = recent.len().checked_sub(MEASURED) else { return };
-        let mut last: [Duration; MEASURED] = std::array::from_fn(|index| recent[before + index]);
-        let (_, &mut median, _) = last.select_nth_unstable(MEASURED / 2);
-        if median > SLOW {
-            self.slow.store(true, Ordering::Relaxed);
-        } else if median < QUICK {
-            self.slow.store(false, Ordering::Relaxed);
+    /// Notes that it needs more time than those have who wait for it: it is slow until it has proved to be quick.
+    pub(super) fn overrun(&self) {
+        self.recent().turn_slow(&self.slow);
+    }
+
+    fn measure(&self, duration: Duration, failed: bool) {
+        let mut recent = self.recent();
+        if recent.durations.len() == RECENT {
+            recent.durations.pop_front();
+        }
+        recent.durations.push_back(duration);
+        recent.measured = MEASURED.min(recent.measured + 1);
+        recent.long_failures = if failed && duration > SLOW { recent.long_failures + 1 } else { 0 };
+        if recent.long_failures == LONG_FAILURES {
+            return recent.turn_slow(&self.slow);
+        }
+        match recent.median() {
+            Some(median) if median > SLOW => self.slow.store(true, Ordering::Relaxed),
+            Some(median) if median < QUICK => self.slow.store(false, Ordering::Relaxed),
+            _ => {}
         }
     }
 
-    /// Whether the median of the last decisions is so long that others must not wait for them.
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its decisions take so long that others must not wait for them.
     pub fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }
@@ -108,8 +130,8 @@ impl Tally {
 
     /// All of it.
     pub fn count(&self) -> Count {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        let Percentiles { p50, p99 } = Percentiles::of(recent);
+        let durations = self.recent().durations.iter().copied().collect();
+        let Percentiles { p50, p99 } = Percentiles::of(durations);
         Count {
             decisions: self.decisions.load(Ordering::Relaxed),
             failures: self.failures(),
@@ -121,16 +143,43 @@ impl Tally {
     }
 }
 
+impl Recent {
+    /// The median of those that are measured, once there are enough.
+    fn median(&self) -> Option<Duration> {
+        if self.measured < MEASURED {
+            return None;
+        }
+        let before = self.durations.len().checked_sub(MEASURED)?;
+        let mut last: [Duration; MEASURED] = std::array::from_fn(|index| self.durations[before + index]);
+        let (_, &mut median, _) = last.select_nth_unstable(MEASURED / 2);
+        Some(median)
+    }
+
+    /// What was quick before tells nothing any more.
+    fn turn_slow(&mut self, slow: &AtomicBool) {
+        (self.measured, self.long_failures) = (0, 0);
+        slow.store(true, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{MEASURED, RECENT, Tally};
-    use crate::balancer::{Answer, Refusal};
+    use super::{LONG_FAILURES, MEASURED, RECENT, Tally};
+    use crate::balancer::{Answer, Hearing, Refusal};
 
-    fn took(micros: u64) -> Result<Answer, Refusal> {
+    fn heard(outcome: Result<Answer, Refusal>, micros: u64) -> Hearing {
+        Hearing { outcome, refused_log: Vec::new(), duration: Duration::from_micros(micros), memory: None }
+    }
+
+    fn took(micros: u64) -> Hearing {
         let duration = Duration::from_micros(micros);
-        Ok(Answer { order: vec![0], scores: None, reason: None, log: Vec::new(), duration })
+        heard(Ok(Answer { order: vec![0], scores: None, reason: None, log: Vec::new(), duration }), micros)
+    }
+
+    fn failed_after(micros: u64) -> Hearing {
+        heard(Err(Refusal::Failed("broke".to_owned())), micros)
     }
 
     #[test]
@@ -151,10 +200,9 @@ mod tests {
     #[test]
     fn only_a_change_between_failing_and_not_is_news() {
         let tally = Tally::default();
-        let failed = || Err(Refusal::Failed("broke".to_owned()));
-        let news: Vec<bool> = [took(1), failed(), failed(), took(1)].iter().map(|outcome| tally.add(outcome)).collect();
+        let news = [took(1), failed_after(1), failed_after(1), took(1)].map(|hearing| tally.add(&hearing));
         assert_eq!(news, [false, true, false, true]);
-        let declined = tally.add(&Err(Refusal::Declined("no".to_owned())));
+        let declined = tally.add(&heard(Err(Refusal::Declined("no".to_owned())), 1));
         assert!(!declined && !tally.is_failing());
         assert_eq!(tally.count().last_failure.as_deref(), Some("broke"));
     }
@@ -179,5 +227,50 @@ mod tests {
         assert!(!tally.is_slow());
         decide(MEASURED / 4, 60_000);
         assert!(!tally.is_slow(), "a few do not matter");
+    }
+    #[test]
+    fn failures_and_refusals_count_with_the_time_they_took() {
+        let tally = Tally::default();
+        for number in 0..MEASURED {
+            let outcome = if number % 2 == 0 { Refusal::Failed } else { Refusal::Declined };
+            tally.add(&heard(Err(outcome("no".to_owned())), 60_000));
+        }
+        assert!(tally.is_slow());
+        assert_eq!(tally.count().p50, Some(Duration::from_millis(60)));
+    }
+
+    #[test]
+    fn a_few_long_failures_in_a_row_are_enough_and_quick_ones_are_not() {
+        let tally = Tally::default();
+        for _ in 0..4 * LONG_FAILURES {
+            tally.add(&failed_after(10));
+        }
+        assert!(!tally.is_slow());
+        for _ in 0..2 {
+            for _ in 1..LONG_FAILURES {
+                tally.add(&failed_after(50_000));
+            }
+            assert!(!tally.is_slow());
+            tally.add(&took(10));
+        }
+        for _ in 0..LONG_FAILURES {
+            tally.add(&failed_after(50_000));
+        }
+        assert!(tally.is_slow());
+    }
+
+    #[test]
+    fn one_that_overran_is_quick_again_only_by_what_it_does_from_then_on() {
+        let tally = Tally::default();
+        for _ in 0..RECENT {
+            tally.add(&took(10));
+        }
+        tally.overrun();
+        for _ in 1..MEASURED {
+            tally.add(&took(10));
+            assert!(tally.is_slow());
+        }
+        tally.add(&took(10));
+        assert!(!tally.is_slow());
     }
 }

@@ -48,11 +48,6 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Root alone, where this process is root.
-    pub fn of_root() -> Self {
-        if nix::unistd::geteuid().is_root() { Self::Owners(vec![0]) } else { Self::Anybody }
-    }
-
     /// Checks a file or a directory, every directory above it, and both sides of every symbolic link on the way. A sticky
     /// directory, such as `/tmp`, may be open to everybody: nobody can change there what is another's.
     pub fn check(&self, path: &Path) -> Result<(), TrustError> {

@@ -112,11 +112,13 @@ impl WasmBalancer {
         .map_err(|error| format!("there is no thread for it: {error}"))?
     }
 
-    fn decide(&self, question: &Question) -> Hearing {
+    /// Decides within `deadline`; also whether that has passed.
+    fn decide(&self, question: &Question, deadline: Duration) -> (Hearing, bool) {
         let start = Instant::now();
-        let mut store = self.store(Guest::new(question, &self.settings, &self.limits), self.limits.deadline);
+        let mut store = self.store(Guest::new(question, &self.settings, &self.limits), deadline);
         let outcome = self.pre.instantiate(&mut store).and_then(|instance| self.policy.rank(instance, &mut store));
         wasi::finish(store.data_mut());
+        let is_late = outcome.as_ref().is_err_and(failure::is_late);
         let outcome = match outcome {
             Ok(Ok(order)) => match check::order(&order, question.nodes.count()) {
                 Ok(()) => Ok(order),
@@ -129,13 +131,22 @@ impl WasmBalancer {
         let duration = start.elapsed();
         let Guest { meter, said, .. } = store.into_data();
         let memory = Some(meter.taken());
-        match outcome {
+        let hearing = match outcome {
             Ok(order) => {
                 let outcome = Ok(said.into_answer(order, duration));
                 Hearing { outcome, refused_log: Vec::new(), duration, memory }
             }
             Err(refusal) => Hearing { outcome: Err(refusal), refused_log: said.into_log(), duration, memory },
-        }
+        };
+        (hearing, is_late)
+    }
+
+    fn hear_by(&self, question: &Question, deadline: Duration) -> (Hearing, bool) {
+        let _entered = self.engine.enter();
+        stack::with(self.limits.stack, || self.decide(question, deadline)).unwrap_or_else(|error| {
+            let outcome = Err(Refusal::Failed(format!("there is no thread for it: {error}")));
+            (Hearing { outcome, refused_log: Vec::new(), duration: Duration::ZERO, memory: None }, false)
+        })
     }
 }
 
@@ -161,13 +172,12 @@ impl Balancer for WasmBalancer {
     }
 
     fn hear(&self, question: &Question) -> Hearing {
-        let _entered = self.engine.enter();
-        stack::with(self.limits.stack, || self.decide(question)).unwrap_or_else(|error| Hearing {
-            outcome: Err(Refusal::Failed(format!("there is no thread for it: {error}"))),
-            refused_log: Vec::new(),
-            duration: Duration::ZERO,
-            memory: None,
-        })
+        self.hear_by(question, self.limits.deadline).0
+    }
+
+    fn hear_within(&self, question: &Question, patience: Duration) -> Option<Hearing> {
+        let (hearing, is_late) = self.hear_by(question, self.limits.deadline.min(patience));
+        (!is_late || self.limits.deadline <= patience).then_some(hearing)
     }
 }
 

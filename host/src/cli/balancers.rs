@@ -1,6 +1,6 @@
 //! Which balancer decides: from the configuration to the plugins directory, the script and what stands in.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 
@@ -8,7 +8,9 @@ use super::{script, system};
 use crate::{
     balancer::{
         Balancer, builtin,
-        plugins::{Describe, Plugins, Report, SETTLE, Selection, State, Terms},
+        plugins::{Describe, OnRecord, Plugins, Report, SETTLE, Selection, State, Terms},
+        script::Account,
+        trust::Trust,
         wasm::{Cache, Compiler, Engine, Limits, LoadError},
     },
     config::Config,
@@ -58,12 +60,17 @@ fn selection(config: &Config, name: &str, engine: &Engine) -> anyhow::Result<Sel
     };
     Ok(Selection {
         directory: config.plugins_dir.clone(),
-        kept: config.data_dir.join("balancers"),
+        kept: kept(config),
         terms,
         builtin,
         settle: SETTLE,
         name: name.to_owned(),
     })
+}
+
+/// Where the daemon keeps modules.
+pub(super) fn kept(config: &Config) -> PathBuf {
+    config.data_dir.join("balancers")
 }
 
 /// The balancers of the daemon, for its pages and its interface.
@@ -107,7 +114,7 @@ fn compiler() -> Compiler {
 /// What the daemon's balancers run in, with a compiler that keeps what it compiled in the data directory where it can.
 pub(super) fn engine(config: &Config) -> anyhow::Result<Engine> {
     let compiler = compiler();
-    let compiled = config.data_dir.join("balancers/compiled");
+    let compiled = kept(config).join("compiled");
     let compiler = match Cache::open(&compiled, &system::SystemEntropy) {
         Ok(cache) => compiler.keeping(cache),
         Err(error) => {
@@ -137,7 +144,20 @@ pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
         settings: config.balancer_settings.get(name).cloned().unwrap_or_default(),
         limits: limits(config, name),
         allowed: config.plugins_sha256.clone(),
+        trust: trust(config.server_user.as_deref()),
     }
+}
+
+/// Who may have written what root is about to run: root, and the server user.
+fn trust(server_user: Option<&str>) -> Trust {
+    if !nix::unistd::geteuid().is_root() {
+        return Trust::Anybody;
+    }
+    let owner = Account::owner(server_user).unwrap_or_else(|error| {
+        tracing::warn!(%error, "server-user: of balancers, only root's files are trusted");
+        None
+    });
+    Trust::Owners(std::iter::once(0).chain(owner.map(|account| account.uid)).collect())
 }
 
 fn limits(config: &Config, name: &str) -> Limits {
@@ -165,6 +185,14 @@ pub(super) fn describe(store: Arc<dyn Store>) -> Describe {
     Box::new(move || {
         let store = Arc::clone(&store);
         Box::pin(async move { trial::question(store.snapshot().await.ok()?) })
+    })
+}
+
+/// Whose decisions are on record.
+pub(super) fn on_record(store: Arc<dyn Store>) -> OnRecord {
+    Box::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { store.shown_digests().await.ok() })
     })
 }
 
@@ -223,7 +251,7 @@ mod tests {
             let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
             let decided = policy.rank(&hard()).expect("an answer");
             assert_eq!(decided.balancer.name(), "sessions");
-            assert!(decided.fallback.is_some_and(|why| why.contains("failed")), "{text}");
+            assert!(decided.fallback.is_some_and(|(why, _)| why.contains("failed")), "{text}");
             assert_eq!(decided.answer.order[0], 0);
         }
     }

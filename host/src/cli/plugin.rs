@@ -37,7 +37,7 @@ pub(super) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// The module, NAME.wasm, or the name of a builtin balancer
+    /// The module, NAME.wasm; or the name of a builtin balancer, or the SHA-256 of a module that has decided on this node
     file: PathBuf,
     /// A file of cases, as `why SESSION --case` writes one
     #[arg(long, value_name = "CASE.toml")]

@@ -43,6 +43,9 @@ const GRACE: Duration = Duration::from_secs(4);
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
+/// How often is looked which of the kept modules are needed still.
+const TIDY: Duration = Duration::from_secs(10 * 60);
+
 /// What is logged, as `tracing_subscriber::EnvFilter` reads it: `debug`, or `info,evenkeel::proxy=debug`.
 const LOG_VARIABLE: &str = "EVENKEEL_LOG";
 
@@ -191,6 +194,7 @@ async fn serve(
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
+    lifecycle.part(Arc::clone(&plugins).tidy(balancers::on_record(Arc::clone(&store)), TIDY, lifecycle.soft()));
     if let Some(shadow) = &shadow {
         lifecycle.part(Arc::clone(shadow).run(balancers::describe(store), lifecycle.soft()));
     }

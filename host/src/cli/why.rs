@@ -22,6 +22,7 @@ struct Placement {
     scores: Option<Vec<f64>>,
     reason: Option<String>,
     fallback: Option<String>,
+    instead_of: Option<InsteadOf>,
     eligible: u32,
     duration_us: u64,
     attempts: Vec<Attempt>,
@@ -29,6 +30,14 @@ struct Placement {
     shadow: Option<Shadow>,
     nodes: Option<Nodes>,
     nodes_unknown: Option<String>,
+}
+
+/// The balancer that should have answered.
+#[derive(Deserialize)]
+struct InsteadOf {
+    balancer: String,
+    digest: Option<String>,
+    duration_us: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +173,11 @@ fn render(placement: &Placement) -> String {
     if let Some(fallback) = &placement.fallback {
         let _ = write!(text, "\nFallback: {fallback}");
     }
+    if let Some(InsteadOf { balancer, digest, duration_us }) = &placement.instead_of {
+        let digest = digest.as_ref().map(|digest| format!(", SHA-256 {digest}")).unwrap_or_default();
+        let took = duration_us.map_or_else(|| ", was not asked".to_owned(), |took| format!(", took {took} µs"));
+        let _ = write!(text, "\nFailed:   {balancer}{digest}{took}");
+    }
     if let Some(reason) = &placement.reason {
         let _ = write!(text, "\nReason:   {reason}");
     }
@@ -193,6 +207,7 @@ mod tests {
             "epoch": 2, "balancer": "sessions", "digest": "ab12", "eligible": 3, "duration_us": 41,
             "candidates": [{"id": 2, "name": "b"}, {"id": 9, "name": null}], "scores": [-0.0, -1.0],
             "reason": "fewest sessions", "fallback": "balancer mine failed: broke",
+            "instead_of": {"balancer": "mine", "digest": "cd34", "duration_us": 50_012},
             "attempts": [{"node": {"id": 1, "name": "a"}, "failure": "no such program"}],
             "decided": "2026-01-02T03:04:05Z",
             "shadow": {"balancer": "next", "verdict": "different", "candidates": [{"id": 1, "name": "a"}], "reason": null},
@@ -207,6 +222,7 @@ mod tests {
         let expected = "Start 2 was decided at 2026-01-02T03:04:05Z by sessions in 41 µs, among 3 eligible.\n\
                         Module:   SHA-256 ab12\n\
                         Fallback: balancer mine failed: broke\n\
+                        Failed:   mine, SHA-256 cd34, took 50012 µs\n\
                         Reason:   fewest sessions\n\
                         Rank  Node            Score\n\
                         1     b               0\n\

@@ -42,10 +42,23 @@ pub struct Decision {
     pub reason: Option<String>,
     /// Why the balancer that should have answered did not, where another answered in its place.
     pub fallback: Option<String>,
+    /// That balancer.
+    pub instead_of: Option<InsteadOf>,
     /// How many nodes it could choose from.
     pub eligible: u32,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// The balancer that should have answered, where another answered in its place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InsteadOf {
+    /// Its name.
+    pub balancer: String,
+    /// The SHA-256 of its module, hexadecimal; none where it is not a module.
+    pub digest: Option<String>,
+    /// How long it took to fail; none where it was not asked.
+    pub duration: Option<Duration>,
 }
 
 /// One start of a placed session.

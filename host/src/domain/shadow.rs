@@ -152,6 +152,7 @@ mod tests {
             scores: None,
             reason: None,
             fallback: None,
+            instead_of: None,
             eligible: 3,
             duration: Duration::from_micros(micros),
         };

@@ -7,11 +7,11 @@
 //! chosen, [`view`] what the policy is shown of them. What has been decided is kept by `recorder` in the form of
 //! [`shown`], and put to a second balancer by [`shadow`].
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
-    domain::{Epoch, Session, SessionId, State},
+    domain::{Epoch, InsteadOf, Session, SessionId, State},
     wire::peer::Peer,
 };
 
@@ -34,6 +34,12 @@ pub(super) use recorder::{Recording, record};
 pub trait Policy: Send + Sync + Debug {
     /// Orders the nodes of the question, by the selected balancer or by what stands in for it. An error is final.
     fn rank(&self, question: &Question) -> Result<Ruling, Refusal>;
+
+    /// The same where others wait for it; none where the answer takes longer than `patience`, so that it has to be asked
+    /// for beside them.
+    fn rank_within(&self, question: &Question, _patience: Duration) -> Option<Result<Ruling, Refusal>> {
+        Some(self.rank(question))
+    }
 
     /// The same where the selected balancer is too busy to be asked.
     fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
@@ -59,16 +65,20 @@ pub struct Ruling {
     pub settings: Arc<BTreeMap<String, String>>,
     /// Why the selected balancer did not answer, where another did in its place.
     pub fallback: Option<String>,
+    /// The selected balancer then.
+    pub instead_of: Option<InsteadOf>,
 }
 
 impl From<Decided> for Ruling {
     fn from(decided: Decided) -> Self {
+        let (fallback, instead_of) = decided.fallback.unzip();
         Self {
             answer: decided.answer,
             balancer: decided.balancer.name().to_owned(),
             digest: decided.balancer.digest().map(ToOwned::to_owned),
             settings: decided.balancer.settings(),
-            fallback: decided.fallback,
+            fallback,
+            instead_of,
         }
     }
 }
@@ -79,13 +89,16 @@ impl Policy for Fallback {
         self.rank(question).map(Ruling::from)
     }
 
+    fn rank_within(&self, question: &Question, patience: Duration) -> Option<Result<Ruling, Refusal>> {
+        Some(self.rank_within(question, patience)?.map(Ruling::from))
+    }
+
     fn stand_in(&self, question: &Question) -> Result<Ruling, Refusal> {
         self.rank_elsewhere(question).map(Ruling::from)
     }
 
     fn is_slow(&self) -> bool {
-        let selected = self.selected();
-        selected.balancer.is_slow() || selected.tally.is_slow()
+        self.is_slow()
     }
 }
 

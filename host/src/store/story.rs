@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{Registration, Reservation, Snapshot, Store};
-use crate::domain::{Decision, Epoch, Node, NodeId, Reading, Session, SessionId, State};
+use crate::domain::{Decision, Epoch, InsteadOf, Node, NodeId, Reading, Session, SessionId, State};
 
 pub(crate) mod life;
 pub(crate) mod nodes;
@@ -145,7 +145,12 @@ pub(crate) fn decision(candidates: &[NodeId]) -> Decision {
         candidates: candidates.to_vec(),
         scores: Some(candidates.iter().map(|node| -(node.0 as f64) / 3.0).collect()),
         reason: Some("fewest sessions".to_owned()),
-        fallback: None,
+        fallback: Some("balancer mine failed: broke".to_owned()),
+        instead_of: Some(InsteadOf {
+            balancer: "mine".to_owned(),
+            digest: Some("0c1d".to_owned()),
+            duration: Some(Duration::from_nanos(50_000_012_345)),
+        }),
         eligible: 3,
         duration: Duration::from_micros(44),
     }

@@ -213,6 +213,7 @@ impl SessionControl for Desk {
             scores: None,
             reason: Some("the only node".to_owned()),
             fallback: None,
+            instead_of: None,
             eligible: 1,
             duration: Duration::from_micros(12),
         };

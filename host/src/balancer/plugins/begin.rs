@@ -3,17 +3,24 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
 
-use super::{Absent, Refused, Rejection, Selection, Source, announce, file, inspect, keep, kept::Kept, report_refusal};
+use super::{
+    Absent, Refused, Rejection, Selection, Source, announce,
+    file::{self, Home},
+    forget, inspect, keep,
+    kept::Kept,
+    moved, report_refusal,
+};
 use crate::balancer::{
     Balancer, builtin,
     wasm::{self, LoadError},
 };
 
-/// Why there is no balancer to start with.
+/// Why there is no balancer of the selected name to start with.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
     /// It would lead out of the directory.
@@ -43,6 +50,19 @@ pub enum SelectionError {
     Builtin(#[from] LoadError),
 }
 
+impl SelectionError {
+    /// Whether the configuration is wrong, and not a file that may be put right while the daemon runs.
+    fn is_configuration(&self) -> bool {
+        match self {
+            Self::Name | Self::Builtin(_) => true,
+            Self::Rejected { rejection: Rejection::Load(error), .. } => {
+                matches!(error, LoadError::Setting { .. } | LoadError::Refused { .. })
+            }
+            Self::Missing { .. } | Self::Rejected { .. } => false,
+        }
+    }
+}
+
 const NAME_LENGTH: usize = 64;
 
 /// A name that can be selected, and stays within the directory.
@@ -66,6 +86,8 @@ pub(super) struct Begin<'a> {
     pub(super) path: &'a Path,
     pub(super) kept: &'a Kept,
     pub(super) now: Timestamp,
+    /// Whether a daemon starts where there is no balancer of that name.
+    pub(super) tolerant: bool,
 }
 
 impl Begin<'_> {
@@ -76,7 +98,7 @@ impl Begin<'_> {
         let admitted = inspect::read(self.path, terms).and_then(|(bytes, _)| {
             let digest = digest.insert(wasm::digest(&bytes));
             let (balancer, _) = inspect::admit(name, &bytes, terms, None)?;
-            keep(self.kept, name, digest, &bytes);
+            keep(self.kept, self.selection, digest, &bytes);
             announce(name, self.path, digest);
             Ok(Beginning { balancer: Arc::new(balancer), source: Some(Source::File), problem: None, refused: None })
         });
@@ -95,18 +117,25 @@ impl Begin<'_> {
                 refused: None,
             })
         });
-        let refused = Some(Refused { digest, since: self.now, why });
+        let refused = Some(Refused::new(digest, &rejection, self.now, Instant::now()));
         match before {
             Some(before) => Ok(Beginning { refused, ..before }),
-            None => Err(SelectionError::Rejected { path: self.path.to_owned(), rejection }),
+            None => {
+                let nothing = self.nothing(SelectionError::Rejected { path: self.path.to_owned(), rejection })?;
+                Ok(Beginning { refused, ..nothing })
+            }
         }
     }
 
-    pub(super) fn without_file(&self) -> Result<Beginning, SelectionError> {
-        if let Some(builtin) = self.builtin(None)? {
-            return Ok(builtin);
+    /// `home` is the directory that the file is not in: where its last one lay, it has been removed.
+    pub(super) fn without_file(&self, home: Home) -> Result<Beginning, SelectionError> {
+        let Selection { name, directory, .. } = self.selection;
+        if self.kept.home(name) == Some(home) {
+            forget(self.kept, name);
+        } else if let Some(good) = self.last_good(&moved(directory)) {
+            return Ok(good);
         }
-        self.last_good(&format!("there is no {}", self.path.display())).ok_or_else(|| self.missing())
+        self.builtin(None)?.map_or_else(|| self.missing(), Ok)
     }
 
     /// `why` is what is wrong with the directory, where that is more than that there is none.
@@ -115,7 +144,7 @@ impl Begin<'_> {
         let problem = why.clone().unwrap_or_else(|| format!("{directory}: there is no such directory"));
         match self.last_good(&problem) {
             Some(good) => Ok(good),
-            None => self.builtin(why)?.ok_or_else(|| self.missing()),
+            None => self.builtin(why)?.map_or_else(|| self.missing(), Ok),
         }
     }
 
@@ -136,15 +165,19 @@ impl Begin<'_> {
         Some(Beginning { balancer: Arc::new(balancer), source: Some(Source::Kept), problem, refused: None })
     }
 
-    pub(super) fn with_nothing(&self, error: &SelectionError) -> Beginning {
-        let (name, why) = (&self.selection.name, error.to_string());
-        tracing::error!(balancer = name, why, "the balancer cannot be had");
-        let balancer = Arc::new(Absent::new(name, &why));
-        Beginning { balancer, source: None, problem: Some(why), refused: None }
+    fn missing(&self) -> Result<Beginning, SelectionError> {
+        let directory = self.selection.directory.clone();
+        self.nothing(SelectionError::Missing { found: file::names(&directory), directory })
     }
 
-    fn missing(&self) -> SelectionError {
-        let directory = self.selection.directory.clone();
-        SelectionError::Missing { found: file::names(&directory), directory }
+    /// Begins without a balancer of that name, where that may be.
+    fn nothing(&self, error: SelectionError) -> Result<Beginning, SelectionError> {
+        if !self.tolerant || error.is_configuration() {
+            return Err(error);
+        }
+        let (name, why) = (&self.selection.name, error.to_string());
+        tracing::error!(balancer = name, why, "the balancer is missing until its file is there");
+        let balancer = Arc::new(Absent::new(name, &why));
+        Ok(Beginning { balancer, source: None, problem: Some(why), refused: None })
     }
 }

@@ -66,6 +66,8 @@ pub struct Terms {
     pub limits: Limits,
     /// The SHA-256 digests that a file may have, lower-case hexadecimal; any where there are none.
     pub allowed: Vec<String>,
+    /// Who may have put a file there.
+    pub trust: Trust,
 }
 
 impl Terms {
@@ -82,7 +84,7 @@ impl Terms {
 
 /// The bytes of a file that may be trusted.
 pub(super) fn read(path: &Path, terms: &Terms) -> Result<(Vec<u8>, file::Mark), Rejection> {
-    Trust::of_root().check(path)?;
+    terms.trust.check(path)?;
     file::read(path, terms.limits.module)
 }
 

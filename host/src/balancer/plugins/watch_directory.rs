@@ -1,7 +1,11 @@
 //! Noticing that the plugins directory has changed: by inotify where it is on a local disk, and by looking every second,
 //! since shared storage sends no events.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use notify::{
@@ -79,7 +83,7 @@ impl Plugins {
             let looked = spawn_blocking(move || {
                 events.follow(this.directory());
                 this.list();
-                (this.change(), events)
+                (this.change(Instant::now()), events)
             });
             let Ok((change, back)) = looked.await else { return };
             events = back;

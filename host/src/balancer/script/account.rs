@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use nix::unistd::User;
 
+/// The server user where none is named.
+const SERVER: &str = "rstudio-server";
+
 /// Tried in this order where no account is named.
-const USUAL: [&str; 2] = ["rstudio-server", "nobody"];
+const USUAL: [&str; 2] = [SERVER, "nobody"];
 
 /// An unprivileged account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,17 @@ impl Account {
         Self::named(name)?.ok_or_else(|| AccountError::Unknown(name.to_owned()))
     }
 
+    /// The server user whose files are trusted like root's: the account `name`, else the usual one; none where there is no
+    /// such account. Never `nobody`, whose the files of strangers are on a network file system.
+    pub fn owner(name: Option<&str>) -> Result<Option<Self>, AccountError> {
+        match Self::named(name.unwrap_or(SERVER)) {
+            Err(AccountError::Root(_)) => Ok(None),
+            Ok(Some(account)) if account.name == "nobody" => Ok(None),
+            Ok(None) if name.is_some() => Err(AccountError::Unknown(name.unwrap_or_default().to_owned())),
+            found => found,
+        }
+    }
+
     fn named(name: &str) -> Result<Option<Self>, AccountError> {
         let found = User::from_name(name).map_err(|error| AccountError::System { name: name.to_owned(), error })?;
         let Some(user) = found else { return Ok(None) };
@@ -74,5 +88,16 @@ mod tests {
         let error = Account::find(Some("no-such-account")).expect_err("unknown").to_string();
         assert_eq!(error, "there is no account no-such-account");
         assert!(Account::find(Some("root")).expect_err("refused").to_string().starts_with("root is root"));
+    }
+
+    #[test]
+    fn files_are_trusted_of_the_account_that_is_named_and_never_of_nobody() {
+        let owner = |name| Account::owner(name).map(|found| found.map(|account| account.name));
+        assert_eq!(owner(Some("daemon")).expect("every system has it").as_deref(), Some("daemon"));
+        for none in ["nobody", "root"] {
+            assert_eq!(owner(Some(none)).expect("every system has it"), None);
+        }
+        assert_ne!(owner(None).expect("accounts can be read").as_deref(), Some("nobody"));
+        assert!(owner(Some("no-such-account")).is_err());
     }
 }

@@ -39,6 +39,11 @@ pub(super) fn describe(error: &wasmtime::Error, guest: &Guest, limits: &Limits) 
     text::clean(&told, FAILURE)
 }
 
+/// Whether its deadline ended the call.
+pub(super) fn is_late(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Trap::Interrupt))
+}
+
 fn cause(error: &wasmtime::Error, limits: &Limits) -> String {
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => {

@@ -71,8 +71,13 @@ pub enum LoadError {
         known: Vec<Setting>,
     },
     /// It refused its settings.
-    #[error("its settings are refused: {0}")]
-    Refused(String),
+    #[error("its settings are refused: {why}; there {}", list(known))]
+    Refused {
+        /// Its own sentence.
+        why: String,
+        /// What it knows.
+        known: Vec<Setting>,
+    },
     /// It failed while it was asked about itself.
     #[error("it failed when it was loaded: {0}")]
     Failed(String),
@@ -208,7 +213,7 @@ impl WasmBalancer {
     fn check(&self) -> Result<(), LoadError> {
         self.ask(Policy::check)
             .map_err(LoadError::Failed)?
-            .map_err(|problem| LoadError::Refused(text::clean(&problem, VALUE)))
+            .map_err(|why| LoadError::Refused { why: text::clean(&why, VALUE), known: self.declared.clone() })
     }
 }
 

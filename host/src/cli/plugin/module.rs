@@ -1,9 +1,10 @@
-//! The module that an author's command is about: a file, or a builtin balancer by its name.
+//! The module that an author's command is about: a file, a builtin balancer by its name, or one that has decided on this
+//! node by its SHA-256.
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, btree_map::Entry},
-    fs::File,
+    fs::{self, File},
     io::Read,
     path::Path,
 };
@@ -14,7 +15,7 @@ use evenkeel_plugin_cases::{Case, File as Cases, Node, Outcome, Question as Aske
 use crate::{
     balancer::{
         Hearing, builtin, case,
-        plugins::Terms,
+        plugins::{Terms, is_digest, kept_module},
         wasm::{Engine, LoadError, WasmBalancer},
     },
     cli::balancers,
@@ -30,12 +31,25 @@ pub(super) struct Module {
 }
 
 impl Module {
-    /// The builtin balancer of that name where there is no such file, else the file.
+    /// A file; where there is none, the builtin balancer of that name, or the module that has been kept of that SHA-256.
     pub(super) fn open(file: &Path, config: &Config, engine: &Engine) -> anyhow::Result<Self> {
-        match file.to_str().and_then(builtin) {
-            Some(builtin) if !file.is_file() => Ok(builtin),
-            _ => Self::read(file, config, engine),
+        let text = file.to_str().filter(|_| !file.is_file());
+        if let Some(builtin) = text.and_then(builtin) {
+            return Ok(builtin);
         }
+        match text.and_then(|digest| Some((digest, kept_module(&balancers::kept(config), digest)?))) {
+            Some((digest, kept)) => {
+                let context = || format!("this node keeps no module of the SHA-256 {digest}");
+                let bytes = fs::read(kept).with_context(context)?;
+                Ok(Self { name: digest.to_owned(), bytes: bytes.into() })
+            }
+            None => Self::read(file, config, engine),
+        }
+    }
+
+    /// What is known by its SHA-256 alone has the name of the balancer that it was.
+    pub(super) fn known_as(self, balancer: &str) -> Self {
+        if is_digest(&self.name) { self.named(balancer) } else { self }
     }
 
     /// A file.
@@ -123,7 +137,7 @@ impl Candidate {
         let asked = Asked::new(nodes, case);
         let balancer = match loaded {
             Ok(balancer) => balancer,
-            Err(LoadError::Refused(why)) => {
+            Err(LoadError::Refused { why, .. }) => {
                 return Ok(Asking { asked, outcome: Outcome::Refused(why.clone()), hearing: None });
             }
             Err(error) => return Err(error.clone()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{bail, ensure};
-use evenkeel_plugin_cases::{Case, Outcome};
+use evenkeel_plugin_cases::{Case, File as Cases, Outcome};
 use serde_json::{Value, json};
 
 use super::module::{Asking, Candidate, Module, cases};
@@ -23,8 +23,8 @@ pub(super) fn run(
     as_json: bool,
 ) -> anyhow::Result<()> {
     let engine = balancers::engine_of_an_author()?;
-    let module = Module::open(module, config, &engine)?;
-    let cases = chosen(file, only)?;
+    let Cases { balancer, case: cases } = chosen(file, only)?;
+    let module = Module::open(module, config, &engine)?.known_as(&balancer);
     let name = module.name.clone();
     let terms = balancers::terms(config, &name, engine);
     let mut candidate = Candidate::new(module, terms);
@@ -48,8 +48,8 @@ pub(super) fn run(
 }
 
 /// The cases of a file, or the one of that name.
-fn chosen(file: &Path, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
-    let mut cases = cases(file)?.case;
+fn chosen(file: &Path, only: Option<&str>) -> anyhow::Result<Cases> {
+    let Cases { balancer, case: mut cases } = cases(file)?;
     if let Some(only) = only {
         let names = cases.iter().map(|case| format!("{:?}", case.name)).collect::<Vec<_>>().join(", ");
         cases.retain(|case| case.name == only);
@@ -58,7 +58,7 @@ fn chosen(file: &Path, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
         }
     }
     ensure!(!cases.is_empty(), "{}: there is no case in it", file.display());
-    Ok(cases)
+    Ok(Cases { balancer, case: cases })
 }
 
 type Verdict = Result<(), String>;

@@ -132,6 +132,7 @@ async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
             scores: None,
             reason: None,
             fallback: None,
+            instead_of: None,
             eligible: 1,
             duration: Duration::ZERO,
         };

@@ -1,6 +1,6 @@
 //! Decides a batch of orders on one snapshot, each seeing the reservations before it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, LogLevel, Question, Refusal, Request},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Policy,
+    Policy, Ruling,
     eligible::{self, Explanation, Needs},
     shown::Shown,
     view::{Group, View, amount},
@@ -18,6 +18,9 @@ use super::{
 
 /// The most orders that are decided on one snapshot.
 pub const MOST: usize = 64;
+
+/// How long a decision may keep those waiting that come after it.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The most nodes that are kept to be tried.
 const MOST_CANDIDATES: usize = 16;
@@ -105,7 +108,8 @@ impl Wish {
     }
 }
 
-/// Decides on the wishes in order. None where what a policy decided on a wish before does not hold any more.
+/// Decides on the wishes in order. None where it has to be decided again: what a policy decided on a wish before does not
+/// hold any more, or the policy has turned out to be slow and is to be asked beside the queue.
 pub fn decide(
     wishes: Vec<Wish>,
     view: &mut View,
@@ -115,7 +119,8 @@ pub fn decide(
     let decide = |(index, wish): (u64, Wish)| {
         let ruled = match &wish.ruled {
             Some(ruled) => confirm(&wish, ruled.clone(), view)?,
-            None => Some(ask(&wish, index, view, policy, entropy)?),
+            None if policy.is_slow() => None,
+            None => ask_within(&wish, index, view, policy, entropy)?,
         };
         let made = ruled.and_then(|ruled| made(wish, ruled));
         if let Some(Made { reservation, .. }) = &made {
@@ -134,12 +139,42 @@ pub fn ask(
     policy: &dyn Policy,
     entropy: &dyn Entropy,
 ) -> Result<Ruled, SessionError> {
+    let (group, question) = put(wish, index, view, entropy)?;
+    let said = policy.rank(&question);
+    rule(said, question, &group)
+}
+
+/// The same while others wait; none where it takes too long.
+fn ask_within(
+    wish: &Wish,
+    index: u64,
+    view: &mut View,
+    policy: &dyn Policy,
+    entropy: &dyn Entropy,
+) -> Result<Option<Ruled>, SessionError> {
+    let (group, question) = put(wish, index, view, entropy)?;
+    let said = policy.rank_within(&question, PATIENCE);
+    said.map(|said| rule(said, question, &group)).transpose()
+}
+
+/// The question about a wish, and the nodes that it is about.
+fn put(
+    wish: &Wish,
+    index: u64,
+    view: &mut View,
+    entropy: &dyn Entropy,
+) -> Result<(Arc<Group>, Question), SessionError> {
     let group = view.group(&wish.needs());
     if group.selection.eligible.is_empty() {
         return Err(nowhere(wish, view, &group));
     }
     let question = question(wish, index, view, &group, entropy);
-    let ruling = policy.rank(&question).map_err(|refusal| match refusal {
+    Ok((group, question))
+}
+
+/// The decision that a policy's answer comes to.
+fn rule(said: Result<Ruling, Refusal>, question: Question, group: &Group) -> Result<Ruled, SessionError> {
+    let ruling = said.map_err(|refusal| match refusal {
         Refusal::Declined(reason) => SessionError::Declined(reason),
         Refusal::Failed(reason) => SessionError::NoNode(format!("the balancer could not decide: {reason}")),
     })?;
@@ -156,6 +191,7 @@ pub fn ask(
         scores,
         reason,
         fallback: ruling.fallback,
+        instead_of: ruling.instead_of,
         eligible: u32::try_from(group.selection.eligible.len()).unwrap_or(u32::MAX),
         duration,
     };

@@ -1,17 +1,23 @@
 //! Policies that take their time.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Barrier, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
+use evenkeel_fixtures::Fixture;
+
 use crate::{
-    balancer::{Answer, Question, Refusal},
+    balancer::{
+        Answer, Balancer, Fallback, Question, Refusal,
+        wasm::{Engine, Limits, WasmBalancer},
+    },
     domain::{NodeId, State},
     sessions::{
         SessionError,
-        fixtures::{Cluster, new_session},
+        fixtures::{Cluster, Fewest, eventually, new_session},
         placement::{Policy, Ruling},
     },
     store::{SessionFilter, Store},
@@ -33,7 +39,14 @@ impl<F: Fn(&Question) -> String + Send + Sync> Policy for Slow<F> {
         let node = found.ok_or_else(|| Refusal::Declined(format!("there is no {name}")))?;
         let order = vec![u32::try_from(node).expect("few")];
         let answer = Answer { order, scores: None, reason: None, log: Vec::new(), duration: Duration::ZERO };
-        Ok(Ruling { answer, balancer: "slow".to_owned(), digest: None, settings: Arc::default(), fallback: None })
+        Ok(Ruling {
+            answer,
+            balancer: "slow".to_owned(),
+            digest: None,
+            settings: Arc::default(),
+            fallback: None,
+            instead_of: None,
+        })
     }
 
     fn is_slow(&self) -> bool {
@@ -130,4 +143,35 @@ async fn many_orders_under_a_slow_policy_are_all_placed_once() {
     }
     let all = cluster.store.sessions(&SessionFilter::default()).await.expect("the store answers");
     assert_eq!(all.len(), 60);
+}
+
+/// A policy that never comes to an end but for the user `trial`, with a deadline of many seconds.
+fn hangs(other: Option<Arc<dyn Balancer>>) -> Arc<dyn Policy> {
+    let limits = Limits { deadline: Duration::from_secs(8), ..Limits::default() };
+    let (engine, bytes) = (Engine::new().expect("an engine"), Fixture::EndlessLoop.bytes());
+    let hanging = WasmBalancer::load(&engine, "hanging", &bytes, BTreeMap::new(), limits).expect("it loads");
+    Arc::new(Fallback::new(Arc::new(hanging), other))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_balancer_that_hangs_within_a_long_deadline_keeps_only_those_waiting_that_it_hangs_on() {
+    for other in [None, Some(Arc::new(Fewest) as Arc<dyn Balancer>)] {
+        let refuses = other.is_none();
+        let policy = hangs(other);
+        let cluster = Cluster::start_under(Arc::clone(&policy), 1).await;
+        let start = |user: &'static str| {
+            let sessions = Arc::clone(&cluster.daemons[0].sessions);
+            tokio::spawn(async move { sessions.start(new_session(user)).await })
+        };
+        assert!(!policy.is_slow());
+        let stuck: Vec<_> = (0..3).map(|_| start("ada")).collect();
+        eventually("it has overrun the patience of those who wait", async || policy.is_slow()).await;
+        for _ in 0..20 {
+            start("trial").await.expect("no panic").expect("a start");
+        }
+        assert!(!stuck.iter().any(tokio::task::JoinHandle::is_finished), "they were waited for");
+        for one in stuck {
+            assert_eq!(one.await.expect("no panic").is_err(), refuses);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     SqliteStore, StoreError, Write, failed,
     rows::{Fields, to_json},
 };
-use crate::domain::{Attempt, Decision, Epoch, NodeId, Placement, PlacementId, SessionId, Shadow};
+use crate::domain::{Attempt, Decision, Epoch, InsteadOf, NodeId, Placement, PlacementId, SessionId, Shadow};
 
 /// Placements, each with what the shadow said of it.
 macro_rules! all {
@@ -32,6 +32,8 @@ struct Record<'d> {
     reason: Option<Cow<'d, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fallback: Option<Cow<'d, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instead_of: Option<Cow<'d, InsteadOf>>,
     eligible: u32,
     nanoseconds: u64,
 }
@@ -45,6 +47,7 @@ impl<'d> From<&'d Decision> for Record<'d> {
             scores: decision.scores.as_deref().map(Cow::Borrowed),
             reason: decision.reason.as_deref().map(Cow::Borrowed),
             fallback: decision.fallback.as_deref().map(Cow::Borrowed),
+            instead_of: decision.instead_of.as_ref().map(Cow::Borrowed),
             eligible: decision.eligible,
             nanoseconds: u64::try_from(decision.duration.as_nanos()).unwrap_or(u64::MAX),
         }
@@ -60,6 +63,7 @@ impl From<Record<'_>> for Decision {
             scores: record.scores.map(Cow::into_owned),
             reason: record.reason.map(Cow::into_owned),
             fallback: record.fallback.map(Cow::into_owned),
+            instead_of: record.instead_of.map(Cow::into_owned),
             eligible: record.eligible,
             duration: Duration::from_nanos(record.nanoseconds),
         }

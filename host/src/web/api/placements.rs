@@ -1,5 +1,7 @@
 //! Placements: why each session is where it is.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,7 +9,7 @@ use utoipa::ToSchema;
 use super::sessions::{NodeNames, NodeRef};
 use crate::{
     balancer::Request,
-    domain::{Decision, Placement, PlacementId, Shadow, shadow::Outcome},
+    domain::{Decision, InsteadOf, Placement, PlacementId, Shadow, shadow::Outcome},
     sessions::placement::eligible::Rule,
     web::Identity,
 };
@@ -45,6 +47,8 @@ pub(crate) struct PlacementView {
     pub reason: Option<String>,
     /// Why another balancer answered than the one that should have.
     pub fallback: Option<String>,
+    /// The balancer that should have answered, where another did; null where it did itself.
+    pub instead_of: Option<InsteadOfView>,
     /// How many nodes it could choose from.
     pub eligible: u32,
     /// How long it took, microseconds.
@@ -57,6 +61,24 @@ pub(crate) struct PlacementView {
     /// What the balancer that is asked beside would have decided (`balancer-shadow`); null where it was not asked, has not
     /// answered yet, and for users who are no administrators.
     pub shadow: Option<ShadowView>,
+}
+
+/// The balancer that should have answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InsteadOf)]
+pub(crate) struct InsteadOfView {
+    /// Its name.
+    pub balancer: String,
+    /// The SHA-256 of its module; null where it is not a module.
+    pub digest: Option<String>,
+    /// How long it took to fail, microseconds; null where it was not asked.
+    pub duration_us: Option<u64>,
+}
+
+impl From<InsteadOf> for InsteadOfView {
+    fn from(InsteadOf { balancer, digest, duration }: InsteadOf) -> Self {
+        Self { balancer, digest, duration_us: duration.map(micros) }
+    }
 }
 
 /// What a second balancer would have decided.
@@ -94,7 +116,7 @@ impl ShadowView {
             candidates: candidates.into_iter().map(|id| nodes.refer(id)).collect(),
             scores,
             reason,
-            duration_us: u64::try_from(shadow.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(shadow.duration),
         }
     }
 }
@@ -121,6 +143,10 @@ impl ExcludedNode {
         };
         excluded.iter().map(one).collect()
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A start that failed.
@@ -156,8 +182,9 @@ impl PlacementView {
             scores: decision.scores,
             reason: decision.reason,
             fallback: decision.fallback,
+            instead_of: decision.instead_of.map(InsteadOfView::from),
             eligible: decision.eligible,
-            duration_us: u64::try_from(decision.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(decision.duration),
             attempts: placement.attempts.into_iter().map(attempt).collect(),
             decided: placement.decided,
             shadow,

@@ -1,9 +1,12 @@
 //! A running daemon, and a file that comes, changes and goes.
 
+use std::{collections::BTreeSet, sync::Mutex};
+
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::balancer::wasm::tests::guests::answer;
 
 #[test]
 fn a_changed_file_decides_in_one_step_and_its_digest_is_told() {
@@ -82,20 +85,38 @@ fn what_fails_its_trial_is_refused_and_what_declines_is_not() {
     assert_eq!(in_force(&plugins), Some(digest(&declining.bytes())));
 }
 
+/// A module that has no answer where there are more nodes than this.
+fn at_most(nodes: u32) -> Vec<u8> {
+    let rank = format!("(if (i32.gt_u (call $count) (i32.const {nodes})) (then unreachable)) {}", answer(&[0]));
+    Guest::ranking(rank).importing("nodes", "count", "(result i32)").bytes()
+}
+
 #[test]
 fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
     let bed = Bed::new();
     bed.put("mine", &ONE);
     let plugins = bed.open("mine").expect("it starts");
+    let take = |bytes: &[u8]| {
+        bed.put("mine", bytes);
+        let change = plugins.change(Instant::now()).expect("it has changed");
+        plugins.take_up(change, Some(trial::made_up(5)));
+        refused(&plugins).and_then(|report| report.last_error)
+    };
     // Chooses the sixth node: right for a cluster of 6, wrong for one of 5.
-    bed.put("mine", &Guest { rank: crate::balancer::wasm::tests::guests::answer(&[5]), ..Guest::default() }.bytes());
-    let change = plugins.change().expect("it has changed");
-    plugins.take_up(change, Some(trial::made_up(5)));
-    let why = refused(&plugins).and_then(|report| report.last_error).expect("it is refused");
+    let why = take(&Guest::ranking(answer(&[5])).bytes()).expect("it is refused");
     assert!(why.starts_with("its trial decision over 5 nodes failed"), "{why}");
+    let why = take(&at_most(9)).expect("it is refused");
+    assert_eq!(why, "its trial decision over 10 nodes failed: it stopped itself (in rank)");
+    assert_eq!(in_force(&plugins), Some(digest(&ONE)));
+    assert_eq!(take(&at_most(10)), None);
+    assert_eq!(in_force(&plugins), Some(digest(&at_most(10))));
+}
+
+#[test]
+fn the_nodes_of_a_cluster_twice_the_size_are_all_different() {
     let [present, twice] = trial::questions(Some(trial::made_up(5)));
     assert_eq!((present.nodes.count(), twice.nodes.count(), twice.user_sessions.len()), (5, 10, 10));
-    let names: std::collections::BTreeSet<_> = twice.nodes.names.iter().collect();
+    let names: BTreeSet<_> = twice.nodes.names.iter().collect();
     assert_eq!(names.len(), 10, "no two nodes have the same name");
 }
 
@@ -125,7 +146,7 @@ fn where_no_builtin_has_the_name_of_a_removed_file_another_stands_in_and_says_wh
     let decided = plugins.policy().rank(&trial::made_up(2)).expect("an answer");
     assert_eq!(decided.balancer.name(), "sessions");
     let why = format!("there is no {}", bed.file("mine").display());
-    assert_eq!(decided.fallback, Some(format!("balancer mine failed: {why}")));
+    assert_eq!(decided.fallback.map(|(why, _)| why), Some(format!("balancer mine failed: {why}")));
     let reports = plugins.reports();
     assert_eq!((reports[0].state, reports[0].last_error.as_ref()), (State::Missing, Some(&why)));
     assert_eq!((reports[1].state, reports[1].count.decisions), (State::StandingIn, 1));
@@ -183,21 +204,78 @@ fn what_is_no_file_or_too_large_is_refused() {
 }
 
 #[test]
-fn where_the_daemon_is_root_what_others_can_change_is_refused_with_its_path() {
+fn what_others_can_change_is_refused_with_its_path_unless_anybody_is_trusted() {
+    for trusts in [false, true] {
+        let bed = Bed::new();
+        bed.put("mine", &ONE);
+        let mut selection = bed.selection("mine");
+        if trusts {
+            selection.terms.trust = Trust::Anybody;
+        }
+        let plugins = Plugins::open(selection, None, Arc::new(Seconds::default())).expect("it starts");
+        bed.put("mine", &OTHER);
+        fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+        assert!(look(&plugins));
+        let expected = if trusts { &OTHER } else { &ONE };
+        assert_eq!(in_force(&plugins), Some(digest(expected)));
+        let why = refused(&plugins).and_then(|report| report.last_error).unwrap_or_default();
+        let told = format!("{} can be written to by its group or by others", bed.directory().display());
+        assert_eq!(why.starts_with(&told), !trusts, "{why}");
+    }
+}
+
+#[test]
+fn a_file_is_taken_as_soon_as_what_is_in_its_way_is_gone_though_it_is_the_same() {
     let bed = Bed::new();
     bed.put("mine", &ONE);
     let plugins = bed.open("mine").expect("it starts");
-    let is_root = nix::unistd::geteuid().is_root();
     bed.put("mine", &OTHER);
     fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+    let (_, lines) = logged(|| {
+        assert!(look(&plugins));
+        assert!(!look(&plugins), "nothing has changed");
+        // As the message says.
+        fs::set_permissions(bed.directory(), Permissions::from_mode(0o755)).expect("it is the owner's");
+        assert!(look(&plugins));
+    });
+    assert_eq!((in_force(&plugins), refused(&plugins)), (Some(digest(&OTHER)), None));
+    assert_eq!(lines.iter().filter(|line| line.contains("the plugin is not taken")).count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_file_that_was_in_the_way_of_its_own_trial_is_tried_again_later() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = bed.open("mine").expect("it starts");
+    // What is too much for the cluster that it is tried on, as a machine under load is for its deadline.
+    let module = at_most(8);
+    bed.put("mine", &module);
+    let now = Instant::now();
+    let (_, lines) = logged(|| {
+        plugins.take_up(plugins.change(now).expect("it has changed"), Some(trial::made_up(5)));
+        assert!(refused(&plugins).is_some());
+        assert!(!look_at(&plugins, now), "it is left alone for a while");
+        let later = now + Duration::from_secs(60);
+        let again = plugins.change(later).expect("it is tried again");
+        plugins.take_up(again, Some(trial::made_up(5)));
+        assert!(!look_at(&plugins, Instant::now() + Duration::from_secs(15)), "and then for longer");
+        assert!(look_at(&plugins, later));
+    });
+    assert_eq!((in_force(&plugins), refused(&plugins)), (Some(digest(&module)), None));
+    assert_eq!(lines.iter().filter(|line| line.contains("the plugin is not taken")).count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn what_is_refused_at_the_start_is_tried_again_too() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o777)).expect("it is everybody's");
+    let plugins = bed.open("mine").expect("it starts");
+    assert_eq!(report(&plugins).state, State::Missing);
+    assert!(!look(&plugins), "nothing has changed");
+    fs::set_permissions(bed.directory(), Permissions::from_mode(0o755)).expect("it is the owner's");
     assert!(look(&plugins));
-    let expected = if is_root { &ONE } else { &OTHER };
-    assert_eq!(in_force(&plugins), Some(digest(expected)));
-    let why = refused(&plugins).and_then(|report| report.last_error).unwrap_or_default();
-    assert_eq!(
-        why.starts_with(&format!("{} can be written to by its group or by others", bed.directory().display())),
-        is_root
-    );
+    assert_eq!(in_force(&plugins), Some(digest(&ONE)));
 }
 
 #[tokio::test]
@@ -216,4 +294,43 @@ async fn a_daemon_notices_by_itself() {
     }
     stop.cancel();
     timeout(Duration::from_secs(60), run).await.expect("it stops").expect("no panic");
+}
+
+#[tokio::test]
+async fn a_module_is_kept_while_its_decisions_are_on_record_and_no_longer() {
+    let bed = Bed::new();
+    bed.put("mine", &ONE);
+    let plugins = Arc::new(bed.open("mine").expect("it starts"));
+    bed.put("mine", &OTHER);
+    assert!(look(&plugins));
+    let kept = |bytes: &[u8]| plugins.kept.path(&digest(bytes)).is_file();
+    let recorded = Arc::new(Mutex::new(Some(BTreeSet::from([digest(&ONE)]))));
+    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+    let on_record: OnRecord = {
+        let recorded = Arc::clone(&recorded);
+        Box::new(move || {
+            asked.send(()).expect("the test listens");
+            let recorded = recorded.lock().expect("unpoisoned").clone();
+            Box::pin(async move { recorded })
+        })
+    };
+    let stop = CancellationToken::new();
+    let tidy = tokio::spawn(Arc::clone(&plugins).tidy(on_record, Duration::from_millis(1), stop.clone()));
+    let mut look_some_times = async || {
+        for _ in 0..5 {
+            timeout(Duration::from_secs(60), was_asked.recv()).await.expect("it looks").expect("it goes on");
+        }
+    };
+    look_some_times().await;
+    assert!(kept(&ONE) && kept(&OTHER));
+    // Where nobody can tell, nothing goes.
+    *recorded.lock().expect("unpoisoned") = None;
+    look_some_times().await;
+    assert!(kept(&ONE) && kept(&OTHER));
+    *recorded.lock().expect("unpoisoned") = Some(BTreeSet::new());
+    look_some_times().await;
+    assert_eq!((kept(&ONE), kept(&OTHER)), (false, true), "the last good one is needed");
+    assert!(kept(builtin::module("sessions").expect("a builtin")), "it may have to stand in");
+    stop.cancel();
+    timeout(Duration::from_secs(60), tidy).await.expect("it stops").expect("no panic");
 }

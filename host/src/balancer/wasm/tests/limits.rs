@@ -35,6 +35,22 @@ fn the_deadline_is_the_one_that_was_set() {
 }
 
 #[test]
+fn whoever_waits_is_told_in_time_that_an_answer_takes_longer() {
+    let engine = engine();
+    let balancer =
+        |guest: &Guest, deadline| load_in(&engine, guest, Limits { deadline, ..Limits::default() }).expect("it loads");
+    let (long, short) = (Duration::from_secs(600), Duration::from_millis(5));
+    let endless = Guest::ranking(ENDLESS);
+    assert_eq!(balancer(&endless, long).hear_within(&question(3), short), None);
+    let failed = balancer(&endless, short).hear_within(&question(3), long).expect("its own deadline comes first");
+    let why = failed.outcome.expect_err("it cannot answer").to_string();
+    assert!(why.starts_with("it had not answered after 5 ms"), "{why}");
+    // What fails by itself has failed, and is not to be asked again.
+    let broken = balancer(&Guest::ranking("unreachable"), long).hear_within(&question(3), Duration::from_secs(60));
+    assert!(broken.expect("that is all there will be").outcome.is_err());
+}
+
+#[test]
 fn a_start_function_counts_towards_the_deadline() {
     let guest = Guest { items: format!("(func $begin {ENDLESS}) (start $begin)"), ..Guest::default() };
     let error = load_in(&engine(), &guest, Limits::default()).expect_err("it cannot be loaded").to_string();

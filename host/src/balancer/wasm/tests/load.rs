@@ -65,11 +65,14 @@ fn a_guest_reads_its_settings() {
 }
 
 #[test]
-fn a_check_that_fails_is_shown() {
+fn a_value_that_the_balancer_refuses_is_shown_with_the_settings_it_has() {
     let check = "(i32.store8 (i32.const 32) (i32.const 1))
-        (i32.store (i32.const 36) (i32.const 256)) (i32.store (i32.const 40) (i32.const 12))";
-    let guest = Guest { check: check.to_owned(), ..Guest::default() }.with_data(256, "step is\\0aodd!");
-    assert_eq!(load(&guest).expect_err("refused").to_string(), "its settings are refused: step is odd!");
+        (i32.store (i32.const 36) (i32.const 300)) (i32.store (i32.const 40) (i32.const 12))";
+    let refusing = |guest: Guest| Guest { check: check.to_owned(), ..guest }.with_data(300, "step is\\0aodd!");
+    let error = with_settings(&refusing(declaring()), &[("step", "3")]).expect_err("refused").to_string();
+    assert_eq!(error, "its settings are refused: step is odd!; there are step (default 1): how far");
+    let error = load(&refusing(Guest::default())).expect_err("refused").to_string();
+    assert_eq!(error, "its settings are refused: step is odd!; there are none");
 }
 
 #[test]

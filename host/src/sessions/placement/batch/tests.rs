@@ -1,7 +1,10 @@
 //! Batches, decided by policies that write down what they were asked.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{super::Ruling, *};
 use crate::{
-    domain::{Node, Revision, fakes::Numbers},
+    domain::{InsteadOf, Node, Revision, fakes::Numbers},
     sessions::fixtures::{new_session, node},
     store::Snapshot,
 };
@@ -36,8 +39,15 @@ impl Policy for Backwards {
             digest: Some("abc".to_owned()),
             settings: Arc::default(),
             fallback,
+            instead_of: Some(broken()),
         })
     }
+}
+
+/// The one that should have answered.
+fn broken() -> InsteadOf {
+    let duration = Some(Duration::from_millis(50));
+    InsteadOf { balancer: "broken".to_owned(), digest: Some("def".to_owned()), duration }
 }
 
 /// Gives no answer.
@@ -91,6 +101,7 @@ fn sixteen_candidates_are_kept_with_their_scores_and_what_is_to_be_recorded() {
     assert_eq!((decision.eligible, decision.duration), (20, Duration::from_micros(3)));
     assert_eq!(decision.digest.as_deref(), Some("abc"));
     assert_eq!(decision.fallback.as_deref(), Some("the selected one is broken"));
+    assert_eq!(decision.instead_of, Some(broken()));
     assert_eq!(decision.reason.as_deref(), Some("the last is the best"));
 }
 
@@ -129,4 +140,39 @@ fn a_policy_without_an_answer_is_named_as_the_reason() {
     let decided = decide(vec![wish], &mut view, &Failing, &Numbers::default());
     let error = decided[0].as_ref().expect_err("no answer").to_string();
     assert_eq!(error, "no node can take the session: the balancer could not decide: it trapped");
+}
+
+/// Has no answer for one user while others wait, and is slow from then on.
+#[derive(Debug, Default)]
+struct TurnsSlow(Backwards, AtomicBool);
+
+impl Policy for TurnsSlow {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        self.0.rank(question)
+    }
+
+    fn rank_within(&self, question: &Question, _: Duration) -> Option<Result<Ruling, Refusal>> {
+        if question.request.username == "stuck" {
+            self.1.store(true, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.rank(question))
+    }
+
+    fn is_slow(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn once_a_policy_takes_too_long_the_rest_of_the_batch_does_not_wait_for_it() {
+    let mut view = view((1..=2).map(node).collect());
+    let (policy, entropy) = (TurnsSlow::default(), Numbers::default());
+    let wishes: Vec<_> =
+        ["ada", "stuck", "bob", "stuck"].map(|user| Wish::new(&new_session(user), &view, &entropy)).into();
+    let decided = decide(wishes, &mut view, &policy, &entropy);
+    let decided: Vec<_> = decided.iter().map(|one| one.as_ref().map(Option::is_some).expect("no refusal")).collect();
+    assert_eq!(decided, [true, false, false, false]);
+    let asked = policy.0.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(asked.len(), 1, "nobody else was asked about");
 }

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use super::{Shown, decode, encode};
 use crate::{
     balancer::{
-        Balancer, Fallback, builtin, wasm,
+        Balancer, Fallback, Question, Refusal, builtin, wasm,
         wasm::{Engine, Limits, WasmBalancer},
     },
     domain::{Node, NodeId, NodeStatus, Reading, Revision, fakes::Numbers},
     sessions::{
         fixtures::{new_session, node},
         placement::{
+            Policy, Ruling,
             batch::{Made, Wish, decide},
             eligible::Rule,
             view::View,
@@ -19,6 +20,16 @@ use crate::{
     },
     store::Snapshot,
 };
+
+/// However busy the machine is, nobody who waits is spared a decision.
+#[derive(Debug)]
+struct Patient(Fallback);
+
+impl Policy for Patient {
+    fn rank(&self, question: &Question) -> Result<Ruling, Refusal> {
+        Policy::rank(&self.0, question)
+    }
+}
 
 /// What `count` decisions in one batch over `nodes` nodes were made on, under a builtin balancer.
 fn decided(balancer: &str, nodes: i64, count: usize) -> Vec<Made> {
@@ -38,7 +49,7 @@ fn decided(balancer: &str, nodes: i64, count: usize) -> Vec<Made> {
     let balancer = builtin::select(balancer, Default::default(), &engine, limits).expect("it loads");
     let entropy = Numbers::default();
     let wishes = (0..count).map(|n| Wish::new(&new_session(["ada", "bob"][n % 2]), &view, &entropy)).collect();
-    let made = decide(wishes, &mut view, &Fallback::new(balancer, None), &entropy);
+    let made = decide(wishes, &mut view, &Patient(Fallback::new(balancer, None)), &entropy);
     made.into_iter().map(|made| made.expect("a decision").expect("it holds")).collect()
 }
 
