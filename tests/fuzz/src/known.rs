@@ -69,7 +69,9 @@ mod tests {
     #[test]
     fn modules_that_name_packages_beside_the_contract_are_found_and_no_others() {
         for fixture in Fixture::ALL {
-            assert_eq!(names_packages(&fixture.bytes()), fixture == Fixture::PackageCycle, "{}", fixture.name());
+            let bytes = fixture.bytes();
+            let names = fixture == Fixture::PackageCycle || bytes.windows(5).any(|bytes| bytes == b"wasi:");
+            assert_eq!(names_packages(&bytes), names, "{}", fixture.name());
         }
     }
 }

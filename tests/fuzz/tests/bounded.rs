@@ -15,6 +15,11 @@ use fastrand::Rng;
 /// The largest fixture that others are made of: a hostile size is not the matter here.
 const SMALL: usize = 16 << 10;
 
+/// Whether a file names WASI: such files are passed over here (`known`), and so is nearly all that is made of them.
+fn names_wasi(bytes: &[u8]) -> bool {
+    bytes.windows(5).any(|bytes| bytes == b"wasi:")
+}
+
 /// An input, and where it comes from.
 type Input = (String, Vec<u8>);
 
@@ -73,7 +78,7 @@ fn every_kept_answer_is_judged_as_plain_rules_judge_it() -> Result<()> {
 #[test]
 fn files_made_of_others_are_refused_with_a_reason_or_decide_within_their_limits() -> Result<()> {
     let fixtures = Fixture::ALL.into_iter().map(|fixture| (fixture.name().to_owned(), fixture.bytes()));
-    let mut from: Vec<Input> = fixtures.filter(|(_, bytes)| bytes.len() <= SMALL).collect();
+    let mut from: Vec<Input> = fixtures.filter(|(_, bytes)| bytes.len() <= SMALL && !names_wasi(bytes)).collect();
     from.extend(corpus("load")?);
     let counted = run(load, made(&from, 1_000))?;
     ensure!(counted[&Outcome::Refused] > 100 && counted[&Outcome::Answered] > 10, "{counted:?}");

@@ -5,8 +5,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -123,7 +124,7 @@ impl Alone<'_> {
     /// Written aside and put into place, so that nobody reads half of it.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let aside = path.with_extension(ASIDE);
-        let mut file = File::create(&aside)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, path)
