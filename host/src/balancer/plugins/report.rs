@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::Plugins;
-use crate::balancer::tally::Count;
+use super::{Now, Plugins};
+use crate::balancer::{builtin, tally::Count};
 
 /// A balancer, or a file that did not become one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Report {
     pub since: Timestamp,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// What an administrator should know of it, though it decides.
+    pub warnings: Vec<String>,
     /// What it has decided.
     pub count: Count,
 }
@@ -87,6 +89,19 @@ impl State {
     }
 }
 
+impl Now {
+    fn warnings(&self, name: &str) -> Vec<String> {
+        let is_file = matches!(self.source, Some(Source::File | Source::Kept));
+        let shadows = shadows_builtin(name).filter(|_| is_file);
+        shadows.into_iter().chain(self.ahead.as_ref().and_then(|ahead| ahead.warning.clone())).collect()
+    }
+}
+
+/// What there is to be said of a file that has the name of a builtin balancer.
+pub fn shadows_builtin(name: &str) -> Option<String> {
+    builtin::module(name).map(|_| format!("it takes the place of the builtin balancer {name}"))
+}
+
 impl Plugins {
     /// What there is to be said: of the selected balancer, of what stands in for it, and of a file that is refused.
     pub fn reports(&self) -> Vec<Report> {
@@ -115,6 +130,7 @@ impl Plugins {
             },
             since: now.since,
             last_error: now.problem.clone().or_else(|| count.last_failure.clone()),
+            warnings: now.warnings(&self.selection.name),
             count,
         }];
         if let Some(other) = self.policy.other() {
@@ -127,6 +143,7 @@ impl Plugins {
                 state: if failing { State::StandingIn } else { State::Ready },
                 since: now.since,
                 last_error: count.last_failure.clone(),
+                warnings: Vec::new(),
                 count,
             });
         }
@@ -138,6 +155,7 @@ impl Plugins {
             state: State::Refused,
             since: refused.since,
             last_error: Some(refused.why.clone()),
+            warnings: Vec::new(),
             count: Default::default(),
         }));
         reports

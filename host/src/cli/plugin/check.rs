@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     balancer::{
         Balancer,
-        plugins::{Inspection, Trial, inspect},
+        plugins::{Inspection, Trial, inspect, shadows_builtin},
         wasm::{CONTRACT_VERSION, Setting},
     },
     cli::{balancers, output},
@@ -24,6 +24,7 @@ struct Checked<'a> {
     contract: &'static str,
     settings: Vec<Value>,
     trials: Vec<Value>,
+    warnings: Vec<String>,
 }
 
 /// Does with a file what activation does, and says how it went. Where it would not be taken, the error says why.
@@ -63,6 +64,7 @@ fn document<'a>(name: &'a str, inspection: &'a Inspection) -> Checked<'a> {
         contract: CONTRACT_VERSION,
         settings: balancer.declared().iter().map(setting).collect(),
         trials: trials.iter().map(trial).chain(larger.iter().map(beyond)).collect(),
+        warnings: warnings(name, inspection),
     }
 }
 
@@ -80,18 +82,24 @@ fn passed(name: &str, inspection: &Inspection, selected: bool) -> String {
     for trial in trials {
         lines.push(format!("trial     {}", said(trial)));
     }
-    for (nodes, outcome) in larger {
-        lines.push(match outcome {
-            Ok(trial) => format!("larger    {}", said(trial)),
-            Err(why) => format!("warning   {nodes} nodes would be too many: {why}"),
-        });
+    for trial in larger.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
+        lines.push(format!("larger    {}", said(trial)));
     }
+    lines.extend(warnings(name, inspection).iter().map(|warning| format!("warning   {warning}")));
     lines.push(if selected {
         "It would be taken.".to_owned()
     } else {
         format!("It would be taken, where the file load-balancer has balancer = {name}.")
     });
     lines.join("\n")
+}
+
+/// What an administrator should know, though it would be taken.
+fn warnings(name: &str, Inspection { larger, .. }: &Inspection) -> Vec<String> {
+    let too_many = |(nodes, outcome): &(usize, Result<Trial, String>)| {
+        Some(format!("{nodes} nodes would be too many: {}", outcome.as_ref().err()?))
+    };
+    shadows_builtin(name).into_iter().chain(larger.iter().filter_map(too_many)).collect()
 }
 
 fn said(trial: &Trial) -> String {
