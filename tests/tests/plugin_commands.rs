@@ -11,7 +11,7 @@ use evenkeel_tests::binaries;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use guests::{SECOND_FIRST, WRITES, ahead, guest, refusal};
+use guests::{SECOND_FIRST, WRITES, ahead, at_most, guest, refusal};
 
 #[path = "plugin_commands/guests.rs"]
 mod guests;
@@ -280,5 +280,38 @@ fn check_names_the_import_that_a_module_for_a_later_minor_version_wants() -> Res
     let desk = Desk::new()?;
     desk.write("ahead.wasm", ahead()?)?;
     desk.plugin(&["check", "ahead.wasm"])?.assert_failed(&["ahead.wasm", "nodes@1.9.0", "moon-phases"]);
+    Ok(())
+}
+
+#[test]
+fn check_reports_the_trials_and_warns_of_larger_clusters_and_of_a_builtin_name() -> Result<()> {
+    let desk = Desk::new()?;
+    // The name of a builtin balancer, and nothing for a cluster of a thousand.
+    desk.write("sessions.wasm", at_most(999)?)?;
+    let printed = desk.plugin(&["check", "sessions.wasm"])?;
+    printed.assert_printed(&["trial     3 nodes: ", "trial     6 nodes: ", "larger    100 nodes: "]);
+    printed.assert_printed(&[
+        "warning   it takes the place of the builtin balancer sessions",
+        "warning   1000 nodes would be too many: it stopped itself (in choose)",
+        "warning   10000 nodes would be too many: it stopped itself",
+        "It would be taken.",
+    ]);
+    let report = desk.plugin(&["check", "sessions.wasm", "--json"])?.json()?;
+    let trials = report["trials"].as_array().context("a list")?;
+    let told: Vec<_> = trials.iter().map(|trial| (trial["nodes"].as_u64(), trial["passed"].as_bool())).collect();
+    let expected = [(3, true), (6, true), (100, true), (1_000, false), (10_000, false)];
+    assert_eq!(told, expected.map(|(nodes, passed)| (Some(nodes), Some(passed))));
+    assert!(trials[0]["duration_us"].is_u64() && trials[3]["failure"] == "it stopped itself (in choose)", "{report}");
+    assert_eq!(report["warnings"].as_array().map(Vec::len), Some(3), "{report}");
+
+    desk.write("declining.wasm", guest("1.0.0", "not today.", &refusal(0))?)?;
+    let printed = desk.plugin(&["check", "declining.wasm"])?;
+    printed.assert_printed(&["trial     3 nodes: declined: not today.", "larger    10000 nodes: declined"]);
+    assert!(!printed.out.contains("warning"), "{}", printed.out);
+    let report = desk.plugin(&["check", "declining.wasm", "--json"])?.json()?;
+    assert_eq!((&report["trials"][0]["declined"], &report["warnings"]), (&"not today.".into(), &Value::Array(vec![])));
+
+    desk.write("small.wasm", at_most(5)?)?;
+    desk.plugin(&["check", "small.wasm"])?.assert_failed(&["small.wasm", "its trial decision over 6 nodes failed"]);
     Ok(())
 }

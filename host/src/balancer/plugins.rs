@@ -28,6 +28,7 @@ use super::{
 use crate::domain::Clock;
 
 mod absent;
+mod ahead;
 mod begin;
 mod file;
 mod inspect;
@@ -44,12 +45,13 @@ mod watch_directory;
 pub use begin::{SelectionError, is_name};
 pub use inspect::{Inspection, Rejection, Terms, inspect, inspect_builtin};
 pub use modules::is_digest;
-pub use report::{Report, Source, State};
+pub use report::{Report, Source, State, shadows_builtin};
 pub use tidy::OnRecord;
 pub use trial::Trial;
 pub use watch_directory::Describe;
 
 use absent::Absent;
+use ahead::Ahead;
 use begin::{Begin, Beginning};
 
 /// What answers to a name where there is no file: the builtin, or none.
@@ -99,6 +101,7 @@ struct Now {
     /// Why what should be in force is not.
     problem: Option<String>,
     refused: Option<Refused>,
+    ahead: Option<Ahead>,
 }
 
 impl Plugins {
@@ -141,7 +144,7 @@ impl Plugins {
             Some(Source::Kept) => kept.home(&selection.name),
             _ => file::home(&selection.directory),
         };
-        let now = Now { seen, home, source, since: clock.now(), problem, refused };
+        let now = Now { seen, home, source, since: clock.now(), problem, refused, ahead: None };
         for one in std::iter::once(&balancer).chain(&other) {
             hold(&kept, one.as_ref());
         }
@@ -288,7 +291,7 @@ impl Plugins {
         self.policy.select(balancer);
         now.home = file::home(self.directory());
         (now.source, now.since) = (source, self.clock.now());
-        (now.problem, now.refused) = (None, None);
+        (now.problem, now.refused, now.ahead) = (None, None, None);
         self.digest.send_replace(digest);
     }
 
@@ -384,12 +387,9 @@ fn moved(directory: &Path) -> String {
 }
 
 fn announce(name: &str, path: &Path, digest: &str) {
-    if builtin::module(name).is_some() {
-        tracing::warn!(
-            balancer = name, path = %path.display(), digest, "this plugin takes the place of the builtin balancer of its name"
-        );
-    } else {
-        tracing::info!(balancer = name, path = %path.display(), digest, "the plugin is in force");
+    match shadows_builtin(name) {
+        Some(why) => tracing::warn!(balancer = name, path = %path.display(), digest, why, "the plugin is in force"),
+        None => tracing::info!(balancer = name, path = %path.display(), digest, "the plugin is in force"),
     }
 }
 

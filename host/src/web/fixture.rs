@@ -273,12 +273,14 @@ impl Balancers for TwoBalancers {
             state: BalancerState::Active,
             since: Some(Timestamp::UNIX_EPOCH),
             last_error: None,
+            warnings: vec!["it is new".to_owned()],
             count,
         };
         let refused = Report {
             digest: None,
             state: BalancerState::Refused,
             last_error: Some("it is text".to_owned()),
+            warnings: Vec::new(),
             count: Count::default(),
             ..active.clone()
         };

@@ -308,7 +308,7 @@ async fn the_balancers_of_a_node_are_listed_with_a_file_that_is_refused() {
         items[0],
         json!({
             "name": "mine", "contract": "1.0.0", "digest": "ff00", "source": "file", "path": "/srv/plugins/mine.wasm", "state": "active",
-            "since": "1970-01-01T00:00:00Z", "last_error": null, "decisions": 7, "failures": 1, "p50_us": 40, "p99_us": 90,
+            "since": "1970-01-01T00:00:00Z", "last_error": null, "warnings": ["it is new"], "decisions": 7, "failures": 1, "p50_us": 40, "p99_us": 90,
         })
     );
     assert_eq!((&items[1]["state"], &items[1]["last_error"]), (&json!("refused"), &json!("it is text")));
