@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::plugins;
+use crate::{plugins, workspace};
 
 /// What it takes.
 #[derive(clap::Args)]
