@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 
 use super::{
-    Answer, Balancer, Question, Refusal,
+    Answer, Balancer, Journal, Question, Refusal,
     breaker::{Breaker, FAILURES},
     tally::Tally,
 };
@@ -19,6 +19,7 @@ pub struct Fallback {
     selected: ArcSwap<Serving>,
     /// None: a failure refuses the session (`balancer-fallback = refuse`).
     other: Option<Serving>,
+    journal: Arc<Journal>,
 }
 
 /// A balancer in force, and what it has done since it is.
@@ -29,16 +30,24 @@ pub struct Serving {
     /// Its decisions.
     pub tally: Tally,
     breaker: Breaker,
+    journal: Arc<Journal>,
 }
 
 impl Serving {
-    fn new(balancer: Arc<dyn Balancer>) -> Self {
-        Self { balancer, tally: Tally::default(), breaker: Breaker::default() }
+    fn new(balancer: Arc<dyn Balancer>, journal: &Arc<Journal>) -> Self {
+        Self { balancer, tally: Tally::default(), breaker: Breaker::default(), journal: Arc::clone(journal) }
+    }
+
+    /// Asks it, and keeps what it writes, also where it fails.
+    fn ask(&self, question: &Question) -> Result<Answer, Refusal> {
+        let hearing = self.balancer.hear(question);
+        self.journal.write(self.balancer.name(), question, hearing.log());
+        hearing.outcome
     }
 
     /// Decides in the place of a balancer that failed.
     fn stand_in(&self, question: &Question, failure: String) -> Result<Decided, Refusal> {
-        let outcome = self.balancer.rank(question);
+        let outcome = self.ask(question);
         self.tally.add(&outcome);
         match outcome {
             Ok(answer) => Ok(Decided { answer, balancer: Arc::clone(&self.balancer), fallback: Some(failure) }),
@@ -51,7 +60,7 @@ impl Serving {
 
     /// Decides where nothing comes of it: a failure is counted, and logged when it starts and when it ends.
     pub fn try_out(&self, question: &Question) -> Result<Answer, Refusal> {
-        let outcome = self.balancer.rank(question);
+        let outcome = self.ask(question);
         let (changed, name) = (self.tally.add(&outcome), self.balancer.name());
         match &outcome {
             Err(Refusal::Failed(why)) if changed => {
@@ -83,7 +92,13 @@ pub struct Decided {
 impl Fallback {
     /// Asks `selected`, and where that fails `other`, if any.
     pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
-        Self { selected: ArcSwap::from_pointee(Serving::new(selected)), other: other.map(Serving::new) }
+        Self::writing(Arc::default(), selected, other)
+    }
+
+    /// The same with a journal for what they write.
+    pub fn writing(journal: Arc<Journal>, selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
+        let serving = |balancer| Serving::new(balancer, &journal);
+        Self { selected: ArcSwap::from_pointee(serving(selected)), other: other.map(serving), journal }
     }
 
     /// The balancer that is selected.
@@ -93,7 +108,7 @@ impl Fallback {
 
     /// Selects another balancer from the next decision on.
     pub fn select(&self, balancer: Arc<dyn Balancer>) {
-        self.selected.store(Arc::new(Serving::new(balancer)));
+        self.selected.store(Arc::new(Serving::new(balancer, &self.journal)));
     }
 
     /// The balancer that stands in for it.
@@ -119,7 +134,7 @@ impl Fallback {
             let failure = format!("balancer {name} is set aside: it failed {FAILURES} times in a row, at last: {why}");
             return other.stand_in(question, failure);
         }
-        let outcome = selected.balancer.rank(question);
+        let outcome = selected.ask(question);
         let changed = selected.tally.add(&outcome);
         let is_set_aside = selected.breaker.note(matches!(outcome, Err(Refusal::Failed(_))), Instant::now());
         let why = match outcome {
@@ -156,7 +171,7 @@ mod tests {
     };
 
     use super::{FAILURES, Fallback};
-    use crate::balancer::{Answer, Balancer, Columns, Question, Refusal, Request};
+    use crate::balancer::{Answer, Balancer, Columns, Hearing, Journal, LogLevel, LogLine, Question, Refusal, Request};
 
     #[derive(Debug)]
     struct Scripted(&'static str, Mutex<Vec<Result<u32, Refusal>>>);
@@ -190,7 +205,12 @@ mod tests {
     }
 
     fn question() -> Question {
-        Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() }
+        Question {
+            nodes: Arc::new(Columns::default()),
+            user_sessions: Arc::new([]),
+            request: Request::default(),
+            session: None,
+        }
     }
 
     fn failed(why: &str) -> Result<u32, Refusal> {
@@ -210,6 +230,47 @@ mod tests {
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
         assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, false));
+    }
+
+    /// Writes a line and fails.
+    #[derive(Debug)]
+    struct Complaining;
+
+    impl Balancer for Complaining {
+        fn name(&self) -> &str {
+            "complaining"
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+            self.hear(question).outcome
+        }
+
+        fn hear(&self, _: &Question) -> Hearing {
+            let refused_log = vec![LogLine { level: LogLevel::Error, message: "no map".to_owned() }];
+            let outcome = Err(Refusal::Failed("broke".to_owned()));
+            Hearing { outcome, refused_log, duration: Duration::ZERO, memory: None }
+        }
+    }
+
+    #[test]
+    fn what_a_balancer_wrote_before_it_failed_is_kept_with_its_session() {
+        let journal = Arc::new(Journal::default());
+        let other = Scripted::new("other", vec![Ok(1)]);
+        let fallback = Fallback::writing(Arc::clone(&journal), Arc::new(Complaining), Some(other));
+        let session = "0123abcd".parse().ok();
+        fallback.rank(&Question { session, ..question() }).expect("an answer");
+        fallback.selected().try_out(&question()).expect_err("it fails as a shadow too");
+        // Over a replacement too.
+        fallback.select(Arc::new(Complaining));
+        fallback.selected().try_out(&question()).expect_err("it fails");
+        let kept = journal.read("complaining", None, 10);
+        let told: Vec<_> = kept.iter().map(|entry| (entry.session, entry.line.message.as_str())).collect();
+        assert_eq!(told, [(session, "no map"), (None, "no map"), (None, "no map")]);
+        assert_eq!(journal.read("other", None, 10), []);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use self::{
     kept::Kept,
 };
 use super::{
-    Balancer, Fallback, Question, builtin,
+    Balancer, Fallback, Journal, Question, builtin,
     wasm::{self, LoadError},
 };
 use crate::domain::Clock;
@@ -63,6 +63,8 @@ pub struct Selection {
     pub builtin: Builtin,
     /// For how long a file must not have changed.
     pub settle: Duration,
+    /// Where what it writes is kept.
+    pub journal: Arc<Journal>,
 }
 
 /// How long a file must not have changed: who writes it may pause between two writes.
@@ -141,7 +143,7 @@ impl Plugins {
         };
         let now = Now { seen, home: file::home(&selection.directory), source, since: clock.now(), problem, refused };
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
-        let policy = Arc::new(Fallback::new(balancer, other));
+        let policy = Arc::new(Fallback::writing(Arc::clone(&selection.journal), balancer, other));
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now) })
     }
 
