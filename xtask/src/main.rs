@@ -32,6 +32,9 @@ enum Command {
     Plugins(plugins::Arguments),
     /// Measure.
     Bench(bench::Arguments),
+    /// Put the programs that an author of balancers has on the path into a directory, for a test.
+    #[command(hide = true)]
+    Toolchain(plugins::author::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Toolchain(arguments) => plugins::author::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, bail, ensure};
 
+pub(crate) mod author;
 mod build;
 mod cases;
 mod manifest;

@@ -57,13 +57,13 @@ fn request() -> Request {
 
 fn labels(index: usize) -> BTreeMap<String, String> {
     let zone = ("zone".to_owned(), ["north", "south"][index % 2].to_owned());
-    let gpu = (index % GPU == 0).then(|| ("gpu".to_owned(), "a100".to_owned()));
+    let gpu = index.is_multiple_of(GPU).then(|| ("gpu".to_owned(), "a100".to_owned()));
     std::iter::once(zone).chain(gpu).collect()
 }
 
 fn metrics(index: usize) -> BTreeMap<String, f64> {
-    let gpus = if index % GPU == 0 { (index / GPU % 9) as f64 } else { 0.0 };
-    BTreeMap::from([("gpus-free".to_owned(), gpus)])
+    let gpus = if index.is_multiple_of(GPU) { (index / GPU % 9) as f64 } else { 0.0 };
+    BTreeMap::from([("gpus_free".to_owned(), gpus)])
 }
 
 /// Xorshift: numbers without any order, the same at each run.
