@@ -2,7 +2,8 @@
 //! nothing need be fetched to make it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -76,8 +77,12 @@ fn check(name: &str) -> anyhow::Result<()> {
 fn write(directory: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     for (name, text) in files {
         let path = directory.join(name);
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        written.with_context(|| path.display().to_string())?;
+        let write = || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            // Whatever has come to be there meanwhile is somebody else's.
+            fs::File::create_new(&path)?.write_all(text.as_bytes())
+        };
+        write().with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
