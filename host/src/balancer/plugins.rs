@@ -22,7 +22,7 @@ use self::{
     refused::{Refused, Retry},
 };
 use super::{
-    Balancer, Fallback, Question, builtin,
+    Balancer, Fallback, Journal, Question, builtin,
     wasm::{self, LoadError},
 };
 use crate::domain::Clock;
@@ -71,6 +71,8 @@ pub struct Selection {
     pub builtin: Builtin,
     /// For how long a file must not have changed.
     pub settle: Duration,
+    /// Where what it writes is kept.
+    pub journal: Arc<Journal>,
 }
 
 /// How long a file must not have changed: who writes it may pause between two writes.
@@ -149,7 +151,7 @@ impl Plugins {
             hold(&kept, one.as_ref());
         }
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
-        let policy = Arc::new(Fallback::new(balancer, other));
+        let policy = Arc::new(Fallback::writing(Arc::clone(&selection.journal), balancer, other));
         let listed = Mutex::new(file::names(&selection.directory).into());
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now), listed })
     }

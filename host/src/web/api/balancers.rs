@@ -13,6 +13,7 @@ use crate::{
     web::{Balancers, Problem, identity::SignedIn},
 };
 
+pub(in crate::web) mod log;
 pub(in crate::web) mod shadow;
 
 /// A balancer of this node, or a file that did not become one.
