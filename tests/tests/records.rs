@@ -75,12 +75,12 @@ async fn a_decision_is_made_again_by_its_own_module_though_that_was_replaced() -
         Ok(())
     })
     .await?;
-    let placements: serde_json::Value = client.get("/api/v1/placements").await?.success()?.json()?;
+    let placements: Value = client.get("/api/v1/placements").await?.success()?.json()?;
     let digest = placements["items"][0]["digest"].as_str().context("a digest")?.to_owned();
 
     fs::remove_file(plugins.join("mine.wasm"))?;
     wait::until("the removal", wait::LONG, async || {
-        let list: serde_json::Value = client.get("/api/v1/balancers").await?.success()?.json()?;
+        let list: Value = client.get("/api/v1/balancers").await?.success()?.json()?;
         ensure!(list["items"][0]["state"] == "missing", "{list}");
         Ok(())
     })
