@@ -51,11 +51,11 @@ pub(super) fn check(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
         None => inspect(&std::path::absolute(file)?, &name, &terms)
             .with_context(|| format!("{} is refused", file.display()))?,
     };
-    let warnings = shadows.into_iter().chain(too_many(&inspection)).collect();
+    let warnings: Vec<_> = shadows.into_iter().chain(too_many(&inspection)).collect();
     if as_json {
         output::line(serde_json::to_string(&document(&name, &inspection, warnings))?);
     } else {
-        output::line(passed(&name, &inspection, warnings, verdict));
+        output::line(passed(&name, &inspection, &warnings, verdict));
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ fn document<'a>(name: &'a str, inspection: &'a Inspection, warnings: Vec<String>
     }
 }
 
-fn passed(name: &str, inspection: &Inspection, warnings: Vec<String>, verdict: String) -> String {
+fn passed(name: &str, inspection: &Inspection, warnings: &[String], verdict: String) -> String {
     let Inspection { balancer, size, trials, larger } = inspection;
     let mut lines = vec![
         format!("{name}: a balancer of {size} bytes for the contract {}", balancer.contract().unwrap_or_default()),
