@@ -6,12 +6,10 @@ use std::{collections::BTreeMap, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser;
 use evenkeel::balancer::{
-    Balancer as _, builtin,
+    Balancer as _, builtin, synthetic,
     wasm::{Engine, Limits, WasmBalancer},
 };
 
-#[path = "placement/cluster.rs"]
-mod cluster;
 #[path = "placement/measure.rs"]
 mod measure;
 #[path = "placement/native.rs"]
@@ -70,7 +68,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     }
     let mut rows = Vec::new();
     for &nodes in &arguments.nodes {
-        let question = cluster::question(nodes);
+        let question = synthetic::question(nodes);
         let script = script::measure(&question, arguments.iterations / 10)?;
         for (name, balancer) in &balancers {
             rows.push(Row {

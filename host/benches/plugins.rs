@@ -5,8 +5,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-#[path = "placement/cluster.rs"]
-mod cluster;
 #[path = "plugins/daemon.rs"]
 mod daemon;
 #[path = "plugins/decisions.rs"]

@@ -3,7 +3,8 @@
 //! A [`Balancer`] answers one question at a time and knows nothing but that question. [`wasm`] runs WebAssembly
 //! components behind a fence; nothing else in the program names wasmtime. [`plugins`] has the balancer that is selected, and
 //! replaces it when its file changes. [`script`] runs a program of the administrator's, and [`trust`] has it that nobody
-//! else could have put either there. [`fallback`] is what placement asks: it stands in for a balancer that fails.
+//! else could have put either there. [`fallback`] is what placement asks: it stands in for a balancer that fails, and
+//! [`journal`] keeps what either wrote. [`synthetic`] has clusters to try them on.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +20,12 @@ pub mod check;
 pub mod columns;
 pub mod fallback;
 mod hearing;
+pub mod journal;
 #[cfg(test)]
 mod plugin_cases;
 pub mod plugins;
 pub mod script;
+pub mod synthetic;
 pub mod tally;
 pub mod text;
 pub mod trust;
@@ -31,6 +34,9 @@ pub mod wasm;
 pub use columns::Columns;
 pub use fallback::Fallback;
 pub use hearing::Hearing;
+pub use journal::Journal;
+
+use crate::domain::SessionId;
 
 /// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
 pub trait Balancer: Send + Sync + Debug {
@@ -86,6 +92,8 @@ pub struct Question {
     pub user_sessions: Arc<[u32]>,
     /// The session.
     pub request: Request,
+    /// Its id, for the log; a balancer is not shown it. None where nothing is placed.
+    pub session: Option<SessionId>,
 }
 
 /// The session to be placed, as `wit/` describes it. Kept in records, so it grows by fields only.

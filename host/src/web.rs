@@ -41,7 +41,7 @@ pub struct App {
     pub sessions: Arc<dyn SessionControl>,
     /// What passes `/s/…` on: an `Arc<Proxy>`.
     pub proxy: Arc<dyn SessionTraffic>,
-    /// The balancers of this daemon: an `Arc<Plugins>`.
+    /// The balancers of this daemon: those that decide and those that are compared.
     pub balancers: Arc<dyn Balancers>,
     /// The registry, for nodes, placements and the status page.
     pub store: Arc<dyn Store>,

@@ -11,7 +11,7 @@ use evenkeel_tests::binaries;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use guests::{SECOND_FIRST, WRITES, ahead, guest, refusal};
+use guests::{SECOND_FIRST, WRITES, ahead, at_most, guest, refusal};
 
 #[path = "plugin_commands/guests.rs"]
 mod guests;
@@ -69,17 +69,16 @@ impl Desk {
         Ok(())
     }
 
-    /// Runs `plugin …` where the author works.
+    /// Runs `plugin …` where the author works, with the configuration there.
     fn plugin(&self, arguments: &[&str]) -> Result<Printed> {
-        let output = Command::new(binaries::find("evenkeel")?)
-            .arg("plugin")
-            .args(arguments)
-            .arg("--config-dir")
-            .arg(self.path("config"))
-            .arg("--data-dir")
-            .arg(self.path("data"))
-            .current_dir(self.root.path())
-            .output()?;
+        let [config, data] = ["config", "data"].map(|name| self.path(name).display().to_string());
+        self.plain_plugin(&[arguments, &["--config-dir", &config, "--data-dir", &data]].concat())
+    }
+
+    /// Runs `plugin …` where the author works.
+    fn plain_plugin(&self, arguments: &[&str]) -> Result<Printed> {
+        let mut command = Command::new(binaries::find("evenkeel")?);
+        let output = command.arg("plugin").args(arguments).current_dir(self.root.path()).output()?;
         Ok(Printed {
             succeeded: output.status.success(),
             out: String::from_utf8(output.stdout)?,
@@ -280,5 +279,118 @@ fn check_names_the_import_that_a_module_for_a_later_minor_version_wants() -> Res
     let desk = Desk::new()?;
     desk.write("ahead.wasm", ahead()?)?;
     desk.plugin(&["check", "ahead.wasm"])?.assert_failed(&["ahead.wasm", "nodes@1.9.0", "moon-phases"]);
+    Ok(())
+}
+
+#[test]
+fn check_reports_the_trials_and_warns_of_larger_clusters_and_of_a_builtin_name() -> Result<()> {
+    let desk = Desk::new()?;
+    // The name of a builtin balancer, and nothing for a cluster of a thousand.
+    desk.write("sessions.wasm", at_most(999)?)?;
+    let printed = desk.plugin(&["check", "sessions.wasm"])?;
+    printed.assert_printed(&["trial     3 nodes: ", "trial     6 nodes: ", "larger    100 nodes: "]);
+    printed.assert_printed(&[
+        "warning   it takes the place of the builtin balancer sessions",
+        "warning   1000 nodes would be too many: it stopped itself (in choose)",
+        "warning   10000 nodes would be too many: it stopped itself",
+        "It would be taken.",
+    ]);
+    let report = desk.plugin(&["check", "sessions.wasm", "--json"])?.json()?;
+    let trials = report["trials"].as_array().context("a list")?;
+    let told: Vec<_> = trials.iter().map(|trial| (trial["nodes"].as_u64(), trial["passed"].as_bool())).collect();
+    let expected = [(3, true), (6, true), (100, true), (1_000, false), (10_000, false)];
+    assert_eq!(told, expected.map(|(nodes, passed)| (Some(nodes), Some(passed))));
+    assert!(trials[0]["duration_us"].is_u64() && trials[3]["failure"] == "it stopped itself (in choose)", "{report}");
+    assert_eq!(report["warnings"].as_array().map(Vec::len), Some(3), "{report}");
+
+    desk.write("declining.wasm", guest("1.0.0", "not today.", &refusal(0))?)?;
+    let printed = desk.plugin(&["check", "declining.wasm"])?;
+    printed.assert_printed(&["trial     3 nodes: declined: not today.", "larger    10000 nodes: declined"]);
+    assert!(!printed.out.contains("warning"), "{}", printed.out);
+    let report = desk.plugin(&["check", "declining.wasm", "--json"])?.json()?;
+    assert_eq!((&report["trials"][0]["declined"], &report["warnings"]), (&"not today.".into(), &Value::Array(vec![])));
+
+    desk.write("small.wasm", at_most(5)?)?;
+    desk.plugin(&["check", "small.wasm"])?.assert_failed(&["small.wasm", "its trial decision over 6 nodes failed"]);
+    Ok(())
+}
+
+#[test]
+fn check_names_the_functions_in_which_a_module_traps() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("traps.wasm", guest("1.0.0", "", "(call $misstep)")?)?;
+    desk.plugin(&["check", "traps.wasm"])?.assert_failed(&["it stopped itself (in misstep, called by choose"]);
+    Ok(())
+}
+
+#[test]
+fn bench_measures_decisions_over_each_size_under_the_configured_limits() -> Result<()> {
+    let desk = Desk::new()?;
+    // A busy machine must not cost a decision its deadline.
+    desk.write("config/load-balancer", "balancer-timeout-ms=10000\n[balancer sessions]\nbalancer-memory-mb=8\n")?;
+    let bench = ["bench", "sessions", "--nodes", "3,50", "--decisions", "20"];
+    let report = desk.plugin(&[&bench[..], &["--json"]].concat())?.json()?;
+    assert_eq!((&report["deadline_ms"], &report["memory_limit"]), (&10_000.into(), &(8 << 20).into()));
+    let sizes = report["sizes"].as_array().context("sizes")?;
+    assert_eq!(sizes.iter().map(|size| size["nodes"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(50)]);
+    for size in sizes {
+        let of = |name: &str| size[name].as_u64().unwrap_or_default();
+        assert_eq!((of("decisions"), of("failed"), of("declined")), (20, 0, 0), "{size}");
+        assert!(0 < of("p50_us") && of("p50_us") <= of("p99_us") && of("p99_us") <= of("max_us"), "{size}");
+        assert!((1..8 << 20).contains(&of("memory")), "{size}");
+    }
+    let printed = desk.plugin(&bench)?;
+    printed.assert_printed(&["sessions, within 10000 ms and 8 MiB", "Nodes  Decisions  p50 µs"]);
+    assert_eq!(printed.out.lines().count(), 4, "{}", printed.out);
+    Ok(())
+}
+
+#[test]
+fn bench_tells_decisions_that_fail_from_those_that_are_declined() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("config/load-balancer", "balancer-timeout-ms=10000\n[balancer loops]\nbalancer-timeout-ms=5\n")?;
+    desk.write("declines.wasm", guest("1.0.0", "not today!", &refusal(0))?)?;
+    let declined = desk.plugin(&["bench", "declines.wasm", "--nodes", "2", "--decisions", "7", "--json"])?;
+    assert!(declined.succeeded, "{}", declined.error);
+    assert_eq!(declined.json()?["sizes"][0]["declined"], 7);
+
+    desk.write("traps.wasm", guest("1.0.0", "", "(call $misstep)")?)?;
+    let failed = desk.plugin(&["bench", "traps.wasm", "--nodes", "2", "--decisions", "7"])?;
+    failed.assert_failed(&["traps: 7 of 7 decisions over 2 nodes failed: it stopped itself (in misstep"]);
+    assert!(failed.out.contains("Nodes  Decisions"), "what was measured is shown all the same: {}", failed.out);
+
+    // The host's deadline holds here as it does in a daemon.
+    desk.write("loops.wasm", guest("1.0.0", "", "(loop $on (br $on))")?)?;
+    let stopped = desk.plugin(&["bench", "loops.wasm", "--nodes", "2", "--decisions", "2"])?;
+    stopped.assert_failed(&["loops: 2 of 2 decisions", "it had not answered after 5 ms"]);
+    Ok(())
+}
+
+#[test]
+fn new_makes_a_crate_once_and_under_a_name_that_a_crate_can_have() -> Result<()> {
+    let desk = Desk::new()?;
+    let made = desk.plain_plugin(&["new", "my-balancer", "--json"])?.json()?;
+    assert_eq!((&made["name"], &made["directory"]), (&"my-balancer".into(), &"my-balancer".into()));
+    let files: Vec<_> = made["files"].as_array().context("files")?.iter().filter_map(Value::as_str).collect();
+    for file in ["Cargo.toml", "README.md", "cases.toml", "src/lib.rs", "evenkeel-sdk/src/lib.rs"] {
+        assert!(files.contains(&file) && desk.path("my-balancer").join(file).is_file(), "{file} in {files:?}");
+    }
+    desk.plain_plugin(&["new", "my-balancer"])?.assert_failed(&["my-balancer exists already"]);
+    desk.plain_plugin(&["new", "other", "my-balancer"])?.assert_failed(&["my-balancer exists already"]);
+    desk.plain_plugin(&["new", "other", "some/place"])?.assert_printed(&["Made some/place"]);
+    assert!(fs::read_to_string(desk.path("some/place/Cargo.toml"))?.contains("name = \"other\""));
+    for name in ["Gpu", "../up", "sessions", "std"] {
+        desk.plain_plugin(&["new", name])?.assert_failed(&[name]);
+    }
+    assert!(!desk.path("std").exists() && !desk.path("sessions").exists());
+    Ok(())
+}
+
+#[test]
+fn wit_prints_the_contract() -> Result<()> {
+    let desk = Desk::new()?;
+    let contract = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/1.0.0/balancer.wit"))?;
+    assert_eq!(desk.plain_plugin(&["wit"])?.out, contract);
+    assert_eq!(desk.plain_plugin(&["wit", "--json"])?.json()?["wit"], contract);
     Ok(())
 }

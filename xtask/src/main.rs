@@ -35,6 +35,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Look for inputs that break what reads anybody's bytes.
     Fuzz(fuzz::Arguments),
+    /// Put the programs that an author of balancers has on the path into a directory, for a test.
+    #[command(hide = true)]
+    Toolchain(plugins::author::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Toolchain(arguments) => plugins::author::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
+pub(crate) mod author;
 mod build;
 mod cases;
 pub(crate) mod examples;

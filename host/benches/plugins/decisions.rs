@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use evenkeel::balancer::{
-    Balancer as _, builtin,
+    Balancer as _, builtin, synthetic,
     wasm::{Engine, Limits, WasmBalancer},
 };
 
-use crate::{cluster, measure::measure, target};
+use crate::{measure::measure, target};
 
 /// By the number of nodes, within how many µs the median and the 99th percentile should be.
 const TARGETS: [(usize, f64, f64); 2] = [(1_000, 100.0, 250.0), (10_000, 1_000.0, f64::INFINITY)];
@@ -29,7 +29,7 @@ pub(crate) fn run(sizes: &[usize], iterations: usize, modules: &[PathBuf]) -> an
     let mut missed = Vec::new();
     println!("\nA decision, µs:\n\n| nodes | balancer | p50 | p99 | mean |\n|--:|---|--:|--:|--:|");
     for &nodes in sizes {
-        let question = cluster::question(nodes);
+        let question = synthetic::question(nodes);
         for balancer in &balancers {
             let name = balancer.name();
             let times = measure(iterations, || balancer.rank(&question).is_ok())

@@ -6,12 +6,12 @@ use std::{
 };
 
 use evenkeel::balancer::{
-    Balancer as _, Refusal,
+    Balancer as _, Refusal, synthetic,
     wasm::{Engine, Limits, WasmBalancer},
 };
 use evenkeel_fixtures::Fixture;
 
-use crate::{cluster, measure::percentile, target};
+use crate::{measure::percentile, target};
 
 const RUNS: usize = 200;
 /// What it should take beyond the deadline, ms.
@@ -21,7 +21,7 @@ pub(crate) fn run() -> anyhow::Result<Option<String>> {
     let (engine, limits) = (Engine::new()?, Limits::default());
     let name = Fixture::EndlessLoop.name();
     let balancer = WasmBalancer::load(&engine, name, &Fixture::EndlessLoop.bytes(), BTreeMap::new(), limits)?;
-    let question = cluster::question(3);
+    let question = synthetic::question(3);
     let mut beyond = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let start = Instant::now();

@@ -45,6 +45,7 @@ pub fn question(nodes: &[cases::Node], request: &cases::Request) -> Question {
             seed: request.seed,
             sequence: request.sequence,
         },
+        session: None,
     }
 }
 

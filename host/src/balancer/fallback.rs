@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    Answer, Balancer, Hearing, Question, Refusal,
+    Answer, Balancer, Hearing, Journal, Question, Refusal,
     breaker::{Breaker, FAILURES},
     tally::Tally,
 };
@@ -23,6 +23,7 @@ pub struct Fallback {
     selected: ArcSwap<Serving>,
     /// None: a failure refuses the session (`balancer-fallback = refuse`).
     other: Option<Serving>,
+    journal: Arc<Journal>,
 }
 
 /// A balancer in force, and what it has done since it is.
@@ -33,16 +34,28 @@ pub struct Serving {
     /// Its decisions.
     pub tally: Tally,
     breaker: Breaker,
+    journal: Arc<Journal>,
 }
 
 impl Serving {
-    fn new(balancer: Arc<dyn Balancer>) -> Self {
-        Self { balancer, tally: Tally::default(), breaker: Breaker::default() }
+    fn new(balancer: Arc<dyn Balancer>, journal: &Arc<Journal>) -> Self {
+        Self { balancer, tally: Tally::default(), breaker: Breaker::default(), journal: Arc::clone(journal) }
+    }
+
+    /// Asks it, and keeps what it writes, also where it fails.
+    fn hear(&self, question: &Question) -> Hearing {
+        self.kept(question, self.balancer.hear(question))
+    }
+
+    /// Keeps what it wrote.
+    fn kept(&self, question: &Question, hearing: Hearing) -> Hearing {
+        self.journal.write(self.balancer.name(), question, hearing.log());
+        hearing
     }
 
     /// Decides in the place of a balancer that failed.
     fn stand_in(&self, question: &Question, failure: String, instead_of: InsteadOf) -> Result<Decided, Refusal> {
-        let hearing = self.balancer.hear(question);
+        let hearing = self.hear(question);
         self.tally.add(&hearing);
         match hearing.outcome {
             Ok(answer) => {
@@ -58,7 +71,7 @@ impl Serving {
 
     /// Decides where nothing comes of it: a failure is counted, and logged when it starts and when it ends.
     pub fn try_out(&self, question: &Question) -> Result<Answer, Refusal> {
-        let hearing = self.balancer.hear(question);
+        let hearing = self.hear(question);
         let (changed, name) = (self.tally.add(&hearing), self.balancer.name());
         match &hearing.outcome {
             Err(Refusal::Failed(why)) if changed => {
@@ -96,7 +109,13 @@ pub struct Decided {
 impl Fallback {
     /// Asks `selected`, and where that fails `other`, if any.
     pub fn new(selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
-        Self { selected: ArcSwap::from_pointee(Serving::new(selected)), other: other.map(Serving::new) }
+        Self::writing(Arc::default(), selected, other)
+    }
+
+    /// The same with a journal for what they write.
+    pub fn writing(journal: Arc<Journal>, selected: Arc<dyn Balancer>, other: Option<Arc<dyn Balancer>>) -> Self {
+        let serving = |balancer| Serving::new(balancer, &journal);
+        Self { selected: ArcSwap::from_pointee(serving(selected)), other: other.map(serving), journal }
     }
 
     /// The balancer that is selected.
@@ -106,7 +125,7 @@ impl Fallback {
 
     /// Selects another balancer from the next decision on.
     pub fn select(&self, balancer: Arc<dyn Balancer>) {
-        self.selected.store(Arc::new(Serving::new(balancer)));
+        self.selected.store(Arc::new(Serving::new(balancer, &self.journal)));
     }
 
     /// The balancer that stands in for it.
@@ -135,7 +154,7 @@ impl Fallback {
         let selected = self.selected();
         match self.resting(&selected) {
             Some(other) => instead(&selected, other, question),
-            None => self.conclude(&selected, selected.balancer.hear(question), question),
+            None => self.conclude(&selected, selected.hear(question), question),
         }
     }
 
@@ -150,7 +169,7 @@ impl Fallback {
             selected.tally.overrun();
             return None;
         };
-        Some(self.conclude(&selected, hearing, question))
+        Some(self.conclude(&selected, selected.kept(question, hearing), question))
     }
 
     /// Who stands in for the selected balancer while that is set aside.
@@ -205,7 +224,9 @@ mod tests {
     };
 
     use super::{FAILURES, Fallback};
-    use crate::balancer::{Answer, Balancer, Columns, Hearing, Question, Refusal, Request, tally::Count};
+    use crate::balancer::{
+        Answer, Balancer, Columns, Hearing, Journal, LogLevel, LogLine, Question, Refusal, Request, tally::Count,
+    };
 
     #[derive(Debug)]
     struct Scripted(&'static str, Mutex<Vec<Result<u32, Refusal>>>);
@@ -239,7 +260,12 @@ mod tests {
     }
 
     fn question() -> Question {
-        Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() }
+        Question {
+            nodes: Arc::new(Columns::default()),
+            user_sessions: Arc::new([]),
+            request: Request::default(),
+            session: None,
+        }
     }
 
     fn failed(why: &str) -> Result<u32, Refusal> {
@@ -262,6 +288,47 @@ mod tests {
         let decided = fallback.rank(&question()).expect("an answer");
         assert_eq!((decided.answer.order, decided.balancer.name(), decided.fallback), (vec![2], "mine", None));
         assert_eq!((fallback.selected().tally.failures(), fallback.selected().tally.is_failing()), (1, false));
+    }
+
+    /// Writes a line and fails.
+    #[derive(Debug)]
+    struct Complaining;
+
+    impl Balancer for Complaining {
+        fn name(&self) -> &str {
+            "complaining"
+        }
+
+        fn digest(&self) -> Option<&str> {
+            None
+        }
+
+        fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+            self.hear(question).outcome
+        }
+
+        fn hear(&self, _: &Question) -> Hearing {
+            let refused_log = vec![LogLine { level: LogLevel::Error, message: "no map".to_owned() }];
+            let outcome = Err(Refusal::Failed("broke".to_owned()));
+            Hearing { outcome, refused_log, duration: Duration::ZERO, memory: None }
+        }
+    }
+
+    #[test]
+    fn what_a_balancer_wrote_before_it_failed_is_kept_with_its_session() {
+        let journal = Arc::new(Journal::default());
+        let other = Scripted::new("other", vec![Ok(1)]);
+        let fallback = Fallback::writing(Arc::clone(&journal), Arc::new(Complaining), Some(other));
+        let session = "0123abcd".parse().ok();
+        fallback.rank(&Question { session, ..question() }).expect("an answer");
+        fallback.selected().try_out(&question()).expect_err("it fails as a shadow too");
+        // Over a replacement too.
+        fallback.select(Arc::new(Complaining));
+        fallback.selected().try_out(&question()).expect_err("it fails");
+        let kept = journal.read("complaining", None, 10);
+        let told: Vec<_> = kept.iter().map(|entry| (entry.session, entry.line.message.as_str())).collect();
+        assert_eq!(told, [(session, "no map"), (None, "no map"), (None, "no map")]);
+        assert_eq!(journal.read("other", None, 10), []);
     }
 
     #[test]

@@ -22,12 +22,13 @@ use self::{
     refused::{Refused, Retry},
 };
 use super::{
-    Balancer, Fallback, Question, builtin,
+    Balancer, Fallback, Journal, Question, builtin,
     wasm::{self, LoadError},
 };
 use crate::domain::Clock;
 
 mod absent;
+mod ahead;
 mod begin;
 mod file;
 mod inspect;
@@ -44,12 +45,13 @@ mod watch_directory;
 pub use begin::{SelectionError, is_name};
 pub use inspect::{Inspection, Rejection, Terms, inspect, inspect_builtin};
 pub use modules::is_digest;
-pub use report::{Report, Source, State};
+pub use report::{Report, Source, State, shadows_builtin};
 pub use tidy::OnRecord;
 pub use trial::Trial;
 pub use watch_directory::Describe;
 
 use absent::Absent;
+use ahead::Ahead;
 use begin::{Begin, Beginning};
 
 /// What answers to a name where there is no file: the builtin, or none.
@@ -69,6 +71,8 @@ pub struct Selection {
     pub builtin: Builtin,
     /// For how long a file must not have changed.
     pub settle: Duration,
+    /// Where what it writes is kept.
+    pub journal: Arc<Journal>,
 }
 
 /// How long a file must not have changed: who writes it may pause between two writes.
@@ -99,6 +103,7 @@ struct Now {
     /// Why what should be in force is not.
     problem: Option<String>,
     refused: Option<Refused>,
+    ahead: Option<Ahead>,
 }
 
 impl Plugins {
@@ -141,12 +146,12 @@ impl Plugins {
             Some(Source::Kept) => kept.home(&selection.name),
             _ => file::home(&selection.directory),
         };
-        let now = Now { seen, home, source, since: clock.now(), problem, refused };
+        let now = Now { seen, home, source, since: clock.now(), problem, refused, ahead: None };
         for one in std::iter::once(&balancer).chain(&other) {
             hold(&kept, one.as_ref());
         }
         let digest = watch::Sender::new(balancer.digest().map(ToOwned::to_owned));
-        let policy = Arc::new(Fallback::new(balancer, other));
+        let policy = Arc::new(Fallback::writing(Arc::clone(&selection.journal), balancer, other));
         let listed = Mutex::new(file::names(&selection.directory).into());
         Ok(Self { selection, path, kept, clock, policy, digest, now: Mutex::new(now), listed })
     }
@@ -288,7 +293,7 @@ impl Plugins {
         self.policy.select(balancer);
         now.home = file::home(self.directory());
         (now.source, now.since) = (source, self.clock.now());
-        (now.problem, now.refused) = (None, None);
+        (now.problem, now.refused, now.ahead) = (None, None, None);
         self.digest.send_replace(digest);
     }
 
@@ -384,12 +389,9 @@ fn moved(directory: &Path) -> String {
 }
 
 fn announce(name: &str, path: &Path, digest: &str) {
-    if builtin::module(name).is_some() {
-        tracing::warn!(
-            balancer = name, path = %path.display(), digest, "this plugin takes the place of the builtin balancer of its name"
-        );
-    } else {
-        tracing::info!(balancer = name, path = %path.display(), digest, "the plugin is in force");
+    match shadows_builtin(name) {
+        Some(why) => tracing::warn!(balancer = name, path = %path.display(), digest, why, "the plugin is in force"),
+        None => tracing::info!(balancer = name, path = %path.display(), digest, "the plugin is in force"),
     }
 }
 

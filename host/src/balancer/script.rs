@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    Answer, Balancer, Question, Refusal,
+    Answer, Balancer, Hearing, LogLevel, LogLine, Question, Refusal,
     text::clean,
     trust::{Trust, TrustError},
 };
@@ -69,7 +69,8 @@ impl Script {
         Self { name: name.to_owned(), setup: Arc::new(setup), running: Arc::default() }
     }
 
-    fn ask(&self, question: &Question, nodes: &[String]) -> Result<u32, String> {
+    /// The node that it names, or what is wrong; and what it wrote to its standard error.
+    fn ask(&self, question: &Question, nodes: &[String], log: &mut Vec<LogLine>) -> Result<u32, String> {
         // This one is held here, and one by each run that goes on.
         if Arc::strong_count(&self.running) > MOST_STUCK {
             return Err(format!("is not started again: {MOST_STUCK} runs of it do not end"));
@@ -80,9 +81,8 @@ impl Script {
         let run = run::run(command, self.setup.limit, &self.running)?;
         let errors = String::from_utf8_lossy(&run.errors);
         let lines = || errors.lines().filter(|line| !line.trim().is_empty());
-        for line in lines().take(MOST_LINES) {
-            tracing::warn!(balancer = self.name, "{}", clean(line, MOST_OF_A_LINE));
-        }
+        let line = |line: &str| LogLine { level: LogLevel::Warn, message: clean(line, MOST_OF_A_LINE) };
+        log.extend(lines().take(MOST_LINES).map(line));
         answer::node(&run, nodes, self.setup.limit).map_err(|problem| match lines().next_back() {
             Some(last) => format!("{problem}; it complained: `{}`", clean(last, answer::SHOWN)),
             None => problem,
@@ -109,12 +109,23 @@ impl Balancer for Script {
 
     /// The node that the script named, and no other: where a start there fails, the script is asked again without it.
     fn rank(&self, question: &Question) -> Result<Answer, Refusal> {
+        self.hear(question).outcome
+    }
+
+    fn hear(&self, question: &Question) -> Hearing {
         let since = Instant::now();
         let nodes = self.setup.names(question);
-        let node = self
-            .ask(question, &nodes)
-            .map_err(|problem| Refusal::Failed(format!("{} {problem}", self.setup.program.display())))?;
-        Ok(Answer { order: vec![node], scores: None, reason: None, log: Vec::new(), duration: since.elapsed() })
+        let mut log = Vec::new();
+        let named = self.ask(question, &nodes, &mut log);
+        let duration = since.elapsed();
+        let (outcome, refused_log) = match named {
+            Ok(node) => {
+                let order = vec![node];
+                (Ok(Answer { order, scores: None, reason: None, log, duration }), Vec::new())
+            }
+            Err(problem) => (Err(Refusal::Failed(format!("{} {problem}", self.setup.program.display()))), log),
+        };
+        Hearing { outcome, refused_log, duration, memory: None }
     }
 }
 

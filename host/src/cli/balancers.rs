@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use super::{script, system};
 use crate::{
     balancer::{
-        Balancer, builtin,
+        Balancer, Journal, builtin,
         plugins::{Describe, OnRecord, Plugins, Report, SETTLE, Selection, State, Terms},
         script::Account,
         trust::Trust,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The selected balancer, with the one that stands in for it.
-pub(super) fn select(config: &Config, engine: &Engine) -> anyhow::Result<Plugins> {
+pub(super) fn select(config: &Config, engine: &Engine, journal: &Arc<Journal>) -> anyhow::Result<Plugins> {
     let name = &config.balancer;
     let own = config.balancer_options.get(name).and_then(|options| options.fallback.as_deref());
     let other = match own.unwrap_or(&config.balancer_fallback) {
@@ -34,21 +34,21 @@ pub(super) fn select(config: &Config, engine: &Engine) -> anyhow::Result<Plugins
         }
     };
     let context = format!("balancer={name}");
-    Plugins::open(selection(config, name, engine)?, other, Arc::new(system::SystemClock)).context(context)
+    Plugins::open(selection(config, name, engine, journal)?, other, Arc::new(system::SystemClock)).context(context)
 }
 
 /// The balancer that is asked beside it, where one is named.
-pub(super) fn shadow(config: &Config, engine: &Engine) -> anyhow::Result<Option<Plugins>> {
+pub(super) fn shadow(config: &Config, engine: &Engine, journal: &Arc<Journal>) -> anyhow::Result<Option<Plugins>> {
     let Some(name) = &config.balancer_shadow else { return Ok(None) };
     let context = format!("balancer-shadow={name}");
     if *name == config.balancer {
         return Err(anyhow!("it is the balancer that decides, and would be compared with itself").context(context));
     }
-    let selection = selection(config, name, engine).context(context.clone())?;
+    let selection = selection(config, name, engine, journal).context(context.clone())?;
     Plugins::open_shadow(selection, Arc::new(system::SystemClock)).map(Some).context(context)
 }
 
-fn selection(config: &Config, name: &str, engine: &Engine) -> anyhow::Result<Selection> {
+fn selection(config: &Config, name: &str, engine: &Engine, journal: &Arc<Journal>) -> anyhow::Result<Selection> {
     let terms = terms(config, name, engine.clone());
     let script = legacy_script(config, name)?;
     let builtin = {
@@ -64,6 +64,7 @@ fn selection(config: &Config, name: &str, engine: &Engine) -> anyhow::Result<Sel
         terms,
         builtin,
         settle: SETTLE,
+        journal: Arc::clone(journal),
         name: name.to_owned(),
     })
 }
@@ -78,6 +79,7 @@ pub(super) fn kept(config: &Config) -> PathBuf {
 pub(super) struct All {
     pub(super) selected: Arc<Plugins>,
     pub(super) shadow: Option<(Arc<Plugins>, Arc<Second>)>,
+    pub(super) journal: Arc<Journal>,
 }
 
 impl Balancers for All {
@@ -95,6 +97,10 @@ impl Balancers for All {
             }
         }
         reports
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     fn missed_by_shadow(&self) -> Option<u64> {
@@ -241,14 +247,15 @@ mod tests {
             unseen5: zeros,
             ..Columns::default()
         };
-        Question { nodes: Arc::new(nodes), user_sessions: numbers(0), request: Request::default() }
+        Question { nodes: Arc::new(nodes), user_sessions: numbers(0), request: Request::default(), session: None }
     }
 
     #[test]
     fn a_deadline_that_passes_costs_no_session_under_the_default_balancer_either() {
         for text in ["balancer-timeout-ms = 1", "balancer = system-load\nbalancer-timeout-ms = 1"] {
             let (_dir, config) = configured(text);
-            let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
+            let policy =
+                select(&config, &Engine::new().expect("an engine"), &Arc::default()).expect("a balancer").policy();
             let decided = policy.rank(&hard()).expect("an answer");
             assert_eq!(decided.balancer.name(), "sessions");
             assert!(decided.fallback.is_some_and(|(why, _)| why.contains("failed")), "{text}");
@@ -276,7 +283,7 @@ mod tests {
     #[test]
     fn nothing_stands_in_where_a_failure_is_to_refuse() {
         let (_dir, config) = configured("balancer-fallback = refuse\nbalancer-timeout-ms = 1");
-        select(&config, &Engine::new().expect("an engine"))
+        select(&config, &Engine::new().expect("an engine"), &Arc::default())
             .expect("a balancer")
             .policy()
             .rank(&hard())
@@ -287,7 +294,8 @@ mod tests {
     fn a_balancer_of_its_own_fallback_has_that_before_the_general_one() {
         let other = |text: &str| {
             let (_dir, config) = configured(text);
-            let policy = select(&config, &Engine::new().expect("an engine")).expect("a balancer").policy();
+            let policy =
+                select(&config, &Engine::new().expect("an engine"), &Arc::default()).expect("a balancer").policy();
             policy.other().map(|other| other.balancer.name().to_owned())
         };
         let text = "balancer-fallback = refuse\n";
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn a_fallback_that_is_no_builtin_is_refused_where_it_is_written() {
         let (_dir, config) = configured("[balancer sessions]\nbalancer-fallback = mine\n");
-        let error = select(&config, &Engine::new().expect("an engine")).expect_err("refused");
+        let error = select(&config, &Engine::new().expect("an engine"), &Arc::default()).expect_err("refused");
         let message = format!("{error:#}");
         assert!(message.starts_with("[balancer sessions] balancer-fallback=mine: there is no builtin"), "{message}");
     }
@@ -311,12 +319,16 @@ mod tests {
     fn a_shadow_that_cannot_be_had_keeps_no_daemon_from_starting() {
         let engine = Engine::new().expect("an engine");
         let (_dir, config) = configured("balancer-shadow = mine");
-        let shadow = shadow(&config, &engine).expect("it starts").expect("a shadow");
+        let shadow = shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
         let report = shadow.reports().remove(0);
         assert_eq!((report.name.as_str(), report.state), ("mine", State::Missing));
         let (_dir, config) = configured("balancer-shadow = user-hash");
-        let shadow = super::shadow(&config, &engine).expect("it starts").expect("a shadow");
-        let all = All { selected: Arc::new(select(&config, &engine).expect("a balancer")), shadow: None };
+        let shadow = super::shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
+        let all = All {
+            selected: Arc::new(select(&config, &engine, &Arc::default()).expect("a balancer")),
+            shadow: None,
+            journal: Arc::default(),
+        };
         assert_eq!(all.missed_by_shadow(), None);
         assert_eq!(shadow.reports().remove(0).state, State::Active);
     }
@@ -324,7 +336,7 @@ mod tests {
     #[test]
     fn a_balancer_is_no_shadow_of_itself() {
         let (_dir, config) = configured("balancer-shadow = sessions");
-        let error = shadow(&config, &Engine::new().expect("an engine")).expect_err("refused");
+        let error = shadow(&config, &Engine::new().expect("an engine"), &Arc::default()).expect_err("refused");
         assert!(format!("{error:#}").starts_with("balancer-shadow=sessions: it is the balancer that decides"));
     }
 }

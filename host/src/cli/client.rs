@@ -5,7 +5,7 @@ use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -57,6 +57,7 @@ pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> 
 pub(super) struct Daemon {
     address: String,
     token: String,
+    data_dir: PathBuf,
 }
 
 impl Daemon {
@@ -73,7 +74,12 @@ impl Daemon {
         let Address { address } =
             serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
         let token = std::fs::read_to_string(data_dir.join("token")).with_context(hint)?.trim().to_owned();
-        Ok(Self { address, token })
+        Ok(Self { address, token, data_dir: data_dir.to_owned() })
+    }
+
+    /// Finds it again: a daemon that has started anew may listen elsewhere.
+    pub(super) fn again(&self) -> anyhow::Result<Self> {
+        Self::find(&self.data_dir)
     }
 
     /// Asks the daemon; an answer that is no success is an error with what the daemon said.

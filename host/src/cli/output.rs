@@ -4,7 +4,12 @@ use std::io::Write;
 
 /// Prints one line to standard output. A reader that has gone away (`| head`) is no error.
 pub(super) fn line(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = try_line(text);
+}
+
+/// Prints one line, and says whether anybody still reads.
+pub(super) fn try_line(text: impl std::fmt::Display) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
 }
 
 /// Prints what somebody should know beside the output, to standard error.

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 
-use super::{Failure, ListArguments, ask, configuration, location_flags};
+use super::{Failure, ListArguments, ask, configuration, location_flags, output};
 
+mod bench;
 mod check;
 mod list;
+mod log;
 mod module;
+mod new;
 mod run;
 mod shadow;
 mod test;
+mod wit;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -23,6 +27,14 @@ pub(super) enum PluginCommand {
     Run(RunArguments),
     /// Ask modules the cases of files, and tell which are answered otherwise than expected.
     Test(TestArguments),
+    /// Measure decisions over clusters of several sizes, under the real limits.
+    Bench(BenchArguments),
+    /// Print what a balancer wrote in its decisions.
+    Log(LogArguments),
+    /// Make a balancer in Rust to begin with: its policy, tests, cases, and the SDK.
+    New(NewArguments),
+    /// Print the contract between host and balancers, in WIT.
+    Wit(WitArguments),
     /// Tell where the balancer that is asked beside (balancer-shadow) would have decided otherwise.
     Shadow(ShadowArguments),
 }
@@ -62,6 +74,53 @@ pub(super) struct TestArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct BenchArguments {
+    /// The module, NAME.wasm, or the name of a builtin balancer
+    file: PathBuf,
+    /// The numbers of nodes, separated by commas
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "3,100,1000", value_parser = value_parser!(u32).range(1..=100_000))]
+    nodes: Vec<u32>,
+    /// How many decisions are measured over each; fewer where they take more than 10 seconds
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    decisions: u32,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArguments {
+    /// The balancer's name, as `plugin list` prints it
+    name: String,
+    /// Go on with the lines to come
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the newest lines
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(log::MOST)))]
+    lines: u32,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArguments {
+    /// The balancer's name: small letters, digits and hyphens
+    name: String,
+    /// The directory to make [default: NAME]
+    #[arg(value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WitArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ShadowArguments {
     /// Only what was decided since: a time (2026-01-02T03:04:05Z) or so long ago (2h)
     #[arg(long, value_name = "WHEN")]
@@ -87,6 +146,22 @@ pub(super) fn run(command: PluginCommand) -> Result<(), Failure> {
         PluginCommand::Test(TestArguments { paths, module, output }) => {
             let config = configuration(&location_flags(&output.location), false)?;
             Ok(test::test(&config, &paths, module.as_deref(), output.json)?)
+        }
+        PluginCommand::Bench(BenchArguments { file, nodes, decisions, output }) => {
+            let config = configuration(&location_flags(&output.location), false)?;
+            Ok(bench::bench(&config, &file, &bench::Sizes { nodes, decisions }, output.json)?)
+        }
+        PluginCommand::Log(LogArguments { name, follow, lines, output }) => {
+            let wanted = log::Wanted { name, lines, json: output.json };
+            ask(&output.location, async |daemon| match follow {
+                true => log::follow(&daemon, &wanted).await,
+                false => log::print(&daemon, &wanted).await,
+            })
+        }
+        PluginCommand::New(NewArguments { name, directory, json }) => Ok(new::make(&name, directory.as_deref(), json)?),
+        PluginCommand::Wit(WitArguments { json }) => {
+            output::line(wit::print(json));
+            Ok(())
         }
         PluginCommand::Shadow(ShadowArguments { since, output }) => {
             ask(&output.location, async |daemon| shadow::shadow(&daemon, since.as_deref(), output.json).await)

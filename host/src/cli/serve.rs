@@ -18,7 +18,7 @@ use super::{
     output, system,
 };
 use crate::{
-    balancer::plugins::Plugins,
+    balancer::{Journal, plugins::Plugins},
     cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
         ClusterKey, Config,
@@ -60,10 +60,11 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
     let engine = balancers::engine(&config)?;
-    let plugins = Arc::new(balancers::select(&config, &engine).map_err(Failure::configuration)?);
-    let shadow = balancers::shadow(&config, &engine).map_err(Failure::configuration)?.map(Arc::new);
+    let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
+    let plugins = Arc::new(balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?);
+    let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), plugins, shadow));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), Policies { plugins, shadow, journal }));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -83,11 +84,17 @@ fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
     }
 }
 
+/// The balancer that decides, the one that is asked beside, and what they write.
+struct Policies {
+    plugins: Arc<Plugins>,
+    shadow: Option<Arc<Plugins>>,
+    journal: Arc<Journal>,
+}
+
 async fn serve(
     config: Config,
     kinds: Arc<Kinds>,
-    plugins: Arc<Plugins>,
-    shadow: Option<Arc<Plugins>>,
+    Policies { plugins, shadow, journal }: Policies,
 ) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
@@ -176,7 +183,7 @@ async fn serve(
     ));
     let app = App {
         sessions: sessions.clone(),
-        balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second) }),
+        balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),

@@ -67,6 +67,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(placements::case::get_case))
         .routes(routes!(balancers::list_balancers))
         .routes(routes!(balancers::shadow::get_shadow))
+        .routes(routes!(balancers::log::get_balancer_log))
         .routes(routes!(events::stream_events))
         .routes(routes!(sign_in_codes::create_sign_in_code))
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     balancer::{
+        Journal,
         plugins::{Report, Source, State as BalancerState},
         tally::Count,
     },
@@ -44,6 +45,7 @@ pub(super) struct Site {
     pub(super) store: Arc<SqliteStore>,
     pub(super) clock: Arc<SetClock>,
     pub(super) changes: watch::Sender<u64>,
+    pub(super) journal: Arc<Journal>,
     router: Router,
     _directory: TempDir,
 }
@@ -60,9 +62,10 @@ impl Site {
         let key = ClusterKey::from_bytes(KEY.to_vec());
         let timeout = Duration::from_secs(3600);
         let (changes, seen) = watch::channel(0);
+        let journal = Arc::new(Journal::default());
         let app = App {
             sessions: Arc::new(Desk { store: store.clone(), entropy: entropy.clone() }),
-            balancers: Arc::new(TwoBalancers),
+            balancers: Arc::new(TwoBalancers { journal: journal.clone() }),
             proxy: Arc::new(Parrot),
             store: store.clone(),
             peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
@@ -78,7 +81,7 @@ impl Site {
             peers_refused: Arc::default(),
             event_slots: EventSlots::default(),
         };
-        Self { router: router(app.clone()), app, store, clock, changes, _directory: directory }
+        Self { router: router(app.clone()), app, store, clock, changes, journal, _directory: directory }
     }
 
     /// Allows so many event streams.
@@ -257,8 +260,10 @@ impl SessionControl for Desk {
 }
 
 /// One that decides and one whose file is refused.
-#[derive(Debug)]
-struct TwoBalancers;
+#[derive(Debug, Default)]
+struct TwoBalancers {
+    journal: Arc<Journal>,
+}
 
 impl Balancers for TwoBalancers {
     fn reports(&self) -> Vec<Report> {
@@ -273,16 +278,22 @@ impl Balancers for TwoBalancers {
             state: BalancerState::Active,
             since: Some(Timestamp::UNIX_EPOCH),
             last_error: None,
+            warnings: vec!["it is new".to_owned()],
             count,
         };
         let refused = Report {
             digest: None,
             state: BalancerState::Refused,
             last_error: Some("it is text".to_owned()),
+            warnings: Vec::new(),
             count: Count::default(),
             ..active.clone()
         };
         vec![active, refused]
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.journal
     }
 }
 

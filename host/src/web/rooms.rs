@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::{
-    balancer::plugins::{Plugins, Report},
+    balancer::{Journal, plugins::Report},
     domain::{Session, SessionId},
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
@@ -90,19 +90,16 @@ impl SessionTraffic for Proxy {
     }
 }
 
-/// The balancers of this daemon, as [`Plugins`] knows them.
+/// The balancers of this daemon.
 pub trait Balancers: Send + Sync + Debug {
-    /// [`Plugins::reports`].
+    /// [`Plugins::reports`](crate::balancer::plugins::Plugins::reports) of each.
     fn reports(&self) -> Vec<Report>;
+
+    /// What they wrote.
+    fn journal(&self) -> &Journal;
 
     /// How many decisions the shadow was not asked about since the daemon started; none where there is no shadow.
     fn missed_by_shadow(&self) -> Option<u64> {
         None
-    }
-}
-
-impl Balancers for Plugins {
-    fn reports(&self) -> Vec<Report> {
-        self.reports()
     }
 }

@@ -41,5 +41,5 @@ pub(crate) fn question(count: usize, input: &[u64]) -> Question {
         sequence: 42,
         ..Request::default()
     };
-    Question { nodes: Arc::new(columns), user_sessions: small(1), request }
+    Question { nodes: Arc::new(columns), user_sessions: small(1), request, session: None }
 }

@@ -53,3 +53,20 @@ pub(crate) fn ahead() -> Result<Vec<u8>> {
         (func (export "evenkeel:balancer/policy@1.9.0#rank") (result i32) (i32.const 64)))"#;
     Ok(embed(wat::parse_str(module)?, "1.9.0", "moon-phases: func() -> list<u32>;"))
 }
+
+/// A balancer that has no answer where there are more nodes than this.
+pub(crate) fn at_most(nodes: u32) -> Result<Vec<u8>> {
+    let module = format!(
+        r#"(module
+        (import "evenkeel:balancer/nodes@1.0.0" "count" (func $count (result i32)))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+        (func (export "evenkeel:balancer/policy@1.0.0#settings") (result i32) (i32.const 16))
+        (func (export "evenkeel:balancer/policy@1.0.0#check") (result i32) (i32.const 32))
+        (func $choose (export "evenkeel:balancer/policy@1.0.0#rank") (result i32)
+            (if (i32.gt_u (call $count) (i32.const {nodes})) (then unreachable))
+            (i32.store (i32.const 68) (i32.const 1024)) (i32.store (i32.const 72) (i32.const 1))
+            (i32.const 64)))"#
+    );
+    Ok(embed(wat::parse_str(module)?, "1.0.0", ""))
+}

@@ -12,6 +12,9 @@ use anyhow::{Context, bail, ensure};
 /// The target of a module.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// `-Zbuild-std` is for compilers that are allowed what is not stable yet.
+const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
+
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
@@ -22,6 +25,9 @@ fn leaks(variable: &str) -> bool {
     let ours = variable.starts_with("CARGO") || variable.starts_with("RUST") || variable.starts_with("LD_LIBRARY_PATH");
     ours && !passes.iter().any(|passes| variable.starts_with(passes))
 }
+
+/// What has the standard library built for the target.
+const BUILD_STD: &str = "-Zbuild-std=panic_abort,std";
 
 /// What compiles.
 #[derive(Debug)]
@@ -89,15 +95,35 @@ impl Toolchain {
         }
         command.current_dir(root).env("RUSTC", &self.rustc);
         if self.own_std.is_some() {
-            // `-Zbuild-std` is for compilers that are allowed what is not stable yet.
-            command.env("RUSTC_BOOTSTRAP", "1");
+            command.env(BOOTSTRAP.0, BOOTSTRAP.1);
         }
         command
     }
 
+    /// The cargo that compiles for the target.
+    pub(super) fn cargo_program(&self) -> &Path {
+        &self.cargo
+    }
+
+    /// The environment that this cargo needs where nobody asks for the same bytes each time.
+    pub(super) fn author_variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![("RUSTC", self.rustc.display().to_string())];
+        if let Some((linker, _)) = &self.own_std {
+            let (name, value) = BOOTSTRAP;
+            variables.push((name, value.to_owned()));
+            variables.push(("CARGO_ENCODED_RUSTFLAGS", format!("-Clinker={}", linker.display())));
+        }
+        variables
+    }
+
+    /// What is added to that cargo's arguments.
+    pub(super) fn author_arguments(&self) -> &'static [&'static str] {
+        if self.own_std.is_some() { &[BUILD_STD] } else { &[] }
+    }
+
     /// Arguments of any inner cargo command that has to do with the target.
     pub(super) fn arguments(&self) -> &[&str] {
-        let all = &["-Zbuild-std=panic_abort,std", "--locked", "--target", TARGET];
+        let all = &[BUILD_STD, "--locked", "--target", TARGET];
         if self.own_std.is_some() { all } else { &all[1..] }
     }
 

@@ -10,7 +10,7 @@ use super::{
     trial::{self, Trial},
 };
 use crate::balancer::{
-    Question, builtin,
+    Balancer, Question, builtin,
     trust::{Trust, TrustError},
     wasm::{self, Engine, Limits, LoadError, WasmBalancer},
 };
@@ -122,6 +122,11 @@ pub struct Inspection {
 
 /// The sizes of larger clusters.
 const LARGER: [usize; 3] = [100, 1_000, 10_000];
+
+/// The smallest of the larger clusters that are too large for a balancer, and why.
+pub(super) fn too_large(balancer: &dyn Balancer) -> Option<(usize, String)> {
+    LARGER.iter().find_map(|&nodes| Some((nodes, trial::trial(balancer, &trial::made_up(nodes)).err()?)))
+}
 
 /// Does with a file what activation does, and more: it is tried on larger clusters too.
 pub fn inspect(path: &Path, name: &str, terms: &Terms) -> Result<Inspection, Rejection> {

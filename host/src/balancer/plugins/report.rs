@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::Plugins;
+use super::{Now, Plugins};
 use crate::balancer::{builtin, tally::Count, wasm::CONTRACT_VERSION};
 
 /// A balancer, or a file that did not become one.
@@ -26,6 +26,8 @@ pub struct Report {
     pub since: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// What an administrator should know of it, though it decides.
+    pub warnings: Vec<String>,
     /// What it has decided.
     pub count: Count,
 }
@@ -92,6 +94,19 @@ impl State {
     }
 }
 
+impl Now {
+    fn warnings(&self, name: &str) -> Vec<String> {
+        let is_file = matches!(self.source, Some(Source::File | Source::Kept));
+        let shadows = shadows_builtin(name).filter(|_| is_file);
+        shadows.into_iter().chain(self.ahead.as_ref().and_then(|ahead| ahead.warning.clone())).collect()
+    }
+}
+
+/// What there is to be said of a file that has the name of a builtin balancer.
+pub fn shadows_builtin(name: &str) -> Option<String> {
+    builtin::module(name).map(|_| format!("it takes the place of the builtin balancer {name}"))
+}
+
 impl Plugins {
     /// What there is to be said: of the selected balancer, of what stands in for it, and of a file that is refused.
     pub fn reports(&self) -> Vec<Report> {
@@ -121,6 +136,7 @@ impl Plugins {
             },
             since: Some(now.since),
             last_error: now.problem.clone().or_else(|| count.last_failure.clone()),
+            warnings: now.warnings(&self.selection.name),
             count,
         }];
         if let Some(other) = self.policy.other() {
@@ -134,6 +150,7 @@ impl Plugins {
                 state: if failing { State::StandingIn } else { State::Ready },
                 since: Some(now.since),
                 last_error: count.last_failure.clone(),
+                warnings: Vec::new(),
                 count,
             });
         }
@@ -146,6 +163,7 @@ impl Plugins {
             state: State::Refused,
             since: Some(refused.since),
             last_error: Some(refused.why.clone()),
+            warnings: Vec::new(),
             count: Default::default(),
         }));
         reports
@@ -163,6 +181,7 @@ impl Plugins {
             state: State::Available,
             since: None,
             last_error: None,
+            warnings: Vec::new(),
             count: Count::default(),
         };
         let file = |name: &String| report(name, Source::File, Some(self.directory().join(format!("{name}.wasm"))));

@@ -90,6 +90,7 @@ impl Bed {
                 known.then(|| builtin::select(&own, BTreeMap::new(), &made.engine, made.limits)).transpose()
             }),
             settle: Duration::from_millis(20),
+            journal: Arc::default(),
         }
     }
 

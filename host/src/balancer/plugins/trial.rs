@@ -1,8 +1,9 @@
 //! Decisions that a module makes on trial, before it makes any that count.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use crate::balancer::{Balancer, Columns, Hearing, Question, Refusal, Request, columns::name_hash};
+pub(super) use crate::balancer::synthetic::question as made_up;
+use crate::balancer::{Balancer, Columns, Hearing, Question, Refusal, columns::name_hash};
 
 /// How many nodes a trial has where there is no cluster to take them from.
 const NODES: usize = 3;
@@ -66,47 +67,6 @@ fn doubled(question: &Question) -> Question {
         nodes: Arc::new(columns),
         user_sessions: twice(&question.user_sessions),
         request: question.request.clone(),
-    }
-}
-
-/// A question over nodes that there are not.
-pub(super) fn made_up(count: usize) -> Question {
-    let names: Arc<[String]> = (1..=count).map(|number| format!("node{number}")).collect();
-    let same = |value: u32| -> Arc<[u32]> { vec![value; count].into() };
-    let bytes = |value: u64| -> Arc<[u64]> { vec![value; count].into() };
-    let number = |value: f64| -> Arc<[f64]> { vec![value; count].into() };
-    let columns = Columns {
-        addresses: names.iter().map(|name| format!("{name}:8787")).collect(),
-        name_hashes: names.iter().map(|name| name_hash(name)).collect(),
-        names,
-        ips: vec![None; count].into(),
-        cores: same(8),
-        weights: same(100),
-        capacities: same(u32::MAX),
-        sessions: (0..count).map(|index| (index % 7) as u32).collect(),
-        load1: number(0.5),
-        load5: number(0.5),
-        load15: number(0.5),
-        unseen5: number(0.25),
-        memory_total: bytes(32 << 30),
-        memory_available: bytes(16 << 30),
-        cpus_promised: number(1.0),
-        memory_promised: bytes(1 << 30),
-        labels: vec![BTreeMap::new(); count].into(),
-        metrics: vec![BTreeMap::new(); count].into(),
-    };
-    Question { nodes: Arc::new(columns), user_sessions: same(0), request: request() }
-}
-
-/// Somebody's everyday session.
-pub(super) fn request() -> Request {
-    Request {
-        username: "trial".to_owned(),
-        groups: vec!["trial".to_owned()],
-        kind: "jupyterlab".to_owned(),
-        cpus: 1.0,
-        memory: 1 << 30,
-        now: 1_800_000_000_000,
-        ..Request::default()
+        session: None,
     }
 }

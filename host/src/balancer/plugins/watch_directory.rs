@@ -79,6 +79,10 @@ impl Plugins {
     async fn follow(self: Arc<Self>, mut events: Events, wake: &Notify, describe: &Describe) {
         loop {
             let this = Arc::clone(&self);
+            if spawn_blocking(move || this.look_ahead()).await.is_err() {
+                return;
+            }
+            let this = Arc::clone(&self);
             // A directory on a network may keep whoever looks at it waiting.
             let looked = spawn_blocking(move || {
                 events.follow(this.directory());

@@ -87,7 +87,7 @@ fn question() -> Question {
         ..Columns::default()
     };
     let request = Request { username: "ada".to_owned(), ..Request::default() };
-    Question { nodes: nodes.into(), user_sessions: [0; 3].into(), request }
+    Question { nodes: nodes.into(), user_sessions: [0; 3].into(), request, session: None }
 }
 
 /// Waits until something holds, at most 20 seconds.

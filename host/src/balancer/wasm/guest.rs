@@ -36,8 +36,12 @@ impl Guest {
 
     /// A guest that is asked about itself.
     pub(super) fn idle(settings: &Arc<BTreeMap<String, String>>, limits: &Limits) -> Self {
-        let question =
-            Question { nodes: Arc::new(Columns::default()), user_sessions: Arc::new([]), request: Request::default() };
+        let question = Question {
+            nodes: Arc::new(Columns::default()),
+            user_sessions: Arc::new([]),
+            request: Request::default(),
+            session: None,
+        };
         Self::new(&question, settings, limits)
     }
 }

@@ -43,6 +43,7 @@ pub(in crate::balancer) fn question(count: usize) -> Question {
         }),
         user_sessions: same(0),
         request: Request { username: "ada".to_owned(), kind: "jupyterlab".to_owned(), ..Request::default() },
+        session: None,
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     balancer::{
         Balancer,
-        plugins::{Inspection, SelectionError, Trial, inspect, inspect_builtin, is_name},
+        plugins::{Inspection, SelectionError, Trial, inspect, inspect_builtin, is_name, shadows_builtin},
         wasm::{Import, Setting},
     },
     cli::{balancers, output},
@@ -25,6 +25,7 @@ struct Checked<'a> {
     imports: Vec<Import>,
     settings: Vec<Value>,
     trials: Vec<Value>,
+    warnings: Vec<String>,
 }
 
 /// Does with a file what activation does, and says how it went. Where it would not be taken, the error says why. Where
@@ -43,21 +44,23 @@ pub(super) fn check(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
         (None, false) => format!("It would be taken, where the file load-balancer has balancer = {name}."),
         (Some(_), false) => format!("It is builtin; balancer = {name} in the file load-balancer selects it."),
     };
+    let shadows = if builtin.is_none() { shadows_builtin(&name) } else { None };
     let inspection = match builtin {
         Some(inspection) => inspection,
         // Every directory above it is looked at too.
         None => inspect(&std::path::absolute(file)?, &name, &terms)
             .with_context(|| format!("{} is refused", file.display()))?,
     };
+    let warnings: Vec<_> = shadows.into_iter().chain(too_many(&inspection)).collect();
     if as_json {
-        output::line(serde_json::to_string(&document(&name, &inspection))?);
+        output::line(serde_json::to_string(&document(&name, &inspection, warnings))?);
     } else {
-        output::line(passed(&name, &inspection, verdict));
+        output::line(passed(&name, &inspection, &warnings, verdict));
     }
     Ok(())
 }
 
-fn document<'a>(name: &'a str, inspection: &'a Inspection) -> Checked<'a> {
+fn document<'a>(name: &'a str, inspection: &'a Inspection, warnings: Vec<String>) -> Checked<'a> {
     let Inspection { balancer, size, trials, larger } = inspection;
     let setting = |setting: &Setting| {
         let settings = balancer.settings();
@@ -80,10 +83,11 @@ fn document<'a>(name: &'a str, inspection: &'a Inspection) -> Checked<'a> {
         imports: balancer.imports(),
         settings: balancer.declared().iter().map(setting).collect(),
         trials: trials.iter().map(trial).chain(larger.iter().map(beyond)).collect(),
+        warnings,
     }
 }
 
-fn passed(name: &str, inspection: &Inspection, verdict: String) -> String {
+fn passed(name: &str, inspection: &Inspection, warnings: &[String], verdict: String) -> String {
     let Inspection { balancer, size, trials, larger } = inspection;
     let mut lines = vec![
         format!("{name}: a balancer of {size} bytes for the contract {}", balancer.contract().unwrap_or_default()),
@@ -105,14 +109,20 @@ fn passed(name: &str, inspection: &Inspection, verdict: String) -> String {
     for trial in trials {
         lines.push(format!("trial     {}", said(trial)));
     }
-    for (nodes, outcome) in larger {
-        lines.push(match outcome {
-            Ok(trial) => format!("larger    {}", said(trial)),
-            Err(why) => format!("warning   {nodes} nodes would be too many: {why}"),
-        });
+    for trial in larger.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
+        lines.push(format!("larger    {}", said(trial)));
     }
+    lines.extend(warnings.iter().map(|warning| format!("warning   {warning}")));
     lines.push(verdict);
     lines.join("\n")
+}
+
+/// The larger clusters over which it would fail, though it would be taken.
+fn too_many(Inspection { larger, .. }: &Inspection) -> impl Iterator<Item = String> {
+    let one = |(nodes, outcome): &(usize, Result<Trial, String>)| {
+        Some(format!("{nodes} nodes would be too many: {}", outcome.as_ref().err()?))
+    };
+    larger.iter().filter_map(one)
 }
 
 fn said(trial: &Trial) -> String {

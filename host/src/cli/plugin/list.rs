@@ -15,6 +15,7 @@ struct Row {
     state: String,
     since: Option<String>,
     last_error: Option<String>,
+    warnings: Vec<String>,
     decisions: u64,
     failures: u64,
     p50_us: Option<u64>,
@@ -62,6 +63,9 @@ fn render(balancers: &[Row]) -> String {
         if let Some(error) = &row.last_error {
             text += &format!("\n{} ({}): {error}", row.name, row.state);
         }
+        for warning in &row.warnings {
+            text += &format!("\n{} ({}): warning: {warning}", row.name, row.state);
+        }
     }
     text
 }
@@ -81,6 +85,7 @@ mod tests {
             state: "standing in".to_owned(),
             since: Some("2026-01-01T00:00:00Z".to_owned()),
             last_error: Some("it is text".to_owned()),
+            warnings: vec!["it takes the place of the builtin balancer mine".to_owned()],
             decisions: 3,
             failures: 0,
             p50_us: Some(40),
@@ -90,7 +95,8 @@ mod tests {
             render(&[row]),
             "Name  State        Source  Contract  Digest        Decisions  Failures  p50 µs  p99 µs  Since                 Path\n\
              mine  standing in  kept    1.2.0     0123456789ab  3          0         40      -       2026-01-01T00:00:00Z\n\
-             mine (standing in): it is text"
+             mine (standing in): it is text\n\
+             mine (standing in): warning: it takes the place of the builtin balancer mine"
         );
     }
 }

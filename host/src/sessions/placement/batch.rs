@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    balancer::{Answer, LogLevel, Question, Refusal, Request},
+    balancer::{Answer, Question, Refusal, Request},
     domain::{Decision, Entropy, Epoch, NodeId, Session, SessionId, State},
     sessions::{NewSession, SessionError},
     store::Reservation,
@@ -178,7 +178,6 @@ fn rule(said: Result<Ruling, Refusal>, question: Question, group: &Group) -> Res
         Refusal::Declined(reason) => SessionError::Declined(reason),
         Refusal::Failed(reason) => SessionError::NoNode(format!("the balancer could not decide: {reason}")),
     })?;
-    log(&ruling.balancer, &ruling.answer);
     let (candidates, scores) = candidates(&ruling.answer, &group.ids);
     if candidates.is_empty() {
         return Err(SessionError::NoNode(format!("balancer {} named no node", ruling.balancer)));
@@ -258,6 +257,7 @@ fn question(wish: &Wish, index: u64, view: &View, group: &Group, entropy: &dyn E
             seed: entropy.number(),
             sequence: revision.wrapping_mul(MOST as u64).wrapping_add(index),
         },
+        session: Some(session.id),
     }
 }
 
@@ -267,19 +267,6 @@ pub(super) fn candidates(answer: &Answer, nodes: &[NodeId]) -> (Vec<NodeId>, Opt
     let candidates = positions().filter_map(|at| nodes.get(at).copied()).collect();
     let scores = answer.scores.as_ref().and_then(|all| positions().map(|at| all.get(at).copied()).collect());
     (candidates, scores)
-}
-
-/// Passes on what the balancer wrote.
-fn log(balancer: &str, answer: &Answer) {
-    for line in &answer.log {
-        let message = &line.message;
-        match line.level {
-            LogLevel::Debug => tracing::debug!(balancer, "{message}"),
-            LogLevel::Info => tracing::info!(balancer, "{message}"),
-            LogLevel::Warn => tracing::warn!(balancer, "{message}"),
-            LogLevel::Error => tracing::error!(balancer, "{message}"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub fn encode<'s>(batch: impl Iterator<Item = &'s Shown>) -> Result<Vec<u8>, For
     stream.window_log(WINDOW_LOG).map_err(damaged)?;
     let mut before: Option<&Columns> = None;
     for shown in batch {
-        let Question { nodes, user_sessions, request } = &shown.question;
+        let Question { nodes, user_sessions, request, .. } = &shown.question;
         let entry = WrittenEntry {
             columns: Written::new(nodes, before),
             user_sessions,
@@ -179,8 +179,12 @@ pub fn decode(content: &[u8], position: usize) -> Result<Shown, FormatError> {
     if !are_whole(&columns) || !of_each || !entry.order.iter().all(is_node) || !is_scored {
         return Err(damaged("its columns are not of one length"));
     }
-    let question =
-        Question { nodes: Arc::new(columns), user_sessions: entry.user_sessions.into(), request: entry.request };
+    let question = Question {
+        nodes: Arc::new(columns),
+        user_sessions: entry.user_sessions.into(),
+        request: entry.request,
+        session: None,
+    };
     Ok(Shown {
         question,
         nodes: entry.nodes.into(),

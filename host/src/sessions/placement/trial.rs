@@ -24,6 +24,7 @@ pub fn question(snapshot: Snapshot) -> Option<Question> {
         user_sessions: view.user_sessions(&request.username, &group),
         nodes: Arc::clone(&group.columns),
         request,
+        session: None,
     };
     (question.nodes.count() > 0).then_some(question)
 }

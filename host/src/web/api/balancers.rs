@@ -13,6 +13,7 @@ use crate::{
     web::{Balancers, Problem, identity::SignedIn},
 };
 
+pub(in crate::web) mod log;
 pub(in crate::web) mod shadow;
 
 /// A balancer of this node, or a file that did not become one.
@@ -41,6 +42,9 @@ pub(crate) struct BalancerView {
     pub since: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// What an administrator should know of it, though it decides: that it takes the place of a builtin balancer, or would
+    /// fail over a larger cluster.
+    pub warnings: Vec<String>,
     /// How often it was asked since.
     pub decisions: u64,
     /// How often it failed.
@@ -63,6 +67,7 @@ impl From<Report> for BalancerView {
             state: report.state.as_str(),
             since: report.since,
             last_error: report.last_error,
+            warnings: report.warnings,
             decisions: report.count.decisions,
             failures: report.count.failures,
             p50_us: report.count.p50.map(micros),

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::{
+    balancer::{LogLevel, LogLine, Question, synthetic},
     domain::{Epoch, NodeId},
     store::{Report, Store},
     web::fixture::{Site, USER},
@@ -247,7 +248,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["responses"]["default"].is_object(), "{method} {path} describes its refusals");
             let method: Method = method.to_uppercase().parse().unwrap();
-            let concrete = path.replace("{id}", "1");
+            let concrete = path.replace("{id}", "1").replace("{name}", "mine");
             let request = Request::builder().method(&method).uri(concrete).body(Body::empty()).unwrap();
             assert_eq!(site.send(request).await.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
             described.push(format!("{method} {path}"));
@@ -259,6 +260,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "DELETE /api/v1/sessions/{id}",
         "GET /api/v1/balancers",
         "GET /api/v1/balancers/shadow",
+        "GET /api/v1/balancers/{name}/log",
         "GET /api/v1/events",
         "GET /api/v1/nodes",
         "GET /api/v1/placements",
@@ -308,9 +310,41 @@ async fn the_balancers_of_a_node_are_listed_with_a_file_that_is_refused() {
         items[0],
         json!({
             "name": "mine", "contract": "1.0.0", "digest": "ff00", "source": "file", "path": "/srv/plugins/mine.wasm", "state": "active",
-            "since": "1970-01-01T00:00:00Z", "last_error": null, "decisions": 7, "failures": 1, "p50_us": 40, "p99_us": 90,
+            "since": "1970-01-01T00:00:00Z", "last_error": null, "warnings": ["it is new"], "decisions": 7, "failures": 1, "p50_us": 40, "p99_us": 90,
         })
     );
     assert_eq!((&items[1]["state"], &items[1]["last_error"]), (&json!("refused"), &json!("it is text")));
     assert_eq!(site.visit("/api/v1/balancers", "").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn what_a_balancer_wrote_is_for_administrators_and_can_be_followed() {
+    let site = Site::open().await;
+    let path = "/api/v1/balancers/mine/log";
+    let page = async |query: &str| site.ask(Method::GET, &format!("{path}{query}"), "").await.json();
+    assert_eq!(page("").await, json!({"items": [], "next": null}));
+    let line = |message: &str| LogLine { level: LogLevel::Warn, message: message.to_owned() };
+    let session = Some("0123abcd".parse().unwrap());
+    let question = Question { session, ..synthetic::question(1) };
+    site.journal.write("mine", &question, &["a", "b", "c", "d"].map(line));
+    let newest = page("?limit=1").await;
+    let last = json!({
+        "number": 3, "time": "2027-01-15T08:00:00Z", "session": "0123abcd", "level": "warn", "text": "d",
+    });
+    assert_eq!(newest, json!({"items": [last], "next": null}));
+    let following = page("?limit=2&after=0").await;
+    assert_eq!((&following["items"][0]["text"], &following["next"]), (&json!("b"), &json!("2")));
+    let rest = page("?limit=2&after=2").await;
+    assert_eq!((&rest["items"][0]["text"], &rest["next"]), (&json!("d"), &Value::Null));
+    assert_eq!(page("?limit=2&after=3").await["items"], json!([]));
+
+    for query in ["?after=x", "?after=-1", "?limit=0"] {
+        let answer = site.ask(Method::GET, &format!("{path}{query}"), "").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+    let unknown = site.ask(Method::GET, "/api/v1/balancers/yours/log", "").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert_eq!(unknown.json()["detail"], "this node has no balancer of that name; it has: mine");
+    assert_eq!(site.visit(path, &site.cookie()).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.visit(path, "").await.status, StatusCode::UNAUTHORIZED);
 }

@@ -43,6 +43,7 @@ mod tests {
             state,
             since: None,
             last_error: Some("<module's own words>".to_owned()),
+            warnings: Vec::new(),
             count: Count::default(),
         }
     }

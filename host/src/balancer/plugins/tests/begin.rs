@@ -11,7 +11,12 @@ fn a_name_is_its_file_where_there_is_one_and_the_builtin_else() {
     bed.put("user-hash", &ONE);
     let (plugins, lines) = logged(|| bed.open("user-hash").expect("it starts"));
     assert_eq!((in_force(&plugins), report(&plugins).source), (Some(digest(&ONE)), Some(Source::File)));
-    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin balancer")), "{lines:#?}");
+    // And for as long as it does, not only where somebody reads the log.
+    assert_eq!(report(&plugins).warnings, ["it takes the place of the builtin balancer user-hash"]);
+    fs::remove_file(bed.file("user-hash")).expect("it is removed");
+    assert!(look(&plugins));
+    assert_eq!(report(&plugins).warnings, Vec::<String>::new());
 }
 
 #[test]

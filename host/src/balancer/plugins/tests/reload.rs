@@ -113,6 +113,27 @@ fn a_module_is_tried_on_the_present_cluster_and_on_one_twice_its_size() {
 }
 
 #[test]
+fn what_would_fail_over_a_larger_cluster_decides_and_is_warned_of_once() {
+    let bed = Bed::new();
+    bed.put("mine", &at_most(500));
+    let plugins = bed.open("mine").expect("it starts");
+    let (_, lines) = logged(|| {
+        plugins.look_ahead();
+        plugins.look_ahead();
+    });
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains("would fail over a larger cluster")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains("nodes=1000"), "{lines:#?}");
+    let report = |plugins: &Plugins| (report(plugins).state, report(plugins).warnings, report(plugins).last_error);
+    let warning = "it would fail over 1000 nodes: it stopped itself (in rank)".to_owned();
+    assert_eq!(report(&plugins), (State::Active, vec![warning], None));
+    // What takes its place has to be tried anew.
+    bed.put("mine", &ONE);
+    assert!(look(&plugins));
+    plugins.look_ahead();
+    assert_eq!(report(&plugins), (State::Active, Vec::new(), None));
+}
+
+#[test]
 fn the_nodes_of_a_cluster_twice_the_size_are_all_different() {
     let [present, twice] = trial::questions(Some(trial::made_up(5)));
     assert_eq!((present.nodes.count(), twice.nodes.count(), twice.user_sessions.len()), (5, 10, 10));
@@ -133,7 +154,7 @@ fn a_removed_file_gives_way_to_the_builtin_of_its_name() {
     bed.put("sessions", &OTHER);
     let (_, lines) = logged(|| look(&plugins));
     assert_eq!(in_force(&plugins), Some(digest(&OTHER)));
-    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("takes the place of the builtin balancer")), "{lines:#?}");
 }
 
 #[test]
@@ -292,6 +313,13 @@ async fn a_daemon_notices_by_itself() {
         changed.expect("it is noticed").expect("somebody tells");
         assert_eq!(*told.borrow_and_update(), Some(digest(bytes)));
     }
+    let warned = async {
+        while report(&plugins).warnings.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    bed.put("mine", &at_most(99));
+    timeout(Duration::from_secs(60), warned).await.expect("it looks ahead");
     stop.cancel();
     timeout(Duration::from_secs(60), run).await.expect("it stops").expect("no panic");
 }

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
+use crate::balancer::{LogLevel, LogLine};
 
 #[test]
 fn the_node_may_be_followed_by_a_newline_by_blanks_by_both_or_by_nothing() {
@@ -65,6 +66,18 @@ fn standard_error_does_not_disturb_the_answer_and_explains_a_failure() {
     assert_eq!(Bench::new("yes complaint | head -c 10485760 >&2; echo n1:8787").node(), 0);
     let failure = Bench::new("echo first >&2; echo no database >&2; exit 1").failure();
     assert_eq!(failure, "ended with exit status 1, and printed nothing; it complained: `no database`");
+}
+
+#[test]
+fn what_goes_to_standard_error_is_its_log_also_where_it_fails() {
+    for (lines, decides) in [("echo so far >&2; echo n1:8787", true), ("echo so far >&2; exit 1", false)] {
+        let bench = Bench::new(lines);
+        let hearing = Script::new("custom", bench.setup.clone()).hear(&question());
+        let log = [LogLine { level: LogLevel::Warn, message: "so far".to_owned() }];
+        assert_eq!((hearing.log(), hearing.outcome.is_ok()), (&log[..], decides));
+    }
+    let bench = Bench::new("yes complaint | head -c 10485760 >&2; echo n1:8787");
+    assert_eq!(Script::new("custom", bench.setup.clone()).hear(&question()).log().len(), 20);
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub(crate) struct ShownNode {
 
 impl ShownView {
     fn new(shown: Shown) -> Self {
-        let Shown { question: Question { nodes, user_sessions, request }, excluded, settings, .. } = shown;
+        let Shown { question: Question { nodes, user_sessions, request, .. }, excluded, settings, .. } = shown;
         let node = |index: usize| ShownNode {
             name: nodes.names[index].clone(),
             address: nodes.addresses[index].clone(),
