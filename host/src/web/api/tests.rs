@@ -344,7 +344,7 @@ async fn what_a_balancer_wrote_is_for_administrators_and_can_be_followed() {
     }
     let unknown = site.ask(Method::GET, "/api/v1/balancers/yours/log", "").await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    assert_eq!(unknown.json()["detail"], "this node has no balancer of that name; it has: mine");
+    assert_eq!(unknown.json()["detail"], "this node asks no balancer of that name; it has: mine");
     assert_eq!(site.visit(path, &site.cookie()).await.status, StatusCode::FORBIDDEN);
     assert_eq!(site.visit(path, "").await.status, StatusCode::UNAUTHORIZED);
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State as Piece},
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    balancer::journal::Entry,
+    balancer::{journal::Entry, plugins::State},
     web::{Balancers, Problem, api::Page, body::Paging, identity::Administrator},
 };
 
@@ -54,14 +54,16 @@ impl From<Entry> for LogLineView {
 )]
 pub(in crate::web) async fn get_balancer_log(
     Administrator(_by): Administrator,
-    State(balancers): State<Arc<dyn Balancers>>,
+    Piece(balancers): Piece<Arc<dyn Balancers>>,
     Path(name): Path<String>,
     paging: Paging,
 ) -> Result<Json<Page<LogLineView>>, Problem> {
-    let known: BTreeSet<String> = balancers.reports().into_iter().map(|report| report.name).collect();
+    // What is only there to be selected has written nothing.
+    let in_use = balancers.reports().into_iter().filter(|report| report.state != State::Available);
+    let known: BTreeSet<String> = in_use.map(|report| report.name).collect();
     if !known.contains(&name) {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Problem::missing(format!("this node has no balancer of that name; it has: {known}")));
+        return Err(Problem::missing(format!("this node asks no balancer of that name; it has: {known}")));
     }
     let after = paging.after::<u64>()?;
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
