@@ -130,8 +130,8 @@ pub trait Store: Send + Sync + Debug {
     /// The placements that the shadow was asked about, decided at `since` or later, newest first.
     async fn shadowed(&self, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError>;
 
-    /// Keeps what balancers were shown for placements, and lets the oldest go, so that all together has at most `limit`
-    /// bytes; false where this alone has more. Does not raise the revision.
+    /// Keeps what balancers were shown for placements, and lets the oldest go, some hundreds at a time, until all together
+    /// has at most `limit` bytes; false where this alone has more. Does not raise the revision.
     async fn keep_shown(&self, batch: &ShownBatch, limit: u64) -> Result<bool, StoreError>;
 
     /// Lets the oldest of what balancers were shown go until all together has at most `limit` bytes.

@@ -34,7 +34,8 @@ pub(super) fn select(config: &Config, engine: &Engine, journal: &Arc<Journal>) -
         }
     };
     let context = format!("balancer={name}");
-    Plugins::open(selection(config, name, engine, journal)?, other, Arc::new(system::SystemClock)).context(context)
+    let selection = selection(config, name, engine, journal, legacy_script(config, name)?);
+    Plugins::open(selection, other, Arc::new(system::SystemClock)).context(context)
 }
 
 /// The balancer that is asked beside it, where one is named.
@@ -44,13 +45,23 @@ pub(super) fn shadow(config: &Config, engine: &Engine, journal: &Arc<Journal>) -
     if *name == config.balancer {
         return Err(anyhow!("it is the balancer that decides, and would be compared with itself").context(context));
     }
-    let selection = selection(config, name, engine, journal).context(context.clone())?;
+    // Nobody depends on it: where the script is not there, it is missing.
+    let script = legacy_script(config, name).unwrap_or_else(|error| {
+        tracing::warn!("{context}: {error:#}");
+        None
+    });
+    let selection = selection(config, name, engine, journal, script);
     Plugins::open_shadow(selection, Arc::new(system::SystemClock)).map(Some).context(context)
 }
 
-fn selection(config: &Config, name: &str, engine: &Engine, journal: &Arc<Journal>) -> anyhow::Result<Selection> {
+fn selection(
+    config: &Config,
+    name: &str,
+    engine: &Engine,
+    journal: &Arc<Journal>,
+    script: Option<Arc<dyn Balancer>>,
+) -> Selection {
     let terms = terms(config, name, engine.clone());
-    let script = legacy_script(config, name)?;
     let builtin = {
         let (name, terms) = (name.to_owned(), terms.clone());
         Box::new(move || match &script {
@@ -58,7 +69,7 @@ fn selection(config: &Config, name: &str, engine: &Engine, journal: &Arc<Journal
             None => builtin_of_name(&name, &terms),
         })
     };
-    Ok(Selection {
+    Selection {
         directory: config.plugins_dir.clone(),
         kept: kept(config),
         terms,
@@ -66,7 +77,7 @@ fn selection(config: &Config, name: &str, engine: &Engine, journal: &Arc<Journal
         settle: SETTLE,
         journal: Arc::clone(journal),
         name: name.to_owned(),
-    })
+    }
 }
 
 /// Where the daemon keeps modules.
@@ -322,6 +333,10 @@ mod tests {
         let shadow = shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
         let report = shadow.reports().remove(0);
         assert_eq!((report.name.as_str(), report.state), ("mine", State::Missing));
+        // Nor does a script that is not there keep a daemon from starting.
+        let (_dir, config) = configured("balancer-shadow = custom\nbalancer-script = /nonexistent/script");
+        let shadow = super::shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
+        assert_eq!(shadow.reports()[0].state, State::Missing);
         let (_dir, config) = configured("balancer-shadow = user-hash");
         let shadow = super::shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
         let all = All {

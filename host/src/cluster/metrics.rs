@@ -5,9 +5,9 @@
 //! steer placement.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,8 +29,9 @@ use files::{Files, Found, MOST_FILES, Numbers};
 /// The most numbers of one node.
 const MOST_NUMBERS: usize = 1_000;
 
-/// The directory may be a link to storage that has gone away.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a heartbeat waits for a reading: the directory may be a link to storage that has gone away. What comes later
+/// counts from the next one on.
+const LIMIT: Duration = Duration::from_millis(500);
 
 /// Reads a node's published numbers.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct MetricsSource {
     limit: Duration,
     /// At most one reading is under way, so that those that hang do not pile up.
     turn: Arc<Semaphore>,
+    /// What a reading found, also where nobody waited for it to the end.
+    found: Arc<Mutex<Option<Files>>>,
     /// What stands while the directory cannot be read.
     last: Arc<Files>,
 }
@@ -60,16 +63,26 @@ impl MetricsSource {
     /// the one that files on this machine are dated by.
     pub fn new(directory: impl Into<PathBuf>, max_age: Duration, clock: Arc<dyn Clock>) -> Self {
         let turn = Arc::new(Semaphore::new(1));
-        Self { directory: directory.into(), max_age, clock, limit: LIMIT, turn, last: Arc::default() }
+        Self {
+            directory: directory.into(),
+            max_age,
+            clock,
+            limit: LIMIT,
+            turn,
+            found: Arc::default(),
+            last: Arc::default(),
+        }
     }
 
-    /// What the files say now. Takes seconds at most; where the directory cannot be read, what was read last stands until
-    /// it is too old.
+    /// What the files say now. Takes half a second at most; where the directory cannot be read, what was read last stands
+    /// until it is too old.
     pub async fn read(&mut self) -> Published {
+        // So that the next look reads again only what has changed.
+        self.take_found();
         let looked = self.look().await;
+        self.take_found();
         let trouble = match looked {
-            Ok(files) => {
-                self.last = Arc::new(files);
+            Ok(()) => {
                 let more = || format!("there are more than {MOST_FILES} files: the last by name are not read");
                 self.last.more.then(more)
             }
@@ -82,13 +95,23 @@ impl MetricsSource {
         published
     }
 
-    async fn look(&self) -> Result<Files, String> {
+    fn take_found(&mut self) {
+        if let Some(files) = self.found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.last = Arc::new(files);
+        }
+    }
+
+    async fn look(&self) -> Result<(), String> {
         let turn =
             Arc::clone(&self.turn).try_acquire_owned().map_err(|_| "an earlier reading still hangs".to_owned())?;
         let (directory, before, now) = (self.directory.clone(), Arc::clone(&self.last), self.clock.now());
+        let found = Arc::clone(&self.found);
         let looked = aside("evenkeel-metrics", self.limit, move || {
+            // Given back only once what was found is in its place.
             let _turn = turn;
-            Files::look(&directory, &before, now)
+            let files = Files::look(&directory, &before, now)?;
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+            std::io::Result::Ok(())
         });
         looked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
@@ -111,17 +134,18 @@ impl MetricsSource {
     /// Adds a file's numbers, and says what is wrong with them.
     fn take(&self, numbers: &Numbers, all: &mut BTreeMap<String, f64>) -> Vec<String> {
         let now = self.clock.now().as_millisecond();
-        let (mut old, mut again, mut left_out) = (false, None, 0_usize);
+        let (mut old, mut again, mut left_out) = (false, None, numbers.content.left_out);
         for sample in &numbers.content.samples {
             // A time in the future by more than that is no better: the number would not grow old.
             if u128::from(now.abs_diff(sample.taken.unwrap_or(numbers.written))) > self.max_age.as_millis() {
                 old = true;
             } else if sample.value.is_finite() {
-                let count = all.len();
-                match all.entry(sample.key.clone()) {
-                    Entry::Occupied(_) => again = again.or(Some(&sample.key)),
-                    Entry::Vacant(_) if count >= MOST_NUMBERS => left_out += 1,
-                    Entry::Vacant(entry) => drop(entry.insert(sample.value)),
+                if all.contains_key(&sample.key) {
+                    again = again.or(Some(&sample.key));
+                } else if all.len() >= MOST_NUMBERS {
+                    left_out += 1;
+                } else {
+                    all.insert(sample.key.clone(), sample.value);
                 }
             }
         }
@@ -131,7 +155,7 @@ impl MetricsSource {
         }
         if old {
             let seconds = self.max_age.as_secs();
-            problems.push(format!("numbers older than {seconds} s (metrics-max-age-seconds) do not count"));
+            problems.push(format!("numbers older than {seconds} s (metrics-max-age-seconds), or dated as much later than now, do not count"));
         }
         if let Some(key) = again {
             problems.push(format!("{key} is given again: the first of the files in the order of their names holds"));

@@ -17,6 +17,10 @@ pub struct Shadow {
     pub duration: Duration,
     /// What it said.
     pub outcome: Outcome,
+    /// The node that the balancer which decides named first on the same question. Where that could not take the session any
+    /// more when it was committed, another was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<NodeId>,
 }
 
 /// What it said.
@@ -60,10 +64,15 @@ impl Shadow {
         }
     }
 
+    /// The node that the deciding balancer preferred.
+    fn other_first(&self, decision: &Decision) -> Option<NodeId> {
+        self.compared_with.or(decision.candidates.first().copied())
+    }
+
     /// How it compares with a decision.
     pub fn verdict(&self, decision: &Decision) -> Verdict {
         match &self.outcome {
-            Outcome::Chose { candidates, .. } if candidates.first() == decision.candidates.first() => Verdict::Same,
+            Outcome::Chose { .. } if self.first() == self.other_first(decision) => Verdict::Same,
             Outcome::Chose { .. } => Verdict::Different,
             Outcome::Declined(_) => Verdict::Declined,
             Outcome::Failed(_) => Verdict::Failed,
@@ -119,7 +128,7 @@ impl Comparison {
                 Verdict::Declined => sum.declined += 1,
                 Verdict::Failed => sum.failed += 1,
             }
-            let (chosen, preferred) = (decision.candidates.first().copied(), shadow.first());
+            let (chosen, preferred) = (shadow.other_first(decision), shadow.first());
             if let Some(node) = chosen {
                 sum.nodes.entry(node).or_default().0 += 1;
             }
@@ -165,12 +174,31 @@ mod tests {
             decision,
             attempts: Vec::new(),
             decided: jiff::Timestamp::UNIX_EPOCH,
-            shadow: outcome.map(|outcome| Shadow { balancer: "second".to_owned(), digest: None, duration, outcome }),
+            shadow: outcome.map(|outcome| Shadow {
+                balancer: "second".to_owned(),
+                digest: None,
+                duration,
+                outcome,
+                compared_with: None,
+            }),
         }
     }
 
     fn chose(node: i64) -> Option<Outcome> {
         Some(Outcome::Chose { candidates: vec![NodeId(node), NodeId(8)], scores: None, reason: None })
+    }
+
+    #[test]
+    fn what_is_compared_is_what_both_said_to_one_question() {
+        let chose = Outcome::Chose { candidates: vec![NodeId(1)], scores: None, reason: None };
+        let mut one = placement(2, 10, Some(chose));
+        let shadow = one.shadow.as_mut().expect("it is there");
+        assert_eq!(shadow.verdict(&one.decision), Verdict::Different);
+        // Node 1 had filled up before the decision was committed.
+        shadow.compared_with = Some(NodeId(1));
+        assert_eq!(shadow.verdict(&one.decision), Verdict::Same);
+        let sum = Comparison::of([&one]);
+        assert_eq!((sum.same, sum.shifts.len(), sum.nodes[&NodeId(1)]), (1, 0, (1, 1)));
     }
 
     #[test]

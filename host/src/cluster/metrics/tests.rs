@@ -82,7 +82,7 @@ async fn a_file_that_is_too_old_says_nothing_until_it_is_written_again() {
     bed.pass(1);
     assert_eq!(bed.numbers().await, []);
     let problem = bed.problem("a.prom").await.expect("a problem");
-    assert!(problem.contains("older than 300 s (metrics-max-age-seconds)"), "{problem}");
+    assert!(problem.contains("older than 300 s (metrics-max-age-seconds), or dated as much later"), "{problem}");
     bed.write("a.prom", "free 3\n");
     assert_eq!(bed.numbers().await, one("free", 3.0));
     assert_eq!(bed.problem("a.prom").await, None);
@@ -219,6 +219,20 @@ async fn a_directory_that_cannot_be_read_leaves_what_was_known_until_that_is_too
     bed.source.directory = bed.path("a.prom");
     let problem = bed.source.read().await.problems.remove(&bed.source.directory).expect("a problem");
     assert!(problem.starts_with("cannot be read: "), "{problem}");
+}
+
+#[tokio::test]
+async fn what_takes_longer_to_read_than_a_heartbeat_waits_counts_from_the_next_one_on() {
+    let mut bed = Bed::new();
+    bed.write("a.prom", "free 1\n");
+    // A reading that nobody waits for any more ends like this, and then gives its turn back.
+    let turn = Arc::clone(&bed.source.turn).try_acquire_owned().expect("a turn");
+    assert!(bed.numbers().await.is_empty());
+    let late = Files::look(bed.directory.path(), &Files::default(), bed.clock.now()).expect("files");
+    *bed.source.found.lock().unwrap() = Some(late);
+    assert_eq!(bed.numbers().await, one("free", 1.0));
+    drop(turn);
+    assert!(bed.source.read().await.problems.is_empty());
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, fmt::Write as _};
 /// The longest key, bytes.
 const LONGEST_KEY: usize = 256;
 
+/// The most samples of one text: more than a node publishes are of no use.
+const MOST_SAMPLES: usize = 1_000;
+
 /// One line's number.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sample {
@@ -21,8 +24,10 @@ pub(super) struct Sample {
 /// What a text says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Content {
-    /// Its samples in their order.
+    /// Its samples in their order, the first [`MOST_SAMPLES`].
     pub(super) samples: Vec<Sample>,
+    /// How many more there are.
+    pub(super) left_out: usize,
     /// The first line that is wrong, and what is wrong with it. The line itself is not quoted: it may be anything that a
     /// link leads to.
     pub(super) wrong: Option<(usize, &'static str)>,
@@ -37,6 +42,7 @@ pub(super) fn parse(text: &[u8]) -> Content {
             Some(line) => str::from_utf8(line).map_err(|_| "is not UTF-8").and_then(sample),
         };
         match sample {
+            Ok(Some(_)) if content.samples.len() == MOST_SAMPLES => content.left_out += 1,
             Ok(sample) => content.samples.extend(sample),
             Err(problem) => content.wrong = content.wrong.or(Some((number, problem))),
         }

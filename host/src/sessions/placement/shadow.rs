@@ -104,7 +104,9 @@ fn ask(policy: &Fallback, shown: &Shown) -> Shadow {
         Err(Refusal::Failed(why)) => (since.elapsed(), Outcome::Failed(why)),
     };
     let digest = selected.balancer.digest().map(ToOwned::to_owned);
-    Shadow { balancer: selected.balancer.name().to_owned(), digest, duration, outcome }
+    let first = shown.order.first().and_then(|&index| shown.nodes.get(usize::try_from(index).ok()?));
+    let balancer = selected.balancer.name().to_owned();
+    Shadow { balancer, digest, duration, outcome, compared_with: first.copied() }
 }
 
 fn chose(answer: Answer, nodes: &[NodeId]) -> Outcome {

@@ -251,6 +251,7 @@ pub(crate) async fn what_a_shadow_said_is_kept_with_the_newest_placements(bed: &
         digest: Some("ab".to_owned()),
         duration: Duration::from_nanos(1_234),
         outcome,
+        compared_with: Some(node),
     };
     let chose = Outcome::Chose { candidates: vec![NodeId(9), node], scores: Some(vec![0.5, -1.0]), reason: None };
     let said = [shadow(chose), shadow(Outcome::Declined("no".to_owned())), shadow(Outcome::Failed("broke".to_owned()))];

@@ -164,7 +164,8 @@ impl Write for Timed<'_> {
 fn refusal(verdict: Verdict, limits: CompilerLimits) -> LoadError {
     match verdict {
         Verdict::NotWasm => LoadError::NotWasm,
-        Verdict::Invalid(why) | Verdict::Broken(why) if is_out_of_memory(&why) => LoadError::Compiler(too_much(limits)),
+        // What is invalid may quote any words of the module's.
+        Verdict::Broken(why) if is_out_of_memory(&why) => LoadError::Compiler(too_much(limits)),
         Verdict::Invalid(why) => LoadError::Invalid(why),
         Verdict::Import(name) => LoadError::Import(name),
         Verdict::Version(found) => LoadError::Version { found },

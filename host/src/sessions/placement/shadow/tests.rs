@@ -112,6 +112,7 @@ async fn what_a_second_balancer_would_have_done_is_kept_beside_what_was_done() {
             scores: Some(vec![1.0, 0.0]),
             reason: Some("the last is the best".to_owned()),
         },
+        compared_with: Some(decision.candidates[0]),
     };
     assert_eq!((shadow, placed.session.node), (expected, decision.candidates[0]));
     // The fewest sessions now are on the last node.

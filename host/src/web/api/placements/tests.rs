@@ -135,6 +135,7 @@ async fn administrators_alone_see_what_a_second_balancer_would_have_done() {
         digest: Some("ab12".to_owned()),
         duration: Duration::from_micros(5),
         outcome: Outcome::Chose { candidates: vec![NodeId(9), NodeId(1)], scores: None, reason: None },
+        compared_with: None,
     };
     assert!(site.store.note_shadow(session.id, session.epoch, &shadow, 10).await.unwrap());
     let placement = site.ask(Method::GET, "/api/v1/placements/1", "").await.json();
