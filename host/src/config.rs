@@ -11,6 +11,7 @@ pub mod key;
 pub mod load;
 pub mod load_balancer;
 pub mod problem;
+pub mod programs;
 pub mod reader;
 pub mod surroundings;
 
@@ -18,6 +19,7 @@ pub use key::ClusterKey;
 pub use load::{Flags, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
+pub use programs::ProgramOptions;
 pub use surroundings::Surroundings;
 
 /// The effective configuration of one daemon.
@@ -86,6 +88,8 @@ pub struct Config {
     pub metrics_max_age: Duration,
     /// `placement-records-mb`: what is kept of what balancers were shown, bytes.
     pub placement_records: u64,
+    /// How the programs of sessions are started.
+    pub programs: ProgramOptions,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.
     pub kinds_dir: Option<PathBuf>,
 }

@@ -137,6 +137,12 @@ pub trait Store: Send + Sync + Debug {
     /// Lets the oldest of what balancers were shown go until all together has at most `limit` bytes.
     async fn trim_shown(&self, limit: u64) -> Result<(), StoreError>;
 
+    /// The user id that is kept with a user, on every node the same: `uid` from now on, where none is kept.
+    async fn keep_uid(&self, user: &str, uid: u32) -> Result<u32, StoreError>;
+
+    /// Keeps no user id with a user any more; false where none was kept.
+    async fn forget_uid(&self, user: &str) -> Result<bool, StoreError>;
+
     /// What the balancer was shown for a placement, where that is kept.
     async fn shown(&self, placement: PlacementId) -> Result<Option<Shown>, StoreError>;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, Problem, Severity, Surroundings,
+    Config, Problem, ProgramOptions, Severity, Surroundings,
     file::File,
     load_balancer::Policy,
     reader::{self, Reader},
@@ -111,6 +111,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         metrics_dir: data_dir.join("metrics.d"),
         metrics_max_age: server.metrics_max_age.unwrap_or(Duration::from_secs(5 * 60)),
         placement_records: policy.records.map_or(256 << 20, |mebibytes| u64::from(mebibytes) << 20),
+        programs: server.programs,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
         data_dir,
@@ -150,6 +151,7 @@ struct Server {
     server_user: Option<String>,
     shared_storage: Option<PathBuf>,
     metrics_max_age: Option<Duration>,
+    programs: ProgramOptions,
 }
 
 impl Server {
@@ -172,6 +174,7 @@ impl Server {
             server_user: reader.take("server-user", reader::text),
             shared_storage: reader.take("server-shared-storage-path", reader::path),
             metrics_max_age: reader.take("metrics-max-age-seconds", reader::seconds(1, 7 * 24 * 3600)),
+            programs: ProgramOptions::read(&mut reader),
         };
         reader.only("ssl-enabled", "0", "put a proxy that ends TLS before the nodes, or leave it out");
         reader.only("auth-none", "0", "sign in by the link that the start prints");

@@ -40,6 +40,7 @@ mod sessions;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod users;
 
 /// SQLite's clock as an SQL expression.
 macro_rules! now {
@@ -236,6 +237,14 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Placement>, StoreError> {
         placements::list(self, session, before, limit).await
+    }
+
+    async fn keep_uid(&self, user: &str, uid: u32) -> Result<u32, StoreError> {
+        users::keep_uid(self, user, uid).await
+    }
+
+    async fn forget_uid(&self, user: &str) -> Result<bool, StoreError> {
+        users::forget_uid(self, user).await
     }
 
     async fn note_shadow(

@@ -22,6 +22,7 @@ pub(crate) mod nodes;
 pub(crate) mod reservations;
 pub(crate) mod shown;
 pub(crate) mod silence;
+pub(crate) mod users;
 
 /// What a node may be silent for, in every bed: longer than any test.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
@@ -98,6 +99,10 @@ macro_rules! tell {
             a_node_that_returns_takes_its_lost_sessions_up_again,
             a_session_ended_while_lost_is_not_taken_up_again,
             the_first_heartbeat_of_a_node_that_returns_brings_its_lost_sessions,
+        );
+        $crate::store::story::tell!($bed; users:
+            the_first_user_id_is_kept_until_it_is_forgotten,
+            of_many_who_keep_a_user_id_at_once_one_is_first,
         );
     };
     ($bed:expr; $chapter:ident: $($test:ident),* $(,)?) => {
