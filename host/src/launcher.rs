@@ -10,13 +10,16 @@ use http::{HeaderName, HeaderValue};
 use nix::sys::signal::Signal;
 
 use crate::{
+    accounts::Account,
     config::data_dir::DataDirError,
     domain::{Epoch, SessionId},
 };
 
+mod cgroup;
 pub mod kind;
 pub mod listener;
 pub mod local;
+mod login;
 mod processes;
 mod record;
 pub mod supervisor;
@@ -63,10 +66,16 @@ pub struct Launch {
     pub id: SessionId,
     /// The epoch that was claimed.
     pub epoch: Epoch,
-    /// The Unix user it belongs to.
-    pub user: String,
+    /// The Unix account it belongs to, as it is on this machine.
+    pub account: Account,
+    /// The ids of the account's groups, all of them.
+    pub groups: Vec<u32>,
     /// What to run.
     pub kind: Arc<Kind>,
+    /// Processors it may use; 0 for no limit.
+    pub cpus: f64,
+    /// Memory it may use, bytes; 0 for no limit.
+    pub memory: u64,
 }
 
 /// A program that runs.

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    accounts::{Accounts, Admission},
     domain::{Entropy, NodeId, NodeStatus, Session, SessionId, State, Wanted},
     launcher::{Kinds, LaunchError, Launcher},
     store::{SessionFilter, Store, StoreError},
@@ -62,6 +63,10 @@ pub struct Parts {
     pub launcher: Arc<dyn Launcher>,
     /// The kinds that are known here.
     pub kinds: Arc<Kinds>,
+    /// The accounts of this machine.
+    pub accounts: Arc<dyn Accounts>,
+    /// Who may have sessions here.
+    pub admission: Admission,
     /// What decides.
     pub policy: Arc<dyn Policy>,
     /// What is asked beside it, to be compared.

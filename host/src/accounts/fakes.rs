@@ -6,39 +6,49 @@ use async_trait::async_trait;
 
 use super::{Account, Accounts, AccountsError, Group};
 
-/// Accounts by name, each with its groups; every other one does not exist.
+/// Accounts by name, each with its groups.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FakeAccounts(BTreeMap<String, (Account, Vec<Group>)>);
+pub(crate) struct FakeAccounts {
+    named: BTreeMap<String, (Account, Vec<Group>)>,
+    everybody: bool,
+}
 
 impl FakeAccounts {
     /// Adds an account with a group of its own and these beside it.
     pub(crate) fn with(mut self, name: &str, uid: u32, groups: &[&str]) -> Self {
-        let account = Account {
-            name: name.to_owned(),
-            uid,
-            gid: uid,
-            home: format!("/home/{name}").into(),
-            shell: "/bin/sh".into(),
-        };
+        let account = account(name, uid);
         let named = |(gid, name): (u32, &str)| Group { gid, name: Some(name.to_owned()) };
         let groups = std::iter::once((uid, name)).chain((60_000..).zip(groups.iter().copied())).map(named).collect();
-        self.0.insert(name.to_owned(), (account, groups));
+        self.named.insert(name.to_owned(), (account, groups));
         self
     }
+
+    /// Whatever name is asked for, there is an account.
+    pub(crate) fn everybody() -> Self {
+        Self { everybody: true, ..Self::default() }
+    }
+}
+
+/// An account that is like its name.
+pub(crate) fn account(name: &str, uid: u32) -> Account {
+    let home = format!("/home/{name}").into();
+    Account { name: name.to_owned(), uid, gid: uid, home, shell: "/bin/sh".into() }
 }
 
 #[async_trait]
 impl Accounts for FakeAccounts {
     async fn find(&self, name: &str) -> Result<Option<Account>, AccountsError> {
-        Ok(self.0.get(name).map(|(account, _)| account.clone()))
+        let named = self.named.get(name).map(|(account, _)| account.clone());
+        let uid = || 2000 + name.bytes().map(u32::from).sum::<u32>();
+        Ok(named.or_else(|| self.everybody.then(|| account(name, uid()))))
     }
 
     async fn find_uid(&self, uid: u32) -> Result<Option<Account>, AccountsError> {
-        Ok(self.0.values().map(|(account, _)| account).find(|account| account.uid == uid).cloned())
+        Ok(self.named.values().map(|(account, _)| account).find(|account| account.uid == uid).cloned())
     }
 
     async fn memberships(&self, account: &Account) -> Result<Vec<Group>, AccountsError> {
-        Ok(self.0.get(&account.name).map(|(_, groups)| groups.clone()).unwrap_or_default())
+        Ok(self.named.get(&account.name).map(|(_, groups)| groups.clone()).unwrap_or_default())
     }
 }
 

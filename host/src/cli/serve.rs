@@ -18,6 +18,7 @@ use super::{
     output, system,
 };
 use crate::{
+    accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
     cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
@@ -25,7 +26,10 @@ use crate::{
         data_dir::{DataDir, make_private},
     },
     domain::{Clock, Entropy, Reading},
-    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    launcher::{
+        Kinds, Launcher, listener,
+        local::{self, LocalLauncher},
+    },
     proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
@@ -111,20 +115,22 @@ async fn serve(
     let key = ClusterKey::load_or_create(&config.key_file, entropy.as_ref())?;
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
-    let launcher = LocalLauncher::new(
-        &config.runtime_dir,
-        data_dir.path(),
-        PathBuf::from("/proc/self/exe"),
-        Arc::clone(&kinds),
-        Arc::clone(&entropy),
-    )?;
+    let launcher = LocalLauncher::new(local::Parts {
+        runtime_dir: &config.runtime_dir,
+        data_dir: data_dir.path(),
+        supervisor: PathBuf::from("/proc/self/exe"),
+        kinds: Arc::clone(&kinds),
+        options: config.programs.clone(),
+        entropy: Arc::clone(&entropy),
+    })?;
     launcher.adopt().await?;
     let launcher: Arc<dyn Launcher> = Arc::new(launcher);
 
     // A daemon that stops beats no more: the next one must be there before the cluster takes its sessions for lost.
     let grace = GRACE.min(config.node_timeout / 3);
     let lifecycle = Lifecycle::new(grace)?;
-    let user = own_user()?;
+    let admission = Admission { own: own_account()?, minimum_uid: config.programs.minimum_uid };
+    let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
@@ -151,6 +157,8 @@ async fn serve(
         store: Arc::clone(&store),
         launcher: Arc::clone(&launcher),
         kinds: Arc::clone(&kinds),
+        accounts: Arc::clone(&accounts),
+        admission: admission.clone(),
         policy: plugins.policy(),
         second: second.clone(),
         mirror: Arc::clone(&mirror),
@@ -175,7 +183,7 @@ async fn serve(
     let sign_ins = Arc::new(SignIns::new(
         key.derive("cookie"),
         web::identity::Token::from_text(&token),
-        user,
+        admission.own.name.clone(),
         config.auth_timeout,
         false,
         Arc::clone(&clock),
@@ -283,10 +291,9 @@ fn titles(kinds: &Kinds) -> BTreeMap<String, String> {
 }
 
 /// The account that the daemon runs as: whom the token and the sign-in links stand for.
-fn own_user() -> anyhow::Result<String> {
-    let uid = nix::unistd::geteuid();
-    let user = nix::unistd::User::from_uid(uid)?.with_context(|| format!("user id {uid} has no account"))?;
-    Ok(user.name)
+fn own_account() -> anyhow::Result<Account> {
+    let uid = nix::unistd::geteuid().as_raw();
+    lookup::by_uid(uid)?.with_context(|| format!("user id {uid} has no account"))
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.

@@ -91,14 +91,29 @@ pub fn make_private(path: &Path) -> Result<(), DataDirError> {
 
 /// Makes a directory, and those above it, that only its owner can enter, and closes one that exists to everybody else.
 pub fn make_closed(path: &Path) -> Result<(), DataDirError> {
+    close(path, 0o700)
+}
+
+/// Makes a directory in which only its owner can see or change anything, and through which everybody can pass to what lies
+/// in it, if they know its name; so are those above it that are made.
+pub fn make_passable(path: &Path) -> Result<(), DataDirError> {
+    let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|above| !above.exists()).collect();
+    make_own(path)?;
+    for above in missing {
+        std::fs::set_permissions(above, Permissions::from_mode(0o711)).map_err(failed(above, "cannot be opened"))?;
+    }
+    close(path, 0o711)
+}
+
+fn close(path: &Path, to: u32) -> Result<(), DataDirError> {
     let mode = make_own(path)?.mode();
     if mode & 0o002 != 0 {
         // Such as /tmp: to close it would take it from everybody, and what lies in it may be anybody's.
         let problem = "everybody can write to it; choose a directory of the daemon's own".to_owned();
         return Err(DataDirError::Exposed { path: path.to_owned(), problem });
     }
-    if mode & 0o077 != 0 {
-        let closed = Permissions::from_mode(0o700);
+    if mode & 0o777 != to {
+        let closed = Permissions::from_mode(to);
         std::fs::set_permissions(path, closed).map_err(failed(path, "cannot be closed to others"))?;
     }
     Ok(())

@@ -181,7 +181,11 @@ impl Cgroup {
 
 /// How many microseconds of each period.
 fn quota(cpus: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of processors that is checked")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of processors that is checked"
+    )]
     let quota = (cpus * PERIOD as f64).round().clamp(0.0, 1e15) as u64;
     quota.max(LEAST_QUOTA)
 }

@@ -1,8 +1,9 @@
 //! The local launcher: programs on this machine, each under a supervisor process of its own.
 //!
-//! Under the daemon's runtime directory each session has a directory that only the daemon's user can enter, with the
-//! sockets, `state.json` and `exit.json`; under its data directory one with the log, and the record of the end once that
-//! has been seen. The former goes when the program has ended, the latter when the session is forgotten.
+//! Under the daemon's runtime directory each session has a directory with the supervisor's socket, `state.json` and
+//! `exit.json`, which are the daemon's, and with one that is the session's user's own, for the program's socket; under its
+//! data directory one with the log, and the record of the end once that has been seen. The former goes when the program has
+//! ended, the latter when the session is forgotten.
 
 use std::{
     collections::HashMap,
@@ -19,14 +20,17 @@ use nix::{
 use tokio::task::JoinSet;
 
 use super::{
-    Exit, Launch, LaunchError, Launcher, Running, Upstream,
+    Exit, Launch, LaunchError, Launcher, Running, Upstream, cgroup,
     kind::Kinds,
     processes,
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
 };
 use crate::{
-    config::data_dir::make_closed,
+    config::{
+        ProgramOptions,
+        data_dir::{make_closed, make_passable},
+    },
     domain::{Entropy, Epoch, SessionId},
 };
 
@@ -41,7 +45,6 @@ mod tail;
 
 use live::Live;
 use ports::Ports;
-use prepare::Account;
 
 /// `sockaddr_un` has room for 107 bytes, and `/<id>/control.sock` takes 22 of them.
 const LONGEST_RUNTIME_DIR: usize = 85;
@@ -64,13 +67,34 @@ struct House {
     supervisor: PathBuf,
     kinds: Arc<Kinds>,
     entropy: Arc<dyn Entropy>,
-    account: Account,
+    options: ProgramOptions,
+    /// The user that the daemon runs as.
+    uid: u32,
+    /// Below which control groups are made, where they can be.
+    cgroups: Option<PathBuf>,
     ports: Ports,
     live: RwLock<HashMap<SessionId, Arc<Live>>>,
     /// One start or stop of a session at a time.
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     /// The machine has started anew since the last daemon with this data directory began.
     restarted: bool,
+}
+
+/// What a [`LocalLauncher`] is made of.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    /// Where sockets and state are; no other daemon uses it.
+    pub runtime_dir: &'a Path,
+    /// Where logs are.
+    pub data_dir: &'a Path,
+    /// This program's own executable; `/proc/self/exe` stays right while an upgrade replaces the file.
+    pub supervisor: PathBuf,
+    /// The kinds that are known.
+    pub kinds: Arc<Kinds>,
+    /// How programs are started.
+    pub options: ProgramOptions,
+    /// Where secrets are drawn.
+    pub entropy: Arc<dyn Entropy>,
 }
 
 impl fmt::Debug for LocalLauncher {
@@ -89,19 +113,18 @@ impl Drop for LocalLauncher {
 }
 
 impl LocalLauncher {
-    /// A launcher that keeps sockets under `runtime_dir`, which no other daemon uses, and logs under `data_dir`.
-    /// `supervisor` is this program's own executable; `/proc/self/exe` stays right while an upgrade replaces the file.
-    /// Looks at the file system and the user database: to be called before serving starts, or off the async threads.
-    pub fn new(
-        runtime_dir: &Path,
-        data_dir: &Path,
-        supervisor: PathBuf,
-        kinds: Arc<Kinds>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, LaunchError> {
+    /// A launcher for these parts. Looks at the file system: to be called before serving starts, or off the async threads.
+    pub fn new(parts: Parts<'_>) -> Result<Self, LaunchError> {
+        let Parts { runtime_dir, data_dir, supervisor, kinds, options, entropy } = parts;
         let data_dir = data_dir.join("sessions");
         make_closed(&data_dir)?;
-        make_closed(runtime_dir)?;
+        let uid = nix::unistd::geteuid().as_raw();
+        // The users of sessions pass through it to what is their own.
+        if uid == 0 {
+            make_passable(runtime_dir)?;
+        } else {
+            make_closed(runtime_dir)?;
+        }
         let runtime_dir = runtime_dir.canonicalize().map_err(failed(runtime_dir.display()))?;
         let length = runtime_dir.as_os_str().len();
         if length > LONGEST_RUNTIME_DIR {
@@ -121,7 +144,7 @@ impl LocalLauncher {
                 problem: format!("another daemon uses the runtime directory: {error}"),
             },
         )?;
-        let account = Account::own().map_err(failed("the user database"))?;
+        let cgroups = cgroup::place(&runtime_dir.file_name().unwrap_or_default().to_string_lossy());
         let boot = data_dir.join(BOOT);
         let restarted = note_boot(&boot).map_err(failed(boot.display()))?;
         let house = House {
@@ -130,7 +153,9 @@ impl LocalLauncher {
             supervisor,
             kinds,
             entropy,
-            account,
+            options,
+            uid,
+            cgroups,
             ports: Ports::default(),
             live: RwLock::default(),
             turns: Mutex::default(),
@@ -159,6 +184,15 @@ impl LocalLauncher {
 }
 
 impl House {
+    /// Only root can start programs of others.
+    fn may_run(&self, launch: &Launch) -> Result<(), LaunchError> {
+        if self.uid == 0 || launch.account.uid == self.uid {
+            return Ok(());
+        }
+        let user = &launch.account.name;
+        Err(LaunchError::User(format!("the daemon is not root, and cannot run sessions of {user}")))
+    }
+
     fn live(&self) -> RwLockReadGuard<'_, HashMap<SessionId, Arc<Live>>> {
         self.live.read().unwrap_or_else(PoisonError::into_inner)
     }

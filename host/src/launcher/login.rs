@@ -26,9 +26,10 @@ const BY_CSH: &str = r#"exec /bin/sh -c 'for a do shift; set -- "$@" "${a#.}"; d
 pub(super) fn command(shell: &Path, program: &str, arguments: &[String]) -> Command {
     let words = || std::iter::once(program).chain(arguments.iter().map(String::as_str));
     let (shell, arguments) = match name(shell) {
-        "csh" | "tcsh" | "bsd-csh" => {
-            (shell, ["-c", BY_CSH].map(str::to_owned).into_iter().chain(words().map(|word| format!(".{word}"))).collect())
-        }
+        "csh" | "tcsh" | "bsd-csh" => (
+            shell,
+            ["-c", BY_CSH].map(str::to_owned).into_iter().chain(words().map(|word| format!(".{word}"))).collect(),
+        ),
         "fish" => (shell, ["-l", "-c", "exec $argv"].into_iter().chain(words()).map(str::to_owned).collect()),
         family => {
             let shell = if is_posix(family) { shell } else { Path::new(USUAL) };
@@ -67,7 +68,20 @@ mod tests {
 
     /// What a shell could take for something of its own.
     const HARD: [&str; 14] = [
-        "a b", "$HOME", "`id`", "$(id)", "q'q", "d\"d", "*", "!x !!", "", "-n", "two\nlines", "\\x", "~", "ä;&|<>(){}[]",
+        "a b",
+        "$HOME",
+        "`id`",
+        "$(id)",
+        "q'q",
+        "d\"d",
+        "*",
+        "!x !!",
+        "",
+        "-n",
+        "two\nlines",
+        "\\x",
+        "~",
+        "ä;&|<>(){}[]",
     ];
 
     fn found(name: &str) -> Option<PathBuf> {

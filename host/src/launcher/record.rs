@@ -13,13 +13,18 @@ use std::{
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Exit, kind::BasePath};
+use super::{Exit, cgroup::CgroupOrder, kind::BasePath};
 use crate::domain::{Epoch, SessionId};
 
 /// The socket a supervisor answers on.
 pub(super) const CONTROL: &str = "control.sock";
-/// The socket a program listens on, where its kind uses one.
-pub(super) const PROGRAM: &str = "program.sock";
+/// The socket a program listens on, where its kind uses one, as supervisors of protocol 1 knew it: those that came later
+/// have its place in their state.
+pub(super) const FIRST_PROGRAM: &str = "program.sock";
+/// The directory in a session's that is its user's, and the only one that the user can enter.
+pub(super) const OWN: &str = "own";
+/// The socket in it that a program listens on.
+pub(super) const PROGRAM: &str = "ide.sock";
 /// What runs in this directory.
 pub(super) const STATE: &str = "state.json";
 /// How it ended.
@@ -36,7 +41,10 @@ pub(super) struct Order {
     pub epoch: Epoch,
     pub user: String,
     pub kind: String,
+    pub runs_as: RunsAs,
     pub program: PathBuf,
+    /// What it is told that it is called; its path, where nothing is said.
+    pub name: Option<String>,
     pub arguments: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub directory: PathBuf,
@@ -46,6 +54,33 @@ pub(super) struct Order {
     pub log_limit: u64,
     pub stop: StopOrder,
     pub service: Service,
+    pub umask: u32,
+    pub no_new_privileges: bool,
+    pub limits: Limits,
+    pub cgroup: Option<CgroupOrder>,
+}
+
+/// Whom a program runs as.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RunsAs {
+    pub uid: u32,
+    pub gid: u32,
+    /// Every group.
+    pub groups: Vec<u32>,
+    pub home: PathBuf,
+    /// The directory that is the user's own, on this machine.
+    pub own: PathBuf,
+}
+
+/// What the kernel limits a process to; nothing where a limit is absent.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Limits {
+    /// Bytes.
+    pub address_space: Option<u64>,
+    /// Bytes.
+    pub stack: Option<u64>,
+    /// Of one user.
+    pub processes: Option<u64>,
 }
 
 impl fmt::Debug for Order {
@@ -66,8 +101,11 @@ pub(super) struct StopOrder {
 /// has become of the file of its kind.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Service {
-    /// The port it listens on; `None`: the socket in its directory.
+    /// The port it listens on; `None`: a socket.
     pub port: Option<u16>,
+    /// That socket; `None`: the one in the session's directory.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
     pub base_path: BasePath,
     pub headers: Vec<(String, String)>,
     pub uid: u32,
@@ -97,6 +135,9 @@ pub(super) struct State {
     pub program: Option<ProcessId>,
     pub stop: StopOrder,
     pub service: Service,
+    /// Its control group, where it has one.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The file `exit.json`.

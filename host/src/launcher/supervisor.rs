@@ -8,7 +8,7 @@
 
 use std::{
     ffi::OsString,
-    io::{Read, Write},
+    io::{PipeReader, Read, Write},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -19,13 +19,16 @@ use nix::{
     sys::{
         prctl,
         signal::{SigSet, Signal},
+        stat::{Mode, umask},
     },
     unistd,
 };
 
 use super::{
-    Exit, processes,
-    record::{self, CONTROL, EXIT, ExitRecord, MOST_BYTES, Order, PROGRAM, Report, STATE, State},
+    Exit,
+    cgroup::Cgroup,
+    processes,
+    record::{self, CONTROL, EXIT, ExitRecord, MOST_BYTES, OWN, Order, ProcessId, Report, STATE, State},
 };
 
 mod control;
@@ -33,6 +36,7 @@ mod log;
 mod memory;
 mod program;
 pub(super) mod protocol;
+mod spawn;
 
 use program::Supervised;
 
@@ -86,6 +90,8 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
     // A mask is inherited; the program starts with an empty one, whatever the daemon blocked.
     SigSet::empty().thread_set_mask().map_err(|error| Failure::broken("unblocking signals", error))?;
     std::env::set_current_dir("/").map_err(|error| Failure::broken("/", error))?;
+    // What is made here is this user's alone, the socket too.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 
     let own = processes::identify(std::process::id().cast_signed())
         .ok_or_else(|| Failure::broken("/proc", "does not show this process"))?;
@@ -99,6 +105,7 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
         program: None,
         stop: order.stop,
         service: order.service.clone(),
+        cgroup: order.cgroup.as_ref().map(|order| order.path.clone()),
     };
     // From here on a daemon that starts anew finds this session; so no program runs that none would find.
     write_state(directory, &state)?;
@@ -107,9 +114,9 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
     let log = log::Log::create(&order.log, order.log_limit)
         .map_err(|error| Failure::broken(order.log.display().to_string(), error))?;
 
-    let (child, output) = program::spawn(&order).map_err(Failure)?;
+    let (child, output) = start_program(&order)?;
     state.program = Some(child);
-    let supervised = Supervised::new(directory.to_owned(), &state, child);
+    let supervised = Supervised::new(directory.to_owned(), &state, child, order.cgroup);
     if let Err(failure) = write_state(directory, &state).and_then(|()| serve(&supervised, listener, log, output)) {
         supervised.end_all();
         return Err(failure);
@@ -124,6 +131,18 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
         let _ = unistd::dup2_stderr(&null);
     }
     Ok(supervised)
+}
+
+/// Makes the control group and starts the program in it.
+fn start_program(order: &Order) -> Result<(ProcessId, PipeReader), Failure> {
+    let group = order.cgroup.as_ref().map(Cgroup::make).transpose();
+    let group = group.map_err(|error| Failure::broken("making the control group", error))?;
+    spawn::spawn(order, group.as_ref()).map_err(|report| {
+        if let Some(group) = &group {
+            let _ = group.remove();
+        }
+        Failure(report)
+    })
 }
 
 fn read_order() -> Result<Order, Failure> {
@@ -141,12 +160,7 @@ fn write_state(directory: &Path, state: &State) -> Result<(), Failure> {
 }
 
 /// Starts the threads: the log's, the listener's, the one that waits for signals.
-fn serve(
-    supervised: &Supervised,
-    listener: UnixListener,
-    log: log::Log,
-    output: std::io::PipeReader,
-) -> Result<(), Failure> {
+fn serve(supervised: &Supervised, listener: UnixListener, log: log::Log, output: PipeReader) -> Result<(), Failure> {
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     signals.thread_block().map_err(|error| Failure::broken("blocking signals", error))?;
     let thread = |name: &str, body: Box<dyn FnOnce() + Send>| {
@@ -182,7 +196,7 @@ fn tell(report: &Report) -> std::io::Result<()> {
 fn leave(directory: &Path, epoch: crate::domain::Epoch, exit: &Exit) {
     // Where the record cannot be written the daemon calls the end unknown, and that is what it is.
     let _ = record::write(&directory.join(EXIT), &ExitRecord { epoch, ended: exit.into() });
-    for socket in [CONTROL, PROGRAM] {
-        let _ = std::fs::remove_file(directory.join(socket));
-    }
+    // Here, lest the daemon have to go through what a user has made: it may be deeper than files can be open.
+    let _ = std::fs::remove_dir_all(directory.join(OWN));
+    let _ = std::fs::remove_file(directory.join(CONTROL));
 }

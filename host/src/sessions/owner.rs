@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    accounts::{Accounts, Admission},
     domain::{NodeId, Session, State, Wanted},
     launcher::{Exit, Kinds, Launch, Launcher},
     store::{Report, Route, Store},
@@ -19,13 +20,16 @@ use crate::{
 
 use super::{Mirror, Parts, Peers, placement::Placer};
 
+mod account;
 mod adoption;
 mod hands;
 mod reports;
 mod retry;
+mod turns;
 
 use hands::{Hand, Hands};
 use reports::bounded;
+use turns::Turns;
 
 /// How often what runs and what the store says are compared.
 const RECONCILE: Duration = Duration::from_secs(10);
@@ -47,10 +51,13 @@ pub(super) struct Owner {
     store: Arc<dyn Store>,
     launcher: Arc<dyn Launcher>,
     kinds: Arc<Kinds>,
+    accounts: Arc<dyn Accounts>,
+    admission: Admission,
     mirror: Arc<Mirror>,
     peers: Arc<dyn Peers>,
     placer: Placer,
     hands: Hands,
+    users: Turns,
     pub(super) starts: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -65,10 +72,13 @@ impl Owner {
             store: Arc::clone(&parts.store),
             launcher: Arc::clone(&parts.launcher),
             kinds: Arc::clone(&parts.kinds),
+            accounts: Arc::clone(&parts.accounts),
+            admission: parts.admission.clone(),
             mirror: Arc::clone(&parts.mirror),
             peers: Arc::clone(&parts.peers),
             placer,
             hands: Hands::default(),
+            users: Turns::default(),
             starts: Semaphore::new((2 * cores).max(4)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -159,6 +169,10 @@ impl Owner {
 
     /// Takes up a reservation: claims it, starts its program, sees it through.
     async fn take_up(self: &Arc<Self>, session: Session, hand: Hand) {
+        // A home that hangs holds up a start of its own user, and no more than one of them.
+        let turn = self.users.take(&session.user).await;
+        // Nor does a directory service that hangs hold up those whom it has answered about.
+        let account = self.account(&session).await;
         let Ok(permit) = self.starts.acquire().await else { return };
         match self.store.claim(session.id, session.epoch, self.node).await {
             Ok(true) => {}
@@ -171,8 +185,17 @@ impl Owner {
             drop(permit);
             return self.try_next(&session, &failure, hand).await;
         };
-        let launch = Launch { id: session.id, epoch: session.epoch, user: session.user.clone(), kind };
-        match self.launcher.start(&launch).await {
+        let (account, groups) = match account {
+            Ok(found) => found,
+            Err(failure) => {
+                drop(permit);
+                return self.start_has_failed(&session, &failure, hand).await;
+            }
+        };
+        let (id, epoch, cpus, memory) = (session.id, session.epoch, session.cpus, session.memory);
+        let started = self.launcher.start(&Launch { id, epoch, account, groups, kind, cpus, memory }).await;
+        drop(turn);
+        match started {
             Ok(program) => self.see_through(&session, program.pid, hand, Some(permit)).await,
             Err(error) => {
                 drop(permit);

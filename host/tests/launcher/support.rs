@@ -12,8 +12,13 @@ use std::{
 };
 
 use evenkeel::{
+    accounts::{Account, lookup},
+    config::ProgramOptions,
     domain::{Entropy, Epoch, SessionId},
-    launcher::{Kind, Kinds, Launch, LaunchError, Launcher, local::LocalLauncher},
+    launcher::{
+        Kind, Kinds, Launch, LaunchError, Launcher,
+        local::{LocalLauncher, Parts},
+    },
 };
 use procfs::process::{Process, Stat, all_processes};
 use tempfile::TempDir;
@@ -33,7 +38,8 @@ pub(crate) struct Ground {
     directory: PathBuf,
     /// Removed on drop, where this process made it.
     owned: Option<TempDir>,
-    pub(crate) user: String,
+    pub(crate) account: Account,
+    pub(crate) options: ProgramOptions,
 }
 
 pub(crate) fn id() -> SessionId {
@@ -50,8 +56,8 @@ impl Ground {
 
     /// The ground that another process has made.
     pub(crate) fn at(directory: &Path) -> Self {
-        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
-        Self { directory: directory.to_owned(), owned: None, user }
+        let account = lookup::by_uid(nix::unistd::geteuid().as_raw()).unwrap().unwrap();
+        Self { directory: directory.to_owned(), owned: None, account, options: ProgramOptions::default() }
     }
 
     pub(crate) fn runtime(&self) -> PathBuf {
@@ -73,13 +79,14 @@ impl Ground {
 
     pub(crate) fn try_launcher(&self) -> Result<LocalLauncher, LaunchError> {
         let search = std::env::var_os("PATH").unwrap_or_default();
-        LocalLauncher::new(
-            &self.runtime(),
-            &self.directory.join("data"),
-            env!("CARGO_BIN_EXE_evenkeel").into(),
-            Arc::new(Kinds::load(None, &search).unwrap()),
-            Arc::new(Counter::default()),
-        )
+        LocalLauncher::new(Parts {
+            runtime_dir: &self.runtime(),
+            data_dir: &self.directory.join("data"),
+            supervisor: env!("CARGO_BIN_EXE_evenkeel").into(),
+            kinds: Arc::new(Kinds::load(None, &search).unwrap()),
+            options: self.options.clone(),
+            entropy: Arc::new(Counter::default()),
+        })
     }
 
     pub(crate) fn launcher(&self) -> LocalLauncher {
@@ -134,8 +141,11 @@ impl Ground {
         Launch {
             id: id(),
             epoch: Epoch::FIRST,
-            user: self.user.clone(),
+            account: self.account.clone(),
+            groups: Vec::new(),
             kind: Arc::new(Kind::parse(Path::new("test.toml"), kind).unwrap()),
+            cpus: 0.0,
+            memory: 0,
         }
     }
 

@@ -76,6 +76,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
         supervisor: state.supervisor,
         program: program.filter(|_| state.boot == processes::boot()),
         data: house.data(id),
+        cgroup: state.cgroup.clone().filter(|_| state.boot == processes::boot()),
         directory,
         unseen: if state.boot == processes::boot() { Exit::Unknown } else { Exit::MachineRestart },
     };

@@ -20,7 +20,9 @@ use crate::{
     config::data_dir::make_closed,
     domain::Epoch,
     launcher::{
-        Exit, LaunchError, Running, Upstream, processes,
+        Exit, LaunchError, Running, Upstream,
+        cgroup::Cgroup,
+        processes,
         record::{self, EXIT, ExitRecord, ProcessId, Service, State},
         supervisor::protocol::Request,
     },
@@ -82,6 +84,7 @@ impl Live {
             program: Some(program),
             directory: live.directory.clone(),
             data: house.data(state.session),
+            cgroup: state.cgroup.clone(),
             unseen: Exit::Unknown,
         };
         let keeper = tokio::spawn(keep(Arc::downgrade(house), Arc::downgrade(&live), remains, tell));
@@ -144,6 +147,8 @@ pub(super) struct Remains {
     pub(super) program: Option<ProcessId>,
     pub(super) directory: PathBuf,
     pub(super) data: PathBuf,
+    /// Its control group, where it has one.
+    pub(super) cgroup: Option<PathBuf>,
     /// How it must have ended where there is no record of it.
     pub(super) unseen: Exit,
 }
@@ -199,14 +204,15 @@ impl Remains {
     pub(super) fn clear(&self, exit: Option<Exit>) -> (io::Result<()>, Exit) {
         let killed = match exit {
             Some(_) => self.see_supervisor_off(),
-            None => hunt(self.program, &self.directory, self.uid),
+            None => hunt(self.program, &self.directory, self.uid, self.cgroup.as_deref()),
         };
+        let emptied = self.cgroup.as_deref().map_or(Ok(()), |path| Cgroup::at(path).remove());
         let exit = exit.unwrap_or_else(|| self.unseen.clone());
         let record = ExitRecord { epoch: self.epoch, ended: (&exit).into() };
         let kept = make_closed(&self.data)
             .map_err(io::Error::other)
             .and_then(|()| record::write(&self.data.join(EXIT), &record));
-        (killed.and(kept).and(remove_directory(&self.directory)), exit)
+        (killed.and(emptied).and(kept).and(remove_directory(&self.directory)), exit)
     }
 
     /// Its supervisor has nothing left to do.
@@ -223,12 +229,12 @@ impl Remains {
     }
 }
 
-/// Where its supervisor is gone, and cannot end what was below it: the program's descendants as far as the chain holds, and
-/// whatever carries the session's mark.
-pub(super) fn hunt(program: Option<ProcessId>, directory: &Path, uid: u32) -> io::Result<()> {
+/// Where its supervisor is gone, and cannot end what was below it: what is in its control group, the program's descendants
+/// as far as the chain holds, and whatever carries the session's mark.
+pub(super) fn hunt(program: Option<ProcessId>, directory: &Path, uid: u32, cgroup: Option<&Path>) -> io::Result<()> {
     let deadline = Instant::now() + HUNT;
     loop {
-        let mut left = 0;
+        let mut left = cgroup.map_or(0, |path| Cgroup::at(path).kill());
         if let Some(program) = program.filter(|program| processes::is_alive(*program)) {
             left += 1 + processes::kill_below(program.pid);
             processes::kill(program);

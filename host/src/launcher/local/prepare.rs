@@ -10,49 +10,27 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue};
-use nix::unistd::{Uid, User};
+use nix::unistd::geteuid;
 
 use super::ports::{Claim, Ports};
 use crate::{
+    config::ProgramOptions,
     domain::Entropy,
     launcher::{
         Address, Launch, LaunchError, Upstream,
+        cgroup::CgroupOrder,
         kind::{Kinds, Listen, Values},
-        record::{MARK, Order, PROGRAM, Service, StopOrder},
+        login,
+        record::{FIRST_PROGRAM, Limits, MARK, OWN, Order, PROGRAM, RunsAs, Service, StopOrder},
     },
 };
 
 /// How large a log grows before it is rotated.
 const LOG_LIMIT: u64 = 2 << 20;
 /// What a program gets of the daemon's own environment, beside PATH.
-const INHERITED: [&str; 4] = ["LANG", "LC_ALL", "TZ", "TMPDIR"];
-
-/// A Unix account, as far as a program of it needs to know.
-#[derive(Clone, Debug)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    home: PathBuf,
-    shell: PathBuf,
-}
-
-impl Account {
-    /// The daemon's own. Asks the system's user database.
-    pub(super) fn own() -> io::Result<Self> {
-        let uid = Uid::effective();
-        let user = User::from_uid(uid)?.ok_or_else(|| io::Error::other(format!("the user id {uid} has no name")))?;
-        Ok(Self { name: user.name, uid: uid.as_raw(), home: user.dir, shell: user.shell })
-    }
-
-    /// Whose programs are started as whom. A daemon has its own user's sessions only: starting them as others takes root
-    /// and belongs here.
-    pub(super) fn of(&self, user: &str) -> Result<&Self, LaunchError> {
-        if user == self.name {
-            return Ok(self);
-        }
-        Err(LaunchError::User(format!("this node runs sessions of {} only, not of {user}", self.name)))
-    }
-}
+const INHERITED: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
+/// The same where it is the daemon's own user's.
+const INHERITED_BY_OWN: &str = "TMPDIR";
 
 /// Where things are.
 pub(super) struct Places<'a> {
@@ -62,17 +40,19 @@ pub(super) struct Places<'a> {
     pub(super) log: PathBuf,
     /// The ports that sessions of this daemon have.
     pub(super) ports: &'a Ports,
+    /// Below which control groups are made, where they can be.
+    pub(super) cgroups: Option<&'a Path>,
 }
 
 /// Makes the order, and claims a port where the kind wants one. Looks at the file system and binds a port for a moment.
 pub(super) fn order(
     launch: &Launch,
-    account: &Account,
+    options: &ProgramOptions,
     kinds: &Kinds,
     entropy: &dyn Entropy,
     places: Places<'_>,
 ) -> Result<(Order, Option<Claim>), LaunchError> {
-    let kind = &launch.kind;
+    let (kind, account) = (&launch.kind, &launch.account);
     let program = kinds.program(kind).ok_or_else(|| LaunchError::Program {
         program: kind.program.clone(),
         problem: format!("not found on this node; looked in {}", kinds.search_path().to_string_lossy()),
@@ -85,18 +65,21 @@ pub(super) fn order(
         })?),
     };
     let port = claim.as_ref().map(|claim| claim.port);
+    let own = places.directory.join(OWN);
+    let socket = own.join(PROGRAM);
     let values = Values {
         id: launch.id.to_string(),
         user: account.name.clone(),
         home: text(&account.home)?,
         base_path: launch.id.base_path(),
-        socket: text(&places.directory.join(PROGRAM))?,
+        socket: text(&socket)?,
         port: port.map(|port| port.to_string()).unwrap_or_default(),
         secret: BASE64_URL_SAFE_NO_PAD.encode(entropy.bytes::<32>()),
-        runtime_dir: text(places.directory)?,
+        runtime_dir: text(&own)?,
     };
     let service = Service {
         port,
+        socket: port.is_none().then_some(socket),
         base_path: kind.base_path,
         headers: kind
             .headers
@@ -108,14 +91,28 @@ pub(super) fn order(
         ready_statuses: kind.ready.statuses.clone(),
         ready_seconds: kind.ready.limit.as_secs(),
     };
+    let arguments: Vec<String> = kind.arguments.iter().map(|template| template.render(&values)).collect();
+    let program = text(&program)?;
+    let command = match options.login_shell {
+        true => login::command(&account.shell, &program, &arguments),
+        false => login::plain(&program, &arguments),
+    };
     let order = Order {
         session: launch.id,
         epoch: launch.epoch,
         user: account.name.clone(),
         kind: kind.name.clone(),
-        program,
-        arguments: kind.arguments.iter().map(|template| template.render(&values)).collect(),
-        environment: environment(launch, account, kinds, &values)?,
+        runs_as: RunsAs {
+            uid: account.uid,
+            gid: account.gid,
+            groups: launch.groups.clone(),
+            home: account.home.clone(),
+            own,
+        },
+        program: command.program,
+        name: command.name,
+        arguments: command.arguments,
+        environment: environment(launch, kinds, &values, places.directory)?,
         directory: kind.directory.render(&values).into(),
         log: places.log,
         log_limit: LOG_LIMIT,
@@ -124,6 +121,14 @@ pub(super) fn order(
             grace_ms: u64::try_from(kind.stop.grace.as_millis()).unwrap_or(u64::MAX),
         },
         service,
+        umask: options.umask,
+        no_new_privileges: options.no_new_privileges,
+        limits: Limits { address_space: options.address_space, stack: options.stack, processes: options.processes },
+        cgroup: places.cgroups.map(|place| CgroupOrder {
+            path: place.join(launch.id.as_str()),
+            cpus: launch.cpus,
+            memory: launch.memory,
+        }),
     };
     Ok((order, claim))
 }
@@ -131,13 +136,16 @@ pub(super) fn order(
 /// What the program's environment is: nothing of the daemon's but what everybody's shell has.
 fn environment(
     launch: &Launch,
-    account: &Account,
     kinds: &Kinds,
     values: &Values,
+    directory: &Path,
 ) -> Result<BTreeMap<String, String>, LaunchError> {
     let search = launch.kind.search.iter().cloned().chain(std::env::split_paths(kinds.search_path()));
     let path = std::env::join_paths(search).unwrap_or_else(|_| kinds.search_path().to_owned());
-    let inherited = INHERITED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+    let account = &launch.account;
+    let is_own = account.uid == geteuid().as_raw();
+    let inherited = INHERITED.into_iter().chain(is_own.then_some(INHERITED_BY_OWN));
+    let inherited = inherited.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
     let mut environment: BTreeMap<String, String> = inherited.collect();
     environment.extend([
         ("PATH".to_owned(), text(Path::new(&path))?),
@@ -148,7 +156,7 @@ fn environment(
         ("EVENKEEL_SESSION".to_owned(), values.id.clone()),
     ]);
     environment.extend(launch.kind.environment.iter().map(|(name, text)| (name.clone(), text.render(values))));
-    environment.insert(MARK.to_owned(), values.runtime_dir.clone());
+    environment.insert(MARK.to_owned(), text(directory)?);
     Ok(environment)
 }
 
@@ -170,7 +178,11 @@ pub(super) fn upstream(epoch: crate::domain::Epoch, directory: &Path, service: &
     };
     Ok(Upstream {
         epoch,
-        address: service.port.map_or_else(|| Address::Unix(directory.join(PROGRAM)), Address::Loopback),
+        address: match (service.port, &service.socket) {
+            (Some(port), _) => Address::Loopback(port),
+            (None, Some(socket)) => Address::Unix(socket.clone()),
+            (None, None) => Address::Unix(directory.join(FIRST_PROGRAM)),
+        },
         base_path: service.base_path,
         headers: service.headers.iter().map(header).collect::<io::Result<_>>()?,
         uid: service.uid,

@@ -1,14 +1,16 @@
 //! Starting a supervisor and hearing from it.
 
 use std::{
+    fs::Permissions,
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
+use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::{
@@ -18,10 +20,13 @@ use super::{
     prepare, remove_directory,
 };
 use crate::{
+    accounts::Account,
     config::data_dir::make_closed,
     launcher::{
-        Launch, LaunchError, Running, processes,
-        record::{MOST_BYTES, Order, ProcessId, Report, State},
+        Launch, LaunchError, Running,
+        cgroup::Cgroup,
+        processes,
+        record::{MOST_BYTES, OWN, Order, ProcessId, Report, State},
     },
 };
 
@@ -31,7 +36,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Starts a session's program.
 pub(super) async fn start(house: &Arc<House>, launch: &Launch) -> Result<Running, LaunchError> {
-    house.account.of(&launch.user)?;
+    house.may_run(launch)?;
     let turn = house.turn(launch.id);
     let _turn = turn.lock().await;
     make_way(house, launch).await?;
@@ -76,14 +81,34 @@ async fn make_way(house: &Arc<House>, launch: &Launch) -> Result<(), LaunchError
 }
 
 fn prepare(house: &House, launch: &Launch, directory: &Path) -> Result<(Order, Option<Claim>), LaunchError> {
-    let places = prepare::Places { directory, log: house.log(launch.id), ports: &house.ports };
-    let (order, claim) = prepare::order(launch, &house.account, &house.kinds, &*house.entropy, places)?;
+    let places = prepare::Places {
+        directory,
+        log: house.log(launch.id),
+        ports: &house.ports,
+        cgroups: house.cgroups.as_deref(),
+    };
+    let (order, claim) = prepare::order(launch, &house.options, &house.kinds, &*house.entropy, places)?;
     // A header that cannot be sent is found now, not when the program runs.
     prepare::upstream(order.epoch, directory, &order.service).map_err(failed("the headers of the kind"))?;
     let data = house.data(launch.id);
     make_closed(&data)?;
-    std::fs::DirBuilder::new().mode(0o700).create(directory).map_err(failed(directory.display()))?;
+    make_directories(directory, &launch.account).map_err(failed(directory.display()))?;
     Ok((order, claim))
+}
+
+/// Makes the session's directory, through which its user can pass to the one in it that is their own, and into which
+/// nobody else gets. Nothing else in it can be opened by anybody but the daemon.
+fn make_directories(directory: &Path, account: &Account) -> io::Result<()> {
+    let make = |path: &Path, mode: u32| {
+        std::fs::DirBuilder::new().mode(0o700).create(path)?;
+        // Whatever the daemon's own mask is.
+        std::fs::set_permissions(path, Permissions::from_mode(mode))
+    };
+    let is_own = account.uid == geteuid().as_raw();
+    make(directory, if is_own { 0o700 } else { 0o711 })?;
+    let own = directory.join(OWN);
+    make(&own, 0o700)?;
+    if is_own { Ok(()) } else { chown(&own, Some(account.uid), Some(account.gid)) }
 }
 
 /// Starts a supervisor; the process ids of both once the program runs.
@@ -124,7 +149,12 @@ async fn supervise(executable: &Path, directory: &Path, order: &Order) -> Result
     let _ = child.kill().await;
     // What it started in between is nobody's child any more, but carries the session's mark.
     let (directory, uid) = (directory.to_owned(), order.service.uid);
-    if let Err(error) = blocking(move || hunt(None, &directory, uid)).await? {
+    let cgroup = order.cgroup.as_ref().map(|order| order.path.clone());
+    let clear = move || {
+        let hunted = hunt(None, &directory, uid, cgroup.as_deref());
+        hunted.and(cgroup.map_or(Ok(()), |path| Cgroup::at(&path).remove()))
+    };
+    if let Err(error) = blocking(clear).await? {
         tracing::warn!(session = %order.session, %error, "launcher.start: what is left of the failed start");
     }
     Err(problem)
@@ -141,5 +171,6 @@ fn state(order: &Order, supervisor: ProcessId) -> State {
         program: None,
         stop: order.stop,
         service: order.service.clone(),
+        cgroup: order.cgroup.as_ref().map(|order| order.path.clone()),
     }
 }

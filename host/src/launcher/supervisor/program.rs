@@ -1,11 +1,8 @@
-//! The program: starting it, waiting for it, ending it with all that it started.
+//! The program once it runs: waiting for it, ending it with all that it started.
 
 use std::{
     collections::BTreeMap,
-    io::PipeReader,
-    os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,43 +20,16 @@ use super::{control::Writer, protocol::Answer};
 use crate::{
     domain::Epoch,
     launcher::{
-        Exit, processes,
-        record::{Ended, Order, ProcessId, Report, State, StopOrder},
+        Exit,
+        cgroup::{Cgroup, CgroupOrder},
+        processes,
+        record::{Ended, ProcessId, State, StopOrder},
     },
 };
 
 /// How long the last of the output may take to reach the log once every process is gone; what keeps the pipe open then
 /// is no process of the session's.
 const DRAIN: Duration = Duration::from_secs(1);
-
-/// Starts the program in a process group of its own. Its output comes out of the pipe.
-pub(super) fn spawn(order: &Order) -> Result<(ProcessId, PipeReader), Report> {
-    let broken = |context: &str, problem: &dyn ToString| Report::Broken {
-        context: context.to_owned(),
-        problem: problem.to_string(),
-    };
-    if !order.directory.is_dir() {
-        let problem = "the directory it is to start in does not exist or cannot be entered";
-        return Err(broken(&order.directory.display().to_string(), &problem));
-    }
-    let (output, input) = std::io::pipe().map_err(|error| broken("making a pipe", &error))?;
-    let also = input.try_clone().map_err(|error| broken("making a pipe", &error))?;
-    let child = Command::new(&order.program)
-        .args(&order.arguments)
-        .env_clear()
-        .envs(&order.environment)
-        .current_dir(&order.directory)
-        .stdin(Stdio::null())
-        .stdout(input)
-        .stderr(also)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| Report::Failed { program: order.program.display().to_string(), problem: error.to_string() })?;
-    // It is not reaped yet, so it has an entry even if it has ended.
-    processes::identify(child.id().cast_signed())
-        .map(|id| (id, output))
-        .ok_or_else(|| broken("/proc", &"does not show the program"))
-}
 
 /// Starts a thread. Stacks are address space, not memory, until they are used.
 pub(super) fn thread(name: &str, body: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
@@ -79,6 +49,8 @@ struct Life {
     program: Option<Pid>,
     exit: Option<Exit>,
     kill_at: Option<Instant>,
+    /// It was killed from here.
+    killed: bool,
     waiting: BTreeMap<u64, Writer>,
 }
 
@@ -89,6 +61,7 @@ pub(super) struct Supervised {
     pub(super) drained: Arc<Flag>,
     directory: PathBuf,
     epoch: Epoch,
+    cgroup: Option<CgroupOrder>,
 }
 
 /// Something that happens once.
@@ -152,6 +125,7 @@ impl Shared {
             let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // The rest goes when the main thread has seen this.
+                life.killed = true;
                 let _ = kill(program, Signal::SIGKILL);
                 return;
             }
@@ -179,21 +153,26 @@ impl Shared {
 }
 
 impl Supervised {
-    pub(super) fn new(directory: PathBuf, state: &State, program: ProcessId) -> Self {
-        let life =
-            Life { program: Some(Pid::from_raw(program.pid)), exit: None, kill_at: None, waiting: BTreeMap::new() };
+    pub(super) fn new(directory: PathBuf, state: &State, program: ProcessId, cgroup: Option<CgroupOrder>) -> Self {
+        let life = Life {
+            program: Some(Pid::from_raw(program.pid)),
+            exit: None,
+            kill_at: None,
+            killed: false,
+            waiting: BTreeMap::new(),
+        };
         let shared = Shared {
             about: Answer::about(state, program),
             stop: state.stop,
             life: Mutex::new(life),
             changed: Condvar::new(),
         };
-        Self { shared: Arc::new(shared), drained: Arc::default(), directory, epoch: state.epoch }
+        Self { shared: Arc::new(shared), drained: Arc::default(), directory, epoch: state.epoch, cgroup }
     }
 
     /// Waits for the program to end, ends what it leaves behind, and writes the record.
     pub(super) fn run(&self) {
-        let exit = self.reap();
+        let exit = self.by_memory(self.reap());
         self.sweep();
         self.drained.wait(DRAIN);
         super::leave(&self.directory, self.epoch, &exit);
@@ -206,6 +185,16 @@ impl Supervised {
         for writer in waiting.values() {
             writer.send(&answer);
         }
+    }
+
+    /// The same end, where it was the system's doing for want of memory, as that.
+    fn by_memory(&self, exit: Exit) -> Exit {
+        let Some(order) = &self.cgroup else { return exit };
+        let is_ours = self.shared.life().killed;
+        if exit == Exit::Signal(Signal::SIGKILL as i32) && !is_ours && Cgroup::at(&order.path).out_of_memory() > 0 {
+            return Exit::OutOfMemory { limit: Some(order.memory).filter(|limit| *limit > 0) };
+        }
+        exit
     }
 
     /// Ends the program at once: its start could not be finished.
@@ -242,9 +231,20 @@ impl Supervised {
 
     /// Kills until there is no child: all descendants become children when their parents end.
     fn sweep(&self) {
+        self.kill_children();
+        if let Some(order) = &self.cgroup {
+            // Where that fails, a daemon tries again.
+            let _ = Cgroup::at(&order.path).remove();
+        }
+    }
+
+    fn kill_children(&self) {
         let own = std::process::id().cast_signed();
         let mut pause = Duration::from_millis(1);
         loop {
+            if let Some(order) = &self.cgroup {
+                Cgroup::at(&order.path).kill();
+            }
             processes::kill_below(own);
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(1));

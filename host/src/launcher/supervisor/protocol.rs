@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The version spoken here.
-pub(in crate::launcher) const VERSION: u32 = 1;
+pub(in crate::launcher) const VERSION: u32 = 2;
 /// Longer requests are refused.
 pub(super) const MOST_LINE: usize = 4096;
 
