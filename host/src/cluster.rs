@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod agreement;
-pub mod aside;
 pub mod clock;
 pub mod condition;
 pub mod load;

@@ -115,7 +115,14 @@ pub enum Exit {
     Status(i32),
     /// By this signal.
     Signal(i32),
-    /// Nobody saw it: the machine restarted, or its supervisor was killed.
+    /// Killed by the system for using more memory than it may.
+    OutOfMemory {
+        /// Its limit, bytes, where that is known.
+        limit: Option<u64>,
+    },
+    /// With the machine, which has started anew since.
+    MachineRestart,
+    /// Nobody saw it: its supervisor was killed.
     Unknown,
 }
 
@@ -177,6 +184,11 @@ impl std::fmt::Display for Exit {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {number}"),
             },
+            Self::OutOfMemory { limit: None } => f.write_str("killed for using more memory than its limit"),
+            Self::OutOfMemory { limit: Some(limit) } => {
+                write!(f, "killed for using more memory than its limit of {} MiB", limit >> 20)
+            }
+            Self::MachineRestart => f.write_str("with the machine, which has started anew since"),
             Self::Unknown => f.write_str("nobody saw how"),
         }
     }

@@ -1,8 +1,10 @@
 //! Evenkeel: one address behind which a cluster's machines run people's sessions.
 //!
 //! The rooms, each using only those below it: [`cli`]; [`web`] and [`proxy`]; [`sessions`]; [`cluster`], [`launcher`] and
-//! [`balancer`]; [`wire`]; [`store`] and [`config`]; [`domain`]. ARCHITECTURE.md has the map.
+//! [`balancer`]; [`wire`]; [`store`], [`config`] and [`accounts`]; [`domain`] and [`aside`]. ARCHITECTURE.md has the map.
 
+pub mod accounts;
+pub mod aside;
 pub mod balancer;
 pub mod cli;
 pub mod cluster;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::aside::aside;
+use crate::aside::aside;
 
 /// A resolver that does not answer gives up by itself, but after longer than a start should take.
 const LIMIT: Duration = Duration::from_secs(5);

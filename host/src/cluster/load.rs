@@ -11,8 +11,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::aside::aside;
-use crate::domain::Reading;
+use crate::{aside::aside, domain::Reading};
 
 /// Where the kernel says how much memory there is.
 const MEMORY_FILE: &str = "/proc/meminfo";

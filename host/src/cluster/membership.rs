@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     StoreClock,
-    aside::aside,
     condition::{Change, Condition},
     load::{LoadError, LoadSource},
     metrics::{MetricsSource, Told},
 };
 use crate::{
+    aside::aside,
     domain::{NodeId, Session, State},
     store::{Heartbeat, RegisterError, Registration, Store, StoreError},
 };

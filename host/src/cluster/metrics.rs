@@ -13,11 +13,8 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{
-    aside::aside,
-    condition::{Change, Condition},
-};
-use crate::domain::Clock;
+use super::condition::{Change, Condition};
+use crate::{aside::aside, domain::Clock};
 
 mod files;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::{
     Exit, Launch, LaunchError, Launcher, Running, Upstream,
     kind::Kinds,
+    processes,
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
 };
@@ -44,6 +45,8 @@ use prepare::Account;
 
 /// `sockaddr_un` has room for 107 bytes, and `/<id>/control.sock` takes 22 of them.
 const LONGEST_RUNTIME_DIR: usize = 85;
+/// Which start of the machine the last daemon began under.
+const BOOT: &str = "boot";
 /// How many of the log's last lines an error shows.
 const ERROR_LINES: usize = 20;
 
@@ -66,6 +69,8 @@ struct House {
     live: RwLock<HashMap<SessionId, Arc<Live>>>,
     /// One start or stop of a session at a time.
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
+    /// The machine has started anew since the last daemon with this data directory began.
+    restarted: bool,
 }
 
 impl fmt::Debug for LocalLauncher {
@@ -117,6 +122,8 @@ impl LocalLauncher {
             },
         )?;
         let account = Account::own().map_err(failed("the user database"))?;
+        let boot = data_dir.join(BOOT);
+        let restarted = note_boot(&boot).map_err(failed(boot.display()))?;
         let house = House {
             runtime_dir,
             data_dir,
@@ -127,6 +134,7 @@ impl LocalLauncher {
             ports: Ports::default(),
             live: RwLock::default(),
             turns: Mutex::default(),
+            restarted,
         };
         Ok(Self { house: Arc::new(house), _lock: lock })
     }
@@ -185,6 +193,11 @@ impl House {
 
     fn log(&self, id: SessionId) -> PathBuf {
         self.data(id).join("log")
+    }
+
+    /// How a program must have ended of which nothing is left, neither it nor a record.
+    fn unseen_end(&self) -> Exit {
+        if self.restarted { Exit::MachineRestart } else { Exit::Unknown }
     }
 
     /// How a program ended that is not there any more.
@@ -247,7 +260,7 @@ impl Launcher for LocalLauncher {
     async fn watch(&self, id: SessionId, epoch: Epoch) -> Exit {
         match self.house.find(id, epoch) {
             Some(live) => live.ended().await,
-            None => self.house.ended(id, epoch).await.unwrap_or(Exit::Unknown),
+            None => self.house.ended(id, epoch).await.unwrap_or_else(|| self.house.unseen_end()),
         }
     }
 
@@ -277,6 +290,14 @@ impl Launcher for LocalLauncher {
             tracing::warn!(directory = %data.display(), %error, "what a session left cannot be removed");
         }
     }
+}
+
+/// Notes which start of the machine this is; true where another is noted.
+fn note_boot(path: &Path) -> io::Result<bool> {
+    let now = processes::boot();
+    let noted: Option<String> = record::read(path).unwrap_or_default();
+    let restarted = noted.is_some_and(|noted| noted != now);
+    record::write(path, &now).map(|()| restarted)
 }
 
 /// An error that names what was being done.

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Exit, kind::BasePath};
@@ -106,19 +107,35 @@ pub(super) struct ExitRecord {
     pub ended: Ended,
 }
 
-/// How a program ended; neither where nobody saw it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// How a program ended; all empty where nobody saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Ended {
     pub status: Option<i32>,
     pub signal: Option<i32>,
+    /// The signal was the system's, for want of memory.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
+    /// How much memory it might use, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
+    /// The machine has started anew since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub machine_restarted: bool,
 }
 
 impl From<&Exit> for Ended {
     fn from(exit: &Exit) -> Self {
+        let none = Self::default();
         match *exit {
-            Exit::Status(status) => Self { status: Some(status), signal: None },
-            Exit::Signal(signal) => Self { status: None, signal: Some(signal) },
-            Exit::Unknown => Self { status: None, signal: None },
+            Exit::Status(status) => Self { status: Some(status), ..none },
+            Exit::Signal(signal) => Self { signal: Some(signal), ..none },
+            // A daemon that does not know of the rest sees the signal.
+            Exit::OutOfMemory { limit } => {
+                Self { signal: Some(Signal::SIGKILL as i32), out_of_memory: true, memory_limit: limit, ..none }
+            }
+            Exit::MachineRestart => Self { machine_restarted: true, ..none },
+            Exit::Unknown => none,
         }
     }
 }
@@ -127,7 +144,9 @@ impl From<Ended> for Exit {
     fn from(ended: Ended) -> Self {
         match (ended.status, ended.signal) {
             (Some(status), _) => Self::Status(status),
+            (None, _) if ended.out_of_memory => Self::OutOfMemory { limit: ended.memory_limit },
             (None, Some(signal)) => Self::Signal(signal),
+            (None, None) if ended.machine_restarted => Self::MachineRestart,
             (None, None) => Self::Unknown,
         }
     }
@@ -165,4 +184,38 @@ pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     file.write_all(&serde_json::to_vec(value)?)?;
     drop(file);
     std::fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_is_read_back_as_it_was_written() {
+        for exit in [
+            Exit::Status(3),
+            Exit::Signal(15),
+            Exit::OutOfMemory { limit: None },
+            Exit::OutOfMemory { limit: Some(512 << 20) },
+            Exit::MachineRestart,
+            Exit::Unknown,
+        ] {
+            let text = serde_json::to_string(&Ended::from(&exit)).unwrap();
+            assert_eq!(Exit::from(serde_json::from_str::<Ended>(&text).unwrap()), exit, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_older_supervisors_record_is_read_and_a_newer_ones_by_what_is_known() {
+        let exit = |text: &str| Exit::from(serde_json::from_str::<ExitRecord>(text).unwrap().ended);
+        assert_eq!(exit(r#"{"epoch": 1, "status": null, "signal": 9}"#), Exit::Signal(9));
+        assert_eq!(exit(r#"{"epoch": 1, "signal": 9, "abducted": true}"#), Exit::Signal(9));
+    }
+
+    #[test]
+    fn an_end_is_told_in_a_sentence() {
+        let limit = Some(1536 << 20);
+        let told = Exit::OutOfMemory { limit }.to_string();
+        assert_eq!(told, "killed for using more memory than its limit of 1536 MiB");
+    }
 }

@@ -117,8 +117,22 @@ async fn a_directory_of_an_earlier_start_of_the_machine_is_cleared_away() {
     std::fs::create_dir(ground.runtime().join("00000000")).unwrap();
     let launcher = ground.launcher();
     assert_eq!(launcher.adopt().await.unwrap(), []);
-    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Unknown);
+    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::MachineRestart);
     assert!(!ground.session().exists() && !ground.runtime().join("00000000").exists());
+}
+
+#[tokio::test]
+async fn a_restart_of_the_machine_that_left_nothing_is_known_by_what_the_last_daemon_noted() {
+    let ground = Ground::new();
+    drop(ground.launcher());
+    let launcher = ground.launcher();
+    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Unknown, "the same start of the machine");
+    drop(launcher);
+    std::fs::write(ground.log().parent().unwrap().with_file_name("boot"), "\"another\"").unwrap();
+    let launcher = ground.launcher();
+    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::MachineRestart);
+    drop(launcher);
+    assert_eq!(ground.launcher().watch(id(), Epoch::FIRST).await, Exit::Unknown, "noted once");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! The rooms of the host and who may use whom: cli → web → proxy → sessions → cluster, launcher, balancer → wire →
-//! store, config → domain. A room uses only rooms further down. Each large library has its one room, too.
+//! store, config, accounts → domain, aside. A room uses only rooms further down. Each large library has its one room, too.
 
 use super::source;
 
@@ -11,8 +11,8 @@ const FLOORS: [&[&str]; 8] = [
     &["sessions"],
     &["cluster", "launcher", "balancer"],
     &["wire"],
-    &["store", "config"],
-    &["domain"],
+    &["store", "config", "accounts"],
+    &["domain", "aside"],
 ];
 
 /// Libraries, and the files that may name them.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nix::unistd::User;
+use crate::accounts::lookup;
 
 /// The server user where none is named.
 const SERVER: &str = "rstudio-server";
@@ -67,12 +67,12 @@ impl Account {
     }
 
     fn named(name: &str) -> Result<Option<Self>, AccountError> {
-        let found = User::from_name(name).map_err(|error| AccountError::System { name: name.to_owned(), error })?;
-        let Some(user) = found else { return Ok(None) };
-        if user.uid.is_root() {
+        let found = lookup::by_name(name).map_err(|error| AccountError::System { name: name.to_owned(), error })?;
+        let Some(found) = found else { return Ok(None) };
+        if found.uid == 0 {
             return Err(AccountError::Root(name.to_owned()));
         }
-        Ok(Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }))
+        Ok(Some(Self { name: found.name, uid: found.uid, gid: found.gid, home: found.home }))
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::SessionId,
     launcher::{
-        LaunchError, processes,
+        Exit, LaunchError, processes,
         record::{self, EXIT, ProcessId, STATE, State},
         supervisor::protocol::Request,
     },
@@ -77,6 +77,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
         program: program.filter(|_| state.boot == processes::boot()),
         data: house.data(id),
         directory,
+        unseen: if state.boot == processes::boot() { Exit::Unknown } else { Exit::MachineRestart },
     };
     let (cleared, exit) = blocking(move || {
         let exit = read_exit(&remains.directory.join(EXIT), remains.epoch).ok().flatten();

@@ -82,6 +82,7 @@ impl Live {
             program: Some(program),
             directory: live.directory.clone(),
             data: house.data(state.session),
+            unseen: Exit::Unknown,
         };
         let keeper = tokio::spawn(keep(Arc::downgrade(house), Arc::downgrade(&live), remains, tell));
         let _ = live.keeper.set(keeper.abort_handle());
@@ -143,6 +144,8 @@ pub(super) struct Remains {
     pub(super) program: Option<ProcessId>,
     pub(super) directory: PathBuf,
     pub(super) data: PathBuf,
+    /// How it must have ended where there is no record of it.
+    pub(super) unseen: Exit,
 }
 
 async fn keep(house: Weak<House>, live: Weak<Live>, remains: Remains, tell: watch::Sender<Option<Exit>>) {
@@ -198,7 +201,7 @@ impl Remains {
             Some(_) => self.see_supervisor_off(),
             None => hunt(self.program, &self.directory, self.uid),
         };
-        let exit = exit.unwrap_or(Exit::Unknown);
+        let exit = exit.unwrap_or_else(|| self.unseen.clone());
         let record = ExitRecord { epoch: self.epoch, ended: (&exit).into() };
         let kept = make_closed(&self.data)
             .map_err(io::Error::other)

@@ -13,6 +13,8 @@ use super::Owner;
 
 const GONE: &str = "its program was gone when the daemon returned";
 
+const RESTARTED: &str = "its node was restarted, and the program ended with it";
+
 impl Owner {
     /// Adopts the programs that run, stops those that have been superseded, and reports those that are gone.
     pub(in crate::sessions) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
@@ -97,6 +99,7 @@ impl Owner {
     async fn conclude_gone(&self, row: &Session) {
         match self.launcher.watch(row.id, row.epoch).await {
             Exit::Unknown => self.fail(row, GONE).await,
+            Exit::MachineRestart => self.fail(row, RESTARTED).await,
             exit => self.conclude(row, &exit).await,
         }
     }

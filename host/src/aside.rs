@@ -4,6 +4,10 @@ use std::{io, thread, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 
+mod lane;
+
+pub use lane::Lane;
+
 /// Why a call brought no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AsideError {
@@ -13,6 +17,9 @@ pub enum AsideError {
     /// The system gives no thread.
     #[error("no thread for it: {0}")]
     NoThread(io::Error),
+    /// As many calls wait as may.
+    #[error("{0} calls wait for an answer already")]
+    Busy(usize),
     /// It panicked.
     #[error("the call panicked")]
     Panicked,
@@ -20,7 +27,7 @@ pub enum AsideError {
 
 /// Runs `call` on a thread of its own and waits for it at most `limit`. A call that hangs keeps its thread, and nothing
 /// else: unlike a thread of the runtime's pool, it does not keep the program from ending. Whoever calls this again and
-/// again must see to it that hanging calls do not pile up.
+/// again must see to it that hanging calls do not pile up, or takes a [`Lane`].
 pub async fn aside<T: Send + 'static>(
     name: &str,
     limit: Duration,
