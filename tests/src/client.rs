@@ -1,6 +1,6 @@
 //! A program that talks to one node: REST with the token, a session's pages and web sockets.
 
-use std::{convert::Infallible, path::Path};
+use std::{convert::Infallible, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
@@ -29,6 +29,10 @@ pub type RequestBody = BoxBody<Bytes, Infallible>;
 
 /// An open web socket.
 pub type Socket = WebSocketStream<TcpStream>;
+
+/// A connection that has idled for longer is not used again: a node closes it after 30 s, and a test that has kept its thread
+/// busy meanwhile would not have noticed.
+const LONGEST_IDLE: Duration = Duration::from_secs(10);
 
 /// A client of one node.
 #[derive(Clone, Debug)]
@@ -91,7 +95,7 @@ pub fn whole(body: impl Into<Bytes>) -> RequestBody {
 impl Client {
     /// A client of the node at `host:port` that signs in with no token.
     pub fn anonymous(authority: &str) -> Self {
-        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(LONGEST_IDLE).build_http();
         Self { authority: authority.to_owned(), token: None, http }
     }
 

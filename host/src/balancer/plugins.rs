@@ -135,17 +135,22 @@ impl Plugins {
         let kept = Kept::new(selection.kept.clone());
         let seen = file::settled(&selection.directory, &path, selection.settle);
         let begin = Begin { selection: &selection, path: &path, kept: &kept, now: clock.now(), tolerant };
-        let Beginning { balancer, source, problem, refused } = match &seen {
-            Some(Look::Found(_)) => begin.with_file(),
-            Some(Look::Gone(home)) => begin.without_file(*home),
-            Some(Look::NoDirectory) => begin.without_directory(None),
-            Some(Look::Unknown(why)) => begin.without_directory(Some(why.clone())),
-            None => begin.without_directory(Some(format!("{}: it keeps changing", path.display()))),
-        }?;
+        // Compiling may take long, and a node that starts has sessions to look after: what was good before decides meanwhile.
+        let interim = matches!(seen, Some(Look::Found(_))).then(|| begin.interim()).flatten();
+        let is_interim = interim.is_some();
+        let Beginning { balancer, source, problem, refused } = match (interim, &seen) {
+            (Some(interim), _) => interim,
+            (None, Some(Look::Found(_))) => begin.with_file()?,
+            (None, Some(Look::Gone(home))) => begin.without_file(*home)?,
+            (None, Some(Look::NoDirectory)) => begin.without_directory(None)?,
+            (None, Some(Look::Unknown(why))) => begin.without_directory(Some(why.clone()))?,
+            (None, None) => begin.without_directory(Some(format!("{}: it keeps changing", path.display())))?,
+        };
         let home = match source {
             Some(Source::Kept) => kept.home(&selection.name),
             _ => file::home(&selection.directory),
         };
+        let seen = seen.filter(|_| !is_interim);
         let now = Now { seen, home, source, since: clock.now(), problem, refused, ahead: None };
         for one in std::iter::once(&balancer).chain(&other) {
             hold(&kept, one.as_ref());

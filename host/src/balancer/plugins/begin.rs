@@ -91,6 +91,17 @@ pub(super) struct Begin<'a> {
 }
 
 impl Begin<'_> {
+    /// The last good module, where the file is another: it is to be looked at once the daemon runs.
+    pub(super) fn interim(&self) -> Option<Beginning> {
+        let Selection { name, terms, .. } = self.selection;
+        let last = self.kept.digest(name)?;
+        let (bytes, _) = inspect::read(self.path, terms).ok()?;
+        if wasm::digest(&bytes) == last {
+            return None;
+        }
+        self.last_good(&format!("{}: it has changed since the daemon stopped, and is looked at", self.path.display()))
+    }
+
     /// A file that is not taken changes nothing: what was there before it decides.
     pub(super) fn with_file(&self) -> Result<Beginning, SelectionError> {
         let Selection { name, terms, .. } = self.selection;

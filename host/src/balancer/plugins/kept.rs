@@ -64,6 +64,11 @@ impl Kept {
         read(&self.path_of_last(name))
     }
 
+    /// The SHA-256 of the last good module of that name.
+    pub(super) fn digest(&self, name: &str) -> Option<String> {
+        Some(self.last(name)?.digest)
+    }
+
     /// The directory that the last good file of that name lay in.
     pub(super) fn home(&self, name: &str) -> Option<Home> {
         self.last(name)?.home
