@@ -24,6 +24,7 @@ mod serve;
 mod sessions;
 mod sign_in_link;
 mod system;
+mod user_ids;
 mod why;
 
 /// One address behind which a cluster's machines run people's sessions.
@@ -53,8 +54,10 @@ enum Command {
     /// List balancers, and help those who write them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Forget which user id a user has throughout the cluster; the next start of a session of theirs says it anew.
+    ForgetUserId(UserArguments),
     /// Print a link that signs a browser in, once.
-    SignInLink(LocationArguments),
+    SignInLink(SignInLinkArguments),
 }
 
 /// Where the daemon keeps its files.
@@ -98,6 +101,23 @@ struct NodeArguments {
     node: NodeId,
     #[command(flatten)]
     output: ListArguments,
+}
+
+#[derive(Debug, Args)]
+struct UserArguments {
+    /// The user's name
+    user: String,
+    #[command(flatten)]
+    location: LocationArguments,
+}
+
+#[derive(Debug, Args)]
+struct SignInLinkArguments {
+    #[command(flatten)]
+    location: LocationArguments,
+    /// Whom it signs in: where the daemon runs as root, any user [default: the user that the daemon runs as]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -185,7 +205,12 @@ fn run(command: Command) -> Result<(), Failure> {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
         Command::Plugin(command) => plugin::run(command),
-        Command::SignInLink(location) => ask(&location, async |daemon| sign_in_link::print(&daemon).await),
+        Command::ForgetUserId(UserArguments { user, location }) => {
+            ask(&location, async |daemon| user_ids::forget(&daemon, &user).await)
+        }
+        Command::SignInLink(SignInLinkArguments { location, user }) => {
+            ask(&location, async |daemon| sign_in_link::print(&daemon, user.as_deref()).await)
+        }
     }
 }
 

@@ -9,7 +9,13 @@ use axum::{Router, extract::FromRef};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Clock, proxy::throttle::Throttle, store::Store, wire::peer::PeerVerifier};
+use crate::{
+    accounts::{Accounts, Admission},
+    domain::Clock,
+    proxy::throttle::Throttle,
+    store::Store,
+    wire::peer::PeerVerifier,
+};
 
 pub mod api;
 pub mod identity;
@@ -49,6 +55,10 @@ pub struct App {
     pub peers: Arc<PeerVerifier>,
     /// Who is signed in, and the one-time links.
     pub sign_ins: Arc<SignIns>,
+    /// The accounts of this machine.
+    pub accounts: Arc<dyn Accounts>,
+    /// Who may have sessions here.
+    pub admission: Admission,
     /// Changes when a session or a node has changed: the mirror's subscription.
     pub changes: watch::Receiver<u64>,
     /// The node itself.
@@ -109,6 +119,8 @@ pieces! {
     store: Arc<dyn Store>,
     peers: Arc<PeerVerifier>,
     sign_ins: Arc<SignIns>,
+    accounts: Arc<dyn Accounts>,
+    admission: Admission,
     changes: watch::Receiver<u64>,
     this: Arc<ThisNode>,
     clock: Arc<dyn Clock>,

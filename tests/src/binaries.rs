@@ -1,7 +1,8 @@
 //! Where the programs under test lie: beside the test executable, in cargo's target directory.
 
 use std::{
-    env,
+    env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,20 @@ pub fn directory() -> Result<PathBuf> {
     let directory = executable.parent().context("this program lies in no directory")?;
     let directory = if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
     Ok(directory.to_owned())
+}
+
+/// A directory of programs as everybody can reach it: itself, or a copy of its programs for tests below `root`.
+pub fn reachable(directory: &Path, root: &Path) -> Result<PathBuf> {
+    let passable = |above: &Path| above.metadata().is_ok_and(|data| data.permissions().mode() & 0o001 != 0);
+    // What is installed for others to use, they can reach.
+    if directory.ancestors().all(passable) || !directory.join("evenkeel-echo").is_file() {
+        return Ok(directory.to_owned());
+    }
+    let copies = root.join("programs");
+    fs::create_dir_all(&copies)?;
+    let program = directory.join("evenkeel-echo");
+    fs::copy(&program, copies.join("evenkeel-echo")).with_context(|| program.display().to_string())?;
+    Ok(copies)
 }
 
 /// The program of that name.

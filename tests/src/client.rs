@@ -39,6 +39,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(10);
 pub struct Client {
     authority: String,
     token: Option<String>,
+    cookie: Option<String>,
     http: HttpClient<HttpConnector, RequestBody>,
 }
 
@@ -96,7 +97,7 @@ impl Client {
     /// A client of the node at `host:port` that signs in with no token.
     pub fn anonymous(authority: &str) -> Self {
         let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(LONGEST_IDLE).build_http();
-        Self { authority: authority.to_owned(), token: None, http }
+        Self { authority: authority.to_owned(), token: None, cookie: None, http }
     }
 
     /// A client of the node at `host:port` that signs in with the token of a data directory.
@@ -104,6 +105,24 @@ impl Client {
         let path = data_dir.join("token");
         let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(Self { token: Some(token.trim().to_owned()), ..Self::anonymous(authority) })
+    }
+
+    /// A browser that has opened a sign-in link of the node at `host:port`.
+    pub async fn by_link(authority: &str, link: &str) -> Result<Self> {
+        let client = Self::anonymous(authority);
+        let target: hyper::Uri = link.parse().with_context(|| link.to_owned())?;
+        let reply = client.get(target.path_and_query().context("no path")?.as_str()).await?;
+        let cookie = reply.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        if !cookie.contains('=') {
+            bail!("the link signs nobody in: status {}: {}", reply.status, reply.text());
+        }
+        Ok(Self { cookie: Some(cookie), ..client })
+    }
+
+    /// The same browser at another node.
+    #[must_use]
+    pub fn at(&self, authority: &str) -> Self {
+        Self { authority: authority.to_owned(), ..self.clone() }
     }
 
     /// The `host:port` that it talks to.
@@ -116,7 +135,7 @@ impl Client {
         self.token.as_deref()
     }
 
-    /// Sends a request to a path of the node; the token is added unless the request signs in by itself.
+    /// Sends a request to a path of the node; token or cookie are added unless the request signs in by itself.
     pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>> {
         let what = format!("{} http://{}{}", request.method(), self.authority, request.uri());
         *request.uri_mut() = format!("http://{}{}", self.authority, request.uri()).parse()?;
@@ -124,6 +143,13 @@ impl Client {
             && !request.headers().contains_key(header::AUTHORIZATION)
         {
             request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
+        }
+        if let Some(cookie) = &self.cookie
+            && !request.headers().contains_key(header::COOKIE)
+        {
+            request.headers_mut().insert(header::COOKIE, cookie.parse()?);
+            // As a page of the node itself sends it.
+            request.headers_mut().entry(header::ORIGIN).or_insert(format!("http://{}", self.authority).parse()?);
         }
         self.http.request(request).await.context(what)
     }
@@ -243,6 +269,9 @@ impl Client {
         let mut request = format!("ws://{}{path}", self.authority).into_client_request()?;
         if let Some(token) = &self.token {
             request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
+        }
+        if let Some(cookie) = &self.cookie {
+            request.headers_mut().insert(header::COOKIE, cookie.parse()?);
         }
         for (name, value) in headers {
             request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);

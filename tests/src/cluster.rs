@@ -1,11 +1,14 @@
 //! A cluster of daemons on one machine, and its end.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -45,6 +48,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     root: TempDir,
     path: OsString,
+    /// Whose sessions are to be ended, beside those of the one who runs it.
+    users: Mutex<BTreeSet<String>>,
     closed: bool,
 }
 
@@ -137,9 +142,13 @@ impl Builder {
     pub fn prepare(self) -> Result<Cluster> {
         let program = self.program.map_or_else(|| binaries::find("evenkeel"), Ok)?;
         let usual = env::var_os("PATH").unwrap_or_default();
-        let path = env::join_paths(self.programs.into_iter().chain(env::split_paths(&usual)))?;
         // Short: sockets lie below it, and their paths are limited to 107 bytes.
         let root = tempfile::Builder::new().prefix("evenkeel-").tempdir()?;
+        // Users of sessions pass through it to what is their own.
+        fs::set_permissions(root.path(), Permissions::from_mode(0o711))?;
+        let programs = self.programs.into_iter().map(|directory| binaries::reachable(&directory, root.path()));
+        let programs = programs.collect::<Result<Vec<_>>>()?;
+        let path = env::join_paths(programs.into_iter().chain(env::split_paths(&usual)))?;
         if self.settings.shared_plugins {
             fs::create_dir(layout::plugins(root.path()))?;
         }
@@ -154,7 +163,7 @@ impl Builder {
             };
             nodes.push(Node::new(&name, files, program.clone(), path.clone(), port));
         }
-        Ok(Cluster { nodes, root, path, closed: false })
+        Ok(Cluster { nodes, root, path, users: Mutex::default(), closed: false })
     }
 
     /// Starts the cluster and waits until every node sees every other online.
@@ -226,6 +235,13 @@ impl Cluster {
     /// A client of the node with that index.
     pub fn client(&self, index: usize) -> Result<&Client> {
         self.nodes[index].client()
+    }
+
+    /// A browser of that user's at the node with that index, signed in by a link. What the user has started by it is ended
+    /// with the cluster.
+    pub async fn sign_in(&self, index: usize, user: &str) -> Result<Client> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).insert(user.to_owned());
+        self.nodes[index].sign_in_as(user).await
     }
 
     /// The index of the node with that name.
@@ -305,22 +321,35 @@ impl Cluster {
         let running: Vec<_> = self.nodes.iter_mut().filter_map(|n| n.runs().then(|| n.name.clone())).collect();
         let Some(node) = self.nodes.iter().find(|node| running.contains(&node.name)) else { return Ok(()) };
         // Not the node's own client: its open connections belong to a runtime that may be waiting for this to end.
-        let Ok(client) = Client::of(&node.authority(), &node.files.data) else { return Ok(()) };
-        let live = async || {
-            let sessions = client.sessions().await?.into_iter();
-            anyhow::Ok(sessions.filter(|s| s.is_live() && running.contains(&s.node.name)).collect::<Vec<_>>())
-        };
-        let ended = stream::iter(live().await?).map(async |session| client.end(&session.id).await);
-        ended.buffer_unordered(16).try_collect::<()>().await?;
-        wait::until("the sessions to end", END, async || {
-            let left: Vec<_> = live().await?.into_iter().map(|session| session.id).collect();
-            if !left.is_empty() {
-                bail!("live: {}", left.join(", "));
-            }
-            Ok(())
-        })
-        .await
+        let Ok(own) = Client::of(&node.authority(), &node.files.data) else { return Ok(()) };
+        let mut clients = vec![own];
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for user in users {
+            clients.push(node.sign_in_as(&user).await?);
+        }
+        for client in &clients {
+            end_sessions_of(client, &running).await?;
+        }
+        Ok(())
     }
+}
+
+/// Ends what runs on nodes that do.
+async fn end_sessions_of(client: &Client, running: &[String]) -> Result<()> {
+    let live = async || {
+        let sessions = client.sessions().await?.into_iter();
+        anyhow::Ok(sessions.filter(|s| s.is_live() && running.contains(&s.node.name)).collect::<Vec<_>>())
+    };
+    let ended = stream::iter(live().await?).map(async |session| client.end(&session.id).await);
+    ended.buffer_unordered(16).try_collect::<()>().await?;
+    wait::until("the sessions to end", END, async || {
+        let left: Vec<_> = live().await?.into_iter().map(|session| session.id).collect();
+        if !left.is_empty() {
+            bail!("live: {}", left.join(", "));
+        }
+        Ok(())
+    })
+    .await
 }
 
 impl Drop for Cluster {

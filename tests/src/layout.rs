@@ -36,6 +36,8 @@ pub struct NodeFiles {
     pub config: PathBuf,
     /// `--data-dir`.
     pub data: PathBuf,
+    /// `server-data-dir`.
+    pub run: PathBuf,
     /// What it reads its load averages from, where the harness controls them.
     pub load: PathBuf,
     /// Its standard output, from its last start.
@@ -52,6 +54,7 @@ impl NodeFiles {
         let files = Self {
             config: directory.join("config"),
             data: directory.join("data"),
+            run: directory.join("run"),
             load: directory.join("loadavg"),
             output: directory.join("output"),
             log: directory.join("log"),
@@ -59,7 +62,7 @@ impl NodeFiles {
         let kinds = files.config.join("kinds");
         fs::create_dir_all(&kinds).with_context(|| kinds.display().to_string())?;
         fs::create_dir_all(root.join("store"))?;
-        files.write_configuration(&directory, root, settings, load.is_some())?;
+        files.write_configuration(root, settings, load.is_some())?;
         for (kind, text) in &settings.kinds {
             fs::write(kinds.join(kind).with_extension("toml"), text)?;
         }
@@ -69,8 +72,8 @@ impl NodeFiles {
         Ok(files)
     }
 
-    fn write_configuration(&self, directory: &Path, root: &Path, settings: &Settings, own_load: bool) -> Result<()> {
-        let mut server = format!("server-data-dir={}\n", directory.join("run").display());
+    fn write_configuration(&self, root: &Path, settings: &Settings, own_load: bool) -> Result<()> {
+        let mut server = format!("server-data-dir={}\n", self.run.display());
         if own_load {
             writeln!(server, "load-average-file={}", self.load.display())?;
         }

@@ -14,6 +14,8 @@ pub mod layout;
 pub mod node;
 pub mod processes;
 pub mod status;
+pub mod storage;
+pub mod users;
 pub mod vscode;
 pub mod wait;
 
@@ -21,3 +23,4 @@ pub use api::Session;
 pub use client::Client;
 pub use cluster::{Builder, Cluster};
 pub use node::Node;
+pub use users::User;

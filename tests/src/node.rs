@@ -14,6 +14,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::{Value, json};
 
 use crate::{Client, layout::NodeFiles, wait};
 
@@ -129,6 +130,15 @@ impl Node {
     /// The one-time address that signs a browser in.
     pub fn sign_in(&self) -> &str {
         &self.sign_in
+    }
+
+    /// A browser of that user's, signed in by a link that the administrator has asked for.
+    pub async fn sign_in_as(&self, user: &str) -> Result<Client> {
+        // Not the node's own client: see `Cluster::end_sessions`.
+        let own = Client::of(&self.authority(), &self.files.data)?;
+        let reply = own.post(&format!("/api/v1/sign-in-codes?user={user}"), &json!({})).await?.success()?;
+        let link = reply.json::<Value>()?["link"].as_str().context("no link")?.to_owned();
+        Client::by_link(&self.authority(), &link).await
     }
 
     /// Asks the daemon to stop and waits until it has.

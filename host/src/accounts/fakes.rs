@@ -23,6 +23,14 @@ impl FakeAccounts {
         self
     }
 
+    /// Lets an account not log in.
+    pub(crate) fn without_shell(mut self, name: &str) -> Self {
+        if let Some((account, _)) = self.named.get_mut(name) {
+            account.shell = "/usr/sbin/nologin".into();
+        }
+        self
+    }
+
     /// Whatever name is asked for, there is an account.
     pub(crate) fn everybody() -> Self {
         Self { everybody: true, ..Self::default() }

@@ -196,6 +196,8 @@ async fn serve(
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         sign_ins: Arc::clone(&sign_ins),
+        accounts,
+        admission,
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,

@@ -1,5 +1,6 @@
 //! The life of sessions, told over a real store with programs in memory.
 
+mod accounts;
 mod adoption;
 mod life;
 mod outage;

@@ -16,6 +16,7 @@ pub(super) mod nodes;
 pub(super) mod placements;
 pub(super) mod sessions;
 pub(super) mod sign_in_codes;
+pub(super) mod user_ids;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,6 +71,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(balancers::log::get_balancer_log))
         .routes(routes!(events::stream_events))
         .routes(routes!(sign_in_codes::create_sign_in_code))
+        .routes(routes!(user_ids::forget_user_id))
 }
 
 /// The API and its description.

@@ -18,6 +18,10 @@ use super::{
     App, Balancers, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router,
 };
 use crate::{
+    accounts::{
+        Admission,
+        fakes::{FakeAccounts, account},
+    },
     balancer::{
         Journal,
         plugins::{Report, Source, State as BalancerState},
@@ -70,6 +74,12 @@ impl Site {
             store: store.clone(),
             peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
             sign_ins: Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, clock.clone(), entropy)),
+            accounts: Arc::new(FakeAccounts::default().with("root", 0, &[]).with("ada", 1001, &[]).with(
+                "mail",
+                8,
+                &[],
+            )),
+            admission: Admission { own: account("root", 0), minimum_uid: None },
             changes: seen,
             this: Arc::new(ThisNode {
                 name: "node1".to_owned(),
@@ -140,7 +150,7 @@ impl Site {
 
     /// Signs in and gives the cookie as a browser sends it.
     pub(super) fn cookie(&self) -> String {
-        let set = self.app.sign_ins.sign_in();
+        let set = self.app.sign_ins.sign_in(USER);
         set.to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 }

@@ -136,10 +136,15 @@ impl SignIns {
         }
     }
 
-    /// A one-time link's code, good for `validity`.
+    /// A one-time link's code that signs the daemon's user in, good for `validity`.
     pub fn issue_code(&self, validity: Duration) -> SignInCode {
+        self.issue_code_for(self.user.clone(), validity)
+    }
+
+    /// The same for any user, under the canonical name.
+    pub(crate) fn issue_code_for(&self, user: String, validity: Duration) -> SignInCode {
         let code = SignInCode::new(&*self.entropy);
-        lock(&self.codes).add(&code, later(self.clock.now(), validity));
+        lock(&self.codes).add(&code, user, later(self.clock.now(), validity));
         code
     }
 
@@ -148,11 +153,11 @@ impl SignIns {
         lock(&self.codes).redeem(code, client, self.clock.now())
     }
 
-    /// The `Set-Cookie` that signs the daemon's user in.
-    pub(crate) fn sign_in(&self) -> HeaderValue {
+    /// The `Set-Cookie` that signs a user in.
+    pub(crate) fn sign_in(&self, user: &str) -> HeaderValue {
         let issued = self.clock.now();
         let id = self.entropy.bytes();
-        self.set(&Pass { user: self.user.clone(), id, issued, expires: later(issued, self.timeout) })
+        self.set(&Pass { user: user.to_owned(), id, issued, expires: later(issued, self.timeout) })
     }
 
     /// The `Set-Cookie` that prolongs a sign-in which is used and past half of its time.

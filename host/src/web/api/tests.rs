@@ -258,6 +258,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
     let expected = [
         "DELETE /api/v1/nodes/{id}",
         "DELETE /api/v1/sessions/{id}",
+        "DELETE /api/v1/user-ids/{user}",
         "GET /api/v1/balancers",
         "GET /api/v1/balancers/shadow",
         "GET /api/v1/balancers/{name}/log",

@@ -36,10 +36,10 @@ impl fmt::Debug for SignInCode {
 }
 
 /// What a code was worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redemption {
-    /// It signs in, this once.
-    Accepted,
+    /// It signs this user in, this once.
+    Accepted(String),
     /// It was used, is too old or never was.
     Refused,
     /// Its sender has sent too many wrong ones and must wait.
@@ -49,32 +49,37 @@ pub enum Redemption {
 /// The codes that have been made and not used.
 #[derive(Default)]
 pub(super) struct Codes {
-    outstanding: Vec<([u8; 32], Timestamp)>,
+    outstanding: Vec<Outstanding>,
     throttle: Throttle,
+}
+
+/// A code that has been made.
+struct Outstanding {
+    digest: [u8; 32],
+    /// Whom it signs in.
+    user: String,
+    expires: Timestamp,
 }
 
 impl Codes {
     /// The most that wait at once; the oldest make room.
     const MOST: usize = 32;
 
-    pub(super) fn add(&mut self, code: &SignInCode, expires: Timestamp) {
+    pub(super) fn add(&mut self, code: &SignInCode, user: String, expires: Timestamp) {
         if self.outstanding.len() >= Self::MOST {
             self.outstanding.remove(0);
         }
-        self.outstanding.push((SignInCode::digest(&code.0), expires));
+        self.outstanding.push(Outstanding { digest: SignInCode::digest(&code.0), user, expires });
     }
 
     pub(super) fn redeem(&mut self, code: &str, client: Option<IpAddr>, now: Timestamp) -> Redemption {
         if !self.throttle.allows(client, now) {
             return Redemption::Throttled;
         }
-        self.outstanding.retain(|(_, expires)| now < *expires);
+        self.outstanding.retain(|known| now < known.expires);
         let digest = SignInCode::digest(code);
-        match self.outstanding.iter().position(|(known, _)| known.ct_eq(&digest).into()) {
-            Some(position) => {
-                self.outstanding.remove(position);
-                Redemption::Accepted
-            }
+        match self.outstanding.iter().position(|known| known.digest.ct_eq(&digest).into()) {
+            Some(position) => Redemption::Accepted(self.outstanding.remove(position).user),
             None => {
                 self.throttle.note_failure(client, now);
                 Redemption::Refused

@@ -54,9 +54,10 @@ pub(super) async fn show(
     store.now().await?;
     let ip: Option<IpAddr> = client.map(|Extension(Client(address))| address.ip());
     Ok(match sign_ins.redeem(&code, ip) {
-        Redemption::Accepted => {
+        Redemption::Accepted(user) => {
+            tracing::info!(user, ?ip, "signed in by a link");
             let mut response = go_to(next);
-            response.headers_mut().insert(header::SET_COOKIE, sign_ins.sign_in());
+            response.headers_mut().insert(header::SET_COOKIE, sign_ins.sign_in(&user));
             response
         }
         // Whoever is signed in and opens a used link once more means to come in.

@@ -93,6 +93,26 @@ async fn a_new_link_is_made_for_the_holder_of_the_token() {
 }
 
 #[tokio::test]
+async fn a_link_for_another_user_is_made_for_those_who_may_have_sessions() {
+    let site = Site::open().await;
+    let made = site.ask(Method::POST, "/api/v1/sign-in-codes?user=ada", "").await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_eq!(made.json()["user"], "ada");
+    let link = made.json()["link"].as_str().unwrap().to_owned();
+    let signed_in = site.visit(path(&link), "").await;
+    let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
+    assert!(site.visit("/", &cookie).await.text.contains("ada"));
+    for (user, status, detail) in [
+        ("nobody-knows", StatusCode::NOT_FOUND, "this node has no account nobody-knows"),
+        ("mail", StatusCode::FORBIDDEN, "mail has the user id 8, and those below 1000 have no sessions"),
+    ] {
+        let refused = site.ask(Method::POST, &format!("/api/v1/sign-in-codes?user={user}"), "").await;
+        assert_eq!(refused.status, status);
+        assert!(refused.json()["detail"].as_str().unwrap().starts_with(detail), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_started_from_the_home_page_and_joined_when_ready() {
     let site = Site::open().await;
     let cookie = site.cookie();
