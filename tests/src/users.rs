@@ -19,7 +19,7 @@ use nix::{
 };
 use procfs::process::all_processes;
 
-use crate::wait;
+use crate::{binaries, wait};
 
 /// Where it is noted who has which user.
 const LOCKS: &str = "/run/evenkeel-test-users";
@@ -125,6 +125,12 @@ impl Drop for User {
         self.end_processes();
         let _ = self.clear_home();
     }
+}
+
+/// The path of a program for tests, where every user can execute it: a login shell need not have it on its path.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let _lock = lock("programs.lock")?;
+    Ok(binaries::reachable(&binaries::directory()?, Path::new(LOCKS))?.join(name))
 }
 
 /// An account that many tests look at and none changes: it is made with these options of `useradd` where it is missing.

@@ -10,7 +10,7 @@ mod users {
 use std::{fs, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Client, Session, User, users::need_root, wait};
+use evenkeel_tests::{Builder, Client, Session, User, users::{need_root, program}, wait};
 
 /// A cluster that also offers the kinds `probe` and `port`.
 fn builder(nodes: usize) -> Result<Builder> {
@@ -18,9 +18,16 @@ fn builder(nodes: usize) -> Result<Builder> {
     let mut builder = Builder::for_test(nodes)?;
     for name in ["probe", "port"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds").join(name).with_extension("toml");
-        builder = builder.kind(name, fs::read_to_string(&file).with_context(|| file.display().to_string())?);
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        builder = builder.kind(name, with_echo(&text)?);
     }
     Ok(builder)
+}
+
+/// The text of a kind with the place of the program that echoes.
+fn with_echo(text: &str) -> Result<String> {
+    let program = program("evenkeel-echo")?;
+    Ok(text.replace("ECHO", program.to_str().context("text")?))
 }
 
 /// A session's log, once it holds some words.

@@ -125,8 +125,9 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
     (Some(config), problems)
 }
 
-/// Tells the daemons of one machine apart in a place that they share: 12 hexadecimal digits.
-fn tag(data_dir: &Path) -> String {
+/// Tells the daemons of one machine apart in a place that they share, by a directory that they do not: 12 hexadecimal
+/// digits.
+pub fn tag(data_dir: &Path) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()

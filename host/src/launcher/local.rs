@@ -30,6 +30,7 @@ use crate::{
     config::{
         ProgramOptions,
         data_dir::{make_closed, make_passable},
+        load::tag,
     },
     domain::{Entropy, Epoch, SessionId},
 };
@@ -144,7 +145,7 @@ impl LocalLauncher {
                 problem: format!("another daemon uses the runtime directory: {error}"),
             },
         )?;
-        let cgroups = cgroup::place(&runtime_dir.file_name().unwrap_or_default().to_string_lossy());
+        let cgroups = cgroup::place(&tag(&runtime_dir));
         let boot = data_dir.join(BOOT);
         let restarted = note_boot(&boot).map_err(failed(boot.display()))?;
         let house = House {

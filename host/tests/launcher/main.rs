@@ -4,6 +4,7 @@
 
 mod adoption;
 mod ending;
+mod older;
 mod protocol;
 mod starting;
 mod support;

@@ -56,10 +56,10 @@ async fn garbage_is_answered_with_an_error_and_hurts_nothing() {
         assert!(talk.say(line)["error"].is_string(), "{}", String::from_utf8_lossy(line));
     }
     let error = talk.say(b"{\"call\":\"from-the-future\",\"more\":1}\n");
-    assert!(error["error"].as_str().unwrap().contains("protocol 1"), "{error}");
+    assert!(error["error"].as_str().unwrap().contains("protocol 2"), "{error}");
 
     let hello = talk.say(b"{\"call\":\"hello\",\"version\":7,\"who\":\"a newer daemon\"}\n");
-    assert_eq!(hello["protocol"], 1);
+    assert_eq!(hello["protocol"], 2);
     assert_eq!(hello["session"], "abcdefgh");
     assert_eq!(hello["epoch"], 1);
     assert_eq!(hello["program"]["pid"], running.pid);
@@ -75,7 +75,7 @@ async fn garbage_is_answered_with_an_error_and_hurts_nothing() {
     }
     crate::support::until("connections to be free", || {
         let mut few: Vec<Talk> = (0..4).map(|_| Talk::with(&ground)).collect();
-        few.iter_mut().all(|talk| talk.say(b"{\"call\":\"hello\"}\n")["protocol"] == 1)
+        few.iter_mut().all(|talk| talk.say(b"{\"call\":\"hello\"}\n")["protocol"] == 2)
     })
     .await;
 

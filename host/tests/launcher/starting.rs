@@ -97,13 +97,12 @@ async fn a_program_that_does_not_answer_as_it_should_is_not_ready_in_time() {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_executed_is_named_with_what_the_system_says() {
-    let ground = Ground::new();
+    let mut ground = Ground::new();
+    ground.options.login_shell = false;
     let launcher = ground.launcher();
-    let file = ground.runtime().join("not-a-program");
-    std::fs::write(&file, "neither ELF nor script").unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let file = not_a_program(&ground);
     let launch = ground.script("");
-    for program in [file.to_str().unwrap(), "no-program-has-this-name"] {
+    for program in [file.as_str(), "no-program-has-this-name"] {
         let mut kind = (*launch.kind).clone();
         kind.program = program.to_owned();
         let launch = evenkeel::launcher::Launch { kind: kind.into(), ..launch.clone() };
@@ -113,6 +112,27 @@ async fn a_program_that_cannot_be_executed_is_named_with_what_the_system_says() 
         assert!(!ground.session().exists());
         assert_eq!(launcher.running().await, []);
     }
+}
+
+#[tokio::test]
+async fn what_a_login_shell_cannot_execute_is_told_in_its_words() {
+    let ground = Ground::new();
+    let launcher = ground.launcher();
+    let mut kind = (*ground.script("").kind).clone();
+    kind.program = not_a_program(&ground);
+    let launch = evenkeel::launcher::Launch { kind: kind.clone().into(), ..ground.script("") };
+    launcher.start(&launch).await.unwrap();
+    let error = launcher.ready(id(), Epoch::FIRST).await.unwrap_err();
+    assert!(matches!(error, LaunchError::EndedEarly { .. }), "{error}");
+    assert!(error.to_string().contains(&kind.program), "{error}");
+}
+
+/// A file that may be executed and cannot be.
+fn not_a_program(ground: &Ground) -> String {
+    let file = ground.runtime().join("not-a-program");
+    std::fs::write(&file, "\x7fELF and nothing else").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    file.to_str().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_tests::{Client, User, binaries, storage::Mount, users};
 
-use crate::builder;
+use crate::{builder, with_echo};
 
 /// Why a session did not start.
 async fn failure(client: &Client, kind: &str) -> Result<String> {
@@ -149,13 +149,13 @@ async fn a_full_home_is_told_by_the_program_and_shown_with_the_failure() -> Resu
         name = "writer"
         title = "Writer"
         program = "sh"
-        arguments = ["-c", "echo settings > $HOME/.settings && exec evenkeel-echo --socket={socket}"]
+        arguments = ["-c", "cp /etc/passwd $HOME/.settings && exec ECHO --socket={socket}"]
         listen = "unix"
         base-path = "kept"
         suspend = "loses"
         ready = { path = "/", seconds = 60 }
     "#;
-    let cluster = builder(1)?.kind("writer", kind.to_owned()).start().await?;
+    let cluster = builder(1)?.kind("writer", with_echo(kind)?).start().await?;
     let client = cluster.sign_in(0, &ada.name).await?;
     let failure = failure(&client, "writer").await?;
     assert!(failure.contains("No space left on device"), "{failure}");
