@@ -10,7 +10,11 @@ mod users {
 use std::{fs, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Client, Session, User, users::{need_root, program}, wait};
+use evenkeel_tests::{
+    Builder, Client, Session, User,
+    users::{need_root, program},
+    wait,
+};
 
 /// A cluster that also offers the kinds `probe` and `port`.
 fn builder(nodes: usize) -> Result<Builder> {
@@ -27,7 +31,7 @@ fn builder(nodes: usize) -> Result<Builder> {
 /// The text of a kind with the place of the program that echoes.
 fn with_echo(text: &str) -> Result<String> {
     let program = program("evenkeel-echo")?;
-    Ok(text.replace("ECHO", program.to_str().context("text")?))
+    Ok(text.replace("@ECHO@", program.to_str().context("text")?))
 }
 
 /// A session's log, once it holds some words.

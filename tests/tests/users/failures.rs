@@ -149,7 +149,7 @@ async fn a_full_home_is_told_by_the_program_and_shown_with_the_failure() -> Resu
         name = "writer"
         title = "Writer"
         program = "sh"
-        arguments = ["-c", "cp /etc/passwd $HOME/.settings && exec ECHO --socket={socket}"]
+        arguments = ["-c", "cp /etc/passwd $HOME/.settings && exec @ECHO@ --socket={socket}"]
         listen = "unix"
         base-path = "kept"
         suspend = "loses"
@@ -194,7 +194,7 @@ async fn a_directory_service_that_hangs_is_told_and_blocks_nothing_else() -> Res
     let failed = failure(&client, "probe").await?;
     assert!(failed.starts_with("on node n1, the account ") && failed.contains(problem), "{failed}");
 
-    let freed = Command::new("nsenter").args(["-t", &pid, "-m", "umount", "/etc/passwd"]).status()?;
+    let freed = Command::new("nsenter").args(["-t", &pid, "-m", "umount", "-l", "/etc/passwd"]).status()?;
     ensure!(freed.success(), "not unmounted");
     // Whoever waits gets an empty file.
     drop(fs::OpenOptions::new().write(true).open(&pipe)?);

@@ -22,13 +22,14 @@ for path in sys.argv[1:]:
 /// Connects to sockets, and says what a request brings.
 const ASK: &str = r#"
 import socket, sys
-for place in sys.argv[1:]:
+path = sys.argv[1]
+for place in sys.argv[2:]:
     try:
         if place.isdigit():
             connection = socket.create_connection(("127.0.0.1", int(place)), 5)
         else:
             connection = socket.socket(socket.AF_UNIX); connection.settimeout(5); connection.connect(place)
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        connection.sendall(b"GET " + path.encode() + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         print("answered", place, connection.recv(4096).split(b"\r\n")[0])
     except OSError as error:
         print("refused", place, error.strerror)
@@ -66,7 +67,7 @@ async fn another_user_reaches_a_session_by_no_url_file_socket_or_port() -> Resul
         let port = state(owner, &session)?["service"]["port"].as_u64();
         let places = [Some(file("own/ide.sock")), Some(file("control.sock")), port.map(|port| port.to_string())];
         for place in places.into_iter().flatten() {
-            let said = python(&bob, ASK, &[&place])?;
+            let said = python(&bob, ASK, &[&session.path(""), &place])?;
             let refused = said.starts_with("refused") || said.contains("403 Forbidden");
             assert!(refused, "{kind}: {said}");
         }
