@@ -54,10 +54,12 @@ pub struct Cluster {
 }
 
 impl Builder {
-    /// A cluster of that many nodes `n1`, `n2`, … with the program's defaults.
+    /// A cluster of that many nodes `n1`, `n2`, … with the program's defaults, but for the login shell: whoever runs this may
+    /// have a profile that takes long, or waits for another that reads it.
     pub fn new(nodes: usize) -> Self {
         let settings = Settings::default();
-        Self { nodes, first_port: None, settings, loads: None, programs: Vec::new(), program: None }
+        let builder = Self { nodes, first_port: None, settings, loads: None, programs: Vec::new(), program: None };
+        builder.setting("session-login-shell", "0")
     }
 
     /// A cluster for a test: it offers the kind `echo`, its nodes' load averages are zero until they are set, and it

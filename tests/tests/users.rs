@@ -19,7 +19,7 @@ use evenkeel_tests::{
 /// A cluster that also offers the kinds `probe` and `port`.
 fn builder(nodes: usize) -> Result<Builder> {
     need_root()?;
-    let mut builder = Builder::for_test(nodes)?;
+    let mut builder = Builder::for_test(nodes)?.setting("session-login-shell", "1");
     for name in ["probe", "port"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds").join(name).with_extension("toml");
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;

@@ -97,8 +97,7 @@ async fn a_program_that_does_not_answer_as_it_should_is_not_ready_in_time() {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_executed_is_named_with_what_the_system_says() {
-    let mut ground = Ground::new();
-    ground.options.login_shell = false;
+    let ground = Ground::new();
     let launcher = ground.launcher();
     let file = not_a_program(&ground);
     let launch = ground.script("");
@@ -116,7 +115,10 @@ async fn a_program_that_cannot_be_executed_is_named_with_what_the_system_says() 
 
 #[tokio::test]
 async fn what_a_login_shell_cannot_execute_is_told_in_its_words() {
-    let ground = Ground::new();
+    let mut ground = Ground::new();
+    ground.options.login_shell = true;
+    ground.account.home = "/".into();
+    ground.account.shell = "/bin/sh".into();
     let launcher = ground.launcher();
     let mut kind = (*ground.script("").kind).clone();
     kind.program = not_a_program(&ground);

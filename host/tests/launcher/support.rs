@@ -57,7 +57,9 @@ impl Ground {
     /// The ground that another process has made.
     pub(crate) fn at(directory: &Path) -> Self {
         let account = lookup::by_uid(nix::unistd::geteuid().as_raw()).unwrap().unwrap();
-        Self { directory: directory.to_owned(), owned: None, account, options: ProgramOptions::default() }
+        // Whoever runs this may have a profile that takes long.
+        let options = ProgramOptions { login_shell: false, ..ProgramOptions::default() };
+        Self { directory: directory.to_owned(), owned: None, account, options }
     }
 
     pub(crate) fn runtime(&self) -> PathBuf {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Client, User, binaries, storage::Mount, users};
+use evenkeel_tests::{Client, User, binaries, storage::Mount, users, wait};
 
 use crate::{builder, with_echo};
 
@@ -198,5 +198,7 @@ async fn a_directory_service_that_hangs_is_told_and_blocks_nothing_else() -> Res
     ensure!(freed.success(), "not unmounted");
     // Whoever waits gets an empty file.
     drop(fs::OpenOptions::new().write(true).open(&pipe)?);
+    wait::until("accounts to be found again", wait::LONG, async || cluster.sign_in(0, &ada.name).await.map(drop))
+        .await?;
     cluster.close().await
 }
