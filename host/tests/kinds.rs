@@ -31,9 +31,10 @@ fn errors(text: &str) -> String {
 fn the_builtin_kinds_and_the_tests_own_are_good() {
     let kinds = Kinds::load(None, OsStr::new("")).unwrap();
     let names: Vec<_> = kinds.all().map(|kind| kind.name.as_str()).collect();
-    assert_eq!(names, ["jupyter-notebook", "jupyterlab"]);
+    assert_eq!(names, ["jupyter-notebook", "jupyterlab", "vscode"]);
     for kind in kinds.all() {
-        assert_eq!((kind.listen, kind.base_path), (Listen::Unix, BasePath::Kept));
+        let base_path = if kind.name == "vscode" { BasePath::Stripped } else { BasePath::Kept };
+        assert_eq!((kind.listen, kind.base_path), (Listen::Unix, base_path));
     }
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kinds");
     assert!(Kinds::load(Some(&directory), OsStr::new("")).unwrap().get("echo").is_some());
@@ -105,7 +106,8 @@ fn a_directory_adds_kinds_and_overrides_builtin_ones_but_not_itself() {
     std::fs::write(directory.path().join("mine.toml"), GOOD).unwrap();
     let kinds = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap();
     assert_eq!(kinds.get("jupyterlab").unwrap().title, "Mine");
-    assert_eq!(kinds.all().count(), 3);
+    let builtin = Kinds::load(None, OsStr::new("")).unwrap().all().count();
+    assert_eq!(kinds.all().count(), builtin + 1);
 
     std::fs::write(directory.path().join("mine2.toml"), GOOD).unwrap();
     let shown = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap_err().to_string();

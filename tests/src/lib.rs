@@ -14,6 +14,7 @@ pub mod layout;
 pub mod node;
 pub mod processes;
 pub mod status;
+pub mod vscode;
 pub mod wait;
 
 pub use api::Session;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evenkeel_tests::{Client, binaries, processes, status, wait};
+use evenkeel_tests::{Client, binaries, processes, status, vscode, wait};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -77,6 +77,21 @@ fn sessions(nodes: &[status::NodeStatus]) -> Vec<usize> {
 #[tokio::test]
 async fn four_jupyterlabs_on_three_nodes_answer_through_nodes_that_do_not_run_them() -> Result<()> {
     assert_eq!(sessions(&once(&mark("jupyterlab"), 3, &[])?), [1, 1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_vs_codes_of_a_demo_are_connected_through_nodes_that_do_not_run_them() -> Result<()> {
+    if vscode::programs()?.is_none() {
+        return Ok(());
+    }
+    let arguments = ["--once", "--port", &free_ports(2)?.to_string(), "--kind", "vscode", "--nodes", "2"];
+    let mark = mark("vscode");
+    let (succeeded, text) = output(demo(&mark, &arguments)?)?;
+    assert!(succeeded, "{text}");
+    assert_eq!(left_behind(&mark), Vec::<String>::new());
+    let rows = text.lines().filter(|line| line.split_whitespace().collect::<Vec<_>>().ends_with(&["200", "connected"]));
+    assert_eq!(rows.count(), 4, "{text}");
     Ok(())
 }
 

@@ -23,6 +23,9 @@ mod table;
 /// The balancer of a daemon that is told of none.
 const DEFAULT_BALANCER: &str = "sessions";
 
+/// The kind that code-server runs.
+const VSCODE: &str = "vscode";
+
 /// How many sessions are launched.
 const SESSIONS: usize = 4;
 
@@ -41,7 +44,7 @@ pub(crate) struct Arguments {
     /// The balancer that places the sessions; the program's default where none is named.
     #[arg(long, value_name = "NAME")]
     balancer: Option<String>,
-    /// What the sessions run: jupyterlab, jupyter-notebook or echo.
+    /// What the sessions run: jupyterlab, jupyter-notebook, vscode or echo.
     #[arg(long, value_name = "NAME", default_value = "jupyterlab")]
     kind: String,
     /// The port of the first daemon; the others take the ones after it.
@@ -58,7 +61,11 @@ pub(crate) struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let jupyter = arguments.kind.starts_with("jupyter");
-    setup::provide(Needs { jupyter, wasm: false }, arguments.yes)?;
+    let vscode = arguments.kind == VSCODE;
+    let lacks = setup::provide(Needs { jupyter, vscode, wasm: false }, arguments.yes)?;
+    if let Some(problem) = lacks.vscode {
+        bail!("VS Code cannot be had on this machine: {problem}");
+    }
     if !arguments.built {
         // All of them at once, as the tests build them, so that nothing is compiled twice.
         command::shown(workspace::cargo(&["build", "--workspace", "--bins"]))?;
@@ -85,6 +92,9 @@ impl Arguments {
         }
         if self.kind.starts_with("jupyter") {
             builder = builder.programs(setup::JUPYTER.programs()?);
+        }
+        if self.kind == VSCODE {
+            builder = builder.programs(setup::node::programs()?);
         }
         if self.kind == "echo" {
             builder = builder.echo()?;

@@ -13,6 +13,8 @@ use anyhow::{Result, bail};
 use crate::workspace;
 
 mod debian;
+pub(crate) mod node;
+mod place;
 mod python;
 
 pub(crate) use python::{COMPONENTIZE, Environment, JUPYTER};
@@ -30,13 +32,15 @@ pub(crate) struct Arguments {
 pub(crate) struct Needs {
     /// JupyterLab and Jupyter Notebook.
     pub(crate) jupyter: bool,
+    /// VS Code, by code-server.
+    pub(crate) vscode: bool,
     /// Compilers for Wasm, of Rust and of Python.
     pub(crate) wasm: bool,
 }
 
 impl Needs {
     /// What the tests need.
-    pub(crate) const ALL: Self = Self { jupyter: true, wasm: true };
+    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true };
 }
 
 /// What is missing.
@@ -44,18 +48,48 @@ impl Needs {
 struct Missing {
     packages: Vec<&'static str>,
     environments: Vec<(&'static Environment, PathBuf)>,
+    vscode: Option<PathBuf>,
+}
+
+/// Why something that was asked for is not there and cannot be had on this machine; none where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// VS Code.
+    pub(crate) vscode: Option<String>,
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    provide(Needs::ALL, arguments.yes)?;
-    eprintln!("Everything that the demo and the tests need is there.");
+    let lacks = provide(Needs::ALL, arguments.yes)?;
+    match &lacks.vscode {
+        None => eprintln!("Everything that the demo and the tests need is there."),
+        Some(_) => eprintln!("Everything else that the demo and the tests need is there."),
+    }
     Ok(())
 }
 
-/// Installs what is needed and missing. Quick where nothing is.
-pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
-    let missing = Missing::of(needs)?;
+/// Installs what is needed and missing, and says what cannot be had. Quick where nothing is missing.
+pub(crate) fn provide(needs: Needs, yes: bool) -> Result<Lacks> {
+    let mut missing = Missing::of(needs)?;
+    let mut lacks = Lacks::default();
+    if missing.vscode.is_some() {
+        let packages: Vec<_> = node::packages().collect();
+        let cannot = (!packages.is_empty() && !debian::may_install())
+            .then(|| format!("this program may not install packages here; run: {}", debian::line(&packages)));
+        lacks.vscode = node::obstacle().or(cannot);
+        match &lacks.vscode {
+            Some(_) => missing.vscode = None,
+            None => missing.packages.extend(packages),
+        }
+    }
+    install(&missing, yes, &mut lacks)?;
+    if let Some(problem) = &lacks.vscode {
+        eprintln!("VS Code is NOT installed: {problem}");
+    }
+    Ok(lacks)
+}
+
+fn install(missing: &Missing, yes: bool, lacks: &mut Lacks) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -66,6 +100,9 @@ pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
     for (environment, directory) in &missing.environments {
         let packages = environment.requirements.join(" ");
         eprintln!("  Python packages: {packages} (about {} MB) in {}", environment.size, directory.display());
+    }
+    if let Some(directory) = &missing.vscode {
+        eprintln!("  npm packages: code-server (about {} MB) in {}", node::SIZE, directory.display());
     }
     if !missing.packages.is_empty() && !debian::may_install() {
         bail!("this program may not install packages here; {}", missing.advice());
@@ -78,6 +115,12 @@ pub(crate) fn provide(needs: Needs, yes: bool) -> Result<()> {
     }
     for (environment, directory) in &missing.environments {
         environment.install(directory)?;
+    }
+    // Where npm fails, for want of a network say, the rest can be used all the same.
+    if let Some(directory) = &missing.vscode
+        && let Err(error) = node::install(directory)
+    {
+        lacks.vscode = Some(format!("{error:#}"));
     }
     Ok(())
 }
@@ -101,6 +144,9 @@ impl Missing {
         if !missing.environments.is_empty() && !python::is_complete() {
             missing.packages.push("python3-venv");
         }
+        if needs.vscode {
+            missing.vscode = node::missing()?;
+        }
         if needs.wasm && !compiles_to_wasm() {
             missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package, RUST)));
         }
@@ -108,7 +154,7 @@ impl Missing {
     }
 
     fn is_empty(&self) -> bool {
-        self.packages.is_empty() && self.environments.is_empty()
+        self.packages.is_empty() && self.environments.is_empty() && self.vscode.is_none()
     }
 
     /// The line to run where the program may not install.
@@ -151,7 +197,7 @@ mod tests {
 
     #[test]
     fn where_it_may_not_install_it_names_the_line_to_run() {
-        let missing = Missing { packages: vec!["python3-venv"], environments: Vec::new() };
+        let missing = Missing { packages: vec!["python3-venv"], ..Missing::default() };
         assert_eq!(missing.advice(), "run: sudo apt-get install --no-install-recommends python3-venv");
     }
 }

@@ -4,15 +4,17 @@
 //! so that the runner's own summary ends the output.
 
 use std::{
+    cell::RefCell,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result};
+use evenkeel_tests::vscode;
 
 use crate::{
     command, plugins,
-    setup::{self, Needs},
+    setup::{self, Lacks, Needs},
     workspace,
 };
 
@@ -36,8 +38,13 @@ type Step<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let lacks = RefCell::new(Lacks::default());
+    let setup = || {
+        *lacks.borrow_mut() = setup::provide(Needs::ALL, arguments.yes)?;
+        Ok(())
+    };
     let steps: [Step<'_>; 10] = [
-        ("setup", &|| setup::provide(Needs::ALL, arguments.yes)),
+        ("setup", &setup),
         ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
         ("tidiness", &|| tidy::check(workspace::root())),
         ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
@@ -46,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ("examples of the SDK", &|| plugins::run(&plugins::Arguments { check: false, examples: true })),
         ("programs", &|| cargo(&["build", "--workspace", "--bins"])),
         ("examples in the documentation", &|| cargo(&["test", "--workspace", "--doc", "--quiet"])),
-        ("tests", &|| run_tests(&arguments.runner)),
+        ("tests", &|| run_tests(&arguments.runner, &lacks.borrow())),
     ];
     for (index, (name, work)) in steps.iter().enumerate() {
         eprintln!("\n== {} of {}: {name}", index + 1, steps.len());
@@ -70,7 +77,7 @@ fn document() -> Result<()> {
     command::shown(cargo)
 }
 
-fn run_tests(arguments: &[String]) -> Result<()> {
+fn run_tests(arguments: &[String], lacks: &Lacks) -> Result<()> {
     let mut cargo = if has_nextest() {
         workspace::cargo(&["nextest", "run", "--workspace"])
     } else {
@@ -79,7 +86,11 @@ fn run_tests(arguments: &[String]) -> Result<()> {
         workspace::cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])
     };
     cargo.args(arguments);
-    command::shown(cargo)
+    let Some(problem) = &lacks.vscode else { return command::shown(cargo) };
+    cargo.env(vscode::ABSENT, problem);
+    let outcome = command::shown(cargo);
+    eprintln!("\nNOT TESTED on this machine: VS Code, since {problem}");
+    outcome
 }
 
 fn has_nextest() -> bool {

@@ -21,9 +21,10 @@ mod template;
 pub use template::{Template, Values, Variable};
 
 /// The kinds that ship with the program, by file name.
-const BUILTIN: [(&str, &str); 2] = [
+const BUILTIN: [(&str, &str); 3] = [
     ("jupyterlab.toml", include_str!("../../kinds/jupyterlab.toml")),
     ("jupyter-notebook.toml", include_str!("../../kinds/jupyter-notebook.toml")),
+    ("vscode.toml", include_str!("../../kinds/vscode.toml")),
 ];
 
 /// A kind of session.

@@ -1,7 +1,7 @@
 //! What is checked of a session.
 
 use anyhow::{Result, ensure};
-use evenkeel_tests::{Client, Session, kernel};
+use evenkeel_tests::{Client, Session, kernel, vscode};
 
 /// One thing that a session must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(super) enum Check {
     Page(&'static str),
     /// Compute 6*7 in a kernel, asked over a web socket.
     Kernel,
+    /// Load its page and main script, and take up the editor's own connection over a web socket.
+    Editor,
 }
 
 /// The checks of a kind.
@@ -17,6 +19,7 @@ pub(super) fn of(kind: &str) -> &'static [Check] {
     match kind {
         "jupyterlab" => &[Check::Page("/lab"), Check::Page("/api/status"), Check::Kernel],
         "jupyter-notebook" => &[Check::Page("/tree"), Check::Page("/api/status"), Check::Kernel],
+        "vscode" => &[Check::Page("/healthz"), Check::Editor],
         _ => &[Check::Page("/")],
     }
 }
@@ -27,6 +30,7 @@ impl Check {
         match self {
             Self::Page(path) => path,
             Self::Kernel => "6*7",
+            Self::Editor => "editor",
         }
     }
 
@@ -42,6 +46,10 @@ impl Check {
                 let result = kernel::evaluate(client, session, "6*7").await?;
                 ensure!(result == "42", "the kernel said {result:?}");
                 Ok(result)
+            }
+            Self::Editor => {
+                vscode::open(client, session).await?;
+                Ok("connected".to_owned())
             }
         }
     }

@@ -2,54 +2,46 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    sys::stat::{Mode, umask},
-    unistd::geteuid,
-};
+use nix::sys::stat::{Mode, umask};
 
-use crate::{command::behind_progress, workspace};
+use super::place::{Place, is_marked, mark};
+use crate::command::behind_progress;
 
 /// A Python environment.
 #[derive(Debug)]
 pub(crate) struct Environment {
     /// What it is for.
     pub(super) title: &'static str,
-    /// Its directory, below `target`.
-    folder: &'static str,
+    place: Place,
     /// What is installed.
     pub(super) requirements: &'static [&'static str],
     /// MB.
     pub(super) size: u32,
     /// A program that it has when it is whole.
     program: &'static str,
-    /// Where it goes if root works in a directory that others cannot enter, and others run its programs.
-    public: Option<&'static str>,
 }
 
 /// What sessions run. Their users must be able to read it.
 pub(crate) const JUPYTER: Environment = Environment {
     title: "JupyterLab and Jupyter Notebook",
-    folder: "jupyter",
+    place: Place { folder: "jupyter", public: Some("/opt/evenkeel-dev/jupyter") },
     requirements: &["jupyterlab>=4.4,<5", "notebook>=7.4,<8"],
     size: 260,
     program: "jupyter-lab",
-    public: Some("/opt/evenkeel-dev/jupyter"),
 };
 
 /// Makes balancers of Python programs, for the tests.
 pub(crate) const COMPONENTIZE: Environment = Environment {
     title: "componentize-py",
-    folder: "componentize-py",
+    place: Place { folder: "componentize-py", public: None },
     requirements: &["componentize-py>=0.25,<0.26"],
     size: 72,
     program: "componentize-py",
-    public: None,
 };
 
 /// The system's own: another may lie in a home that the users of sessions cannot enter.
@@ -65,12 +57,12 @@ pub(super) fn is_complete() -> bool {
 impl Environment {
     /// The directory of its programs.
     pub(crate) fn programs(&self) -> Result<PathBuf> {
-        Ok(self.directory()?.join("bin"))
+        Ok(self.place.directory()?.join("bin"))
     }
 
     /// The directory that lacks it, or none.
     pub(super) fn missing(&self) -> Result<Option<PathBuf>> {
-        let directory = self.directory()?;
+        let directory = self.place.directory()?;
         Ok((!self.is_complete(&directory)).then_some(directory))
     }
 
@@ -94,32 +86,12 @@ impl Environment {
         command.args(["install", "--disable-pip-version-check", "--no-input"]).args(self.requirements);
         behind_progress(&format!("Installing {}", self.title), command)?;
         // Last, so that an environment that has it is whole.
-        fs::write(mark(directory), self.requirements.join("\n")).with_context(context)?;
-        Ok(())
+        mark(directory, &self.requirements.join("\n"))
     }
 
     fn is_complete(&self, directory: &Path) -> bool {
-        fs::read_to_string(mark(directory)).is_ok_and(|installed| installed == self.requirements.join("\n"))
-            && directory.join("bin").join(self.program).is_file()
+        is_marked(directory, &self.requirements.join("\n")) && directory.join("bin").join(self.program).is_file()
     }
-
-    fn directory(&self) -> Result<PathBuf> {
-        let target = workspace::target()?;
-        let hidden = geteuid().is_root() && !others_can_enter(&target);
-        Ok(match self.public {
-            Some(public) if hidden => public.into(),
-            _ => target.join(self.folder),
-        })
-    }
-}
-
-fn mark(directory: &Path) -> PathBuf {
-    directory.join("evenkeel-requirements.txt")
-}
-
-/// Whether every directory on the way lets others through.
-fn others_can_enter(path: &Path) -> bool {
-    path.ancestors().all(|directory| fs::metadata(directory).is_ok_and(|data| data.permissions().mode() & 0o001 != 0))
 }
 
 #[cfg(test)]
@@ -127,23 +99,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_below_a_private_one_cannot_be_entered_by_others() {
-        let private = tempfile::tempdir().unwrap();
-        fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
-        let inner = private.path().join("inner");
-        fs::create_dir(&inner).unwrap();
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(!others_can_enter(&inner));
-        assert!(others_can_enter(Path::new("/usr/bin")));
-    }
-
-    #[test]
     fn an_interrupted_installation_is_not_complete() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         fs::write(directory.path().join("bin/jupyter-lab"), "").unwrap();
         assert!(!JUPYTER.is_complete(directory.path()));
-        fs::write(mark(directory.path()), JUPYTER.requirements.join("\n")).unwrap();
+        mark(directory.path(), &JUPYTER.requirements.join("\n")).unwrap();
         assert!(JUPYTER.is_complete(directory.path()));
     }
 }
