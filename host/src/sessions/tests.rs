@@ -1,6 +1,7 @@
 //! The life of sessions, told over a real store with programs in memory.
 
 mod adoption;
+mod idle;
 mod life;
 mod outage;
 mod placing;
