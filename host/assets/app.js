@@ -67,6 +67,8 @@ async function update(say) {
   for (const id of parts) {
     const old = document.getElementById(id);
     const now = fresh.getElementById(id);
+    // What somebody has opened to act, or ticked, stays until they have.
+    if (old.querySelector("details[open], input:checked")) continue;
     if (!now || old.innerHTML === now.innerHTML) continue;
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
     old.replaceChildren(...now.childNodes);

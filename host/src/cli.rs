@@ -41,8 +41,8 @@ enum Command {
     Serve(ServeArguments),
     /// List the nodes of the cluster.
     ListNodes(ListArguments),
-    /// List sessions, newest first.
-    Sessions(ListArguments),
+    /// List sessions, newest first; suspend, resume, rename or end one's own.
+    Sessions(SessionsArguments),
     /// Tell why a session runs where it does.
     Why(WhyArguments),
     /// Let a node take no new sessions; those that run go on.
@@ -93,6 +93,15 @@ struct ListArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct SessionsArguments {
+    #[command(subcommand)]
+    command: Option<sessions::SessionsCommand>,
+    #[command(flatten)]
+    list: ListArguments,
 }
 
 #[derive(Debug, Args)]
@@ -186,8 +195,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ListNodes(arguments) => {
             ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
         }
-        Command::Sessions(arguments) => {
-            ask(&arguments.location, async |daemon| sessions::list(&daemon, arguments.json).await)
+        Command::Sessions(SessionsArguments { command: Some(command), .. }) => {
+            ask(&command.output().location, async |daemon| sessions::change(&daemon, &command).await)
+        }
+        Command::Sessions(SessionsArguments { list, .. }) => {
+            ask(&list.location, async |daemon| sessions::list(&daemon, list.json).await)
         }
         Command::Why(WhyArguments { session, case: true, epoch, output }) => {
             ask(&output.location, async |daemon| why::case(&daemon, session, epoch).await)

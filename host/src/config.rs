@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 pub mod data_dir;
 pub mod file;
 pub mod key;
+mod life;
 pub mod load;
 pub mod load_balancer;
 pub mod problem;
@@ -21,6 +22,8 @@ pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
 pub use programs::ProgramOptions;
 pub use surroundings::Surroundings;
+
+use crate::domain::IdleRules;
 
 /// The effective configuration of one daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +93,8 @@ pub struct Config {
     pub placement_records: u64,
     /// How the programs of sessions are started.
     pub programs: ProgramOptions,
+    /// `session-timeout-…` in `rsession.conf`: what becomes of sessions that nobody uses.
+    pub idle: IdleRules,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.
     pub kinds_dir: Option<PathBuf>,
 }

@@ -6,6 +6,8 @@ pub mod entropy;
 #[cfg(test)]
 pub(crate) mod fakes;
 pub mod id;
+pub mod idle;
+pub mod life;
 pub mod node;
 pub mod percentiles;
 pub mod placement;
@@ -16,6 +18,8 @@ pub use agreement::disagreement;
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
+pub use idle::{IdleLimits, IdleRules};
+pub use life::Action;
 pub use node::{Node, NodeStatus, Reading};
 pub use percentiles::Percentiles;
 pub use placement::{Attempt, Decision, InsteadOf, Placement};

@@ -15,6 +15,7 @@ use crate::{
     domain::{Epoch, SessionId},
 };
 
+pub mod activity;
 mod cgroup;
 pub mod kind;
 pub mod listener;
@@ -24,6 +25,7 @@ mod processes;
 mod record;
 pub mod supervisor;
 
+pub use activity::Activity;
 pub use kind::{BasePath, Kind, Kinds};
 
 /// What starts programs.
@@ -40,6 +42,13 @@ pub trait Launcher: Send + Sync + Debug {
     /// nothing of it is left; also where there is nothing to stop.
     async fn stop(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError>;
 
+    /// As [`Launcher::stop`], but by the signal upon which a program of its kind suspends itself, where it has one.
+    async fn suspend(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError>;
+
+    /// What the program does by itself, without anybody who uses it now, and when it last did something: asked of it as its
+    /// kind says, within seconds, and seen by what runs in its terminals. An error where it does not say.
+    async fn activity(&self, id: SessionId, epoch: Epoch) -> Result<Activity, LaunchError>;
+
     /// Sends a signal to the program.
     async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError>;
 
@@ -54,6 +63,9 @@ pub trait Launcher: Send + Sync + Debug {
 
     /// The last lines of the session's log, at most `lines` of them and 64 KiB; lossy where it is not UTF-8.
     async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError>;
+
+    /// The sessions of which something is kept here, a log at least.
+    async fn kept(&self) -> Result<Vec<SessionId>, LaunchError>;
 
     /// Forgets a session that is over: its log and its directories go.
     async fn forget(&self, id: SessionId);

@@ -15,6 +15,7 @@ use crate::{
     config::ClusterKey,
     domain::{Clock, Entropy, NodeId, SessionId, State},
     launcher::Launcher,
+    sessions::Traffic,
     store::Route,
     wire::{
         client::{ListenerUid, pool::Pool},
@@ -28,6 +29,7 @@ pub mod answer;
 pub mod caller;
 pub mod cookies;
 pub mod forward;
+pub mod frames;
 pub mod headers;
 pub mod origin;
 pub mod refusal;
@@ -76,6 +78,8 @@ pub struct Parts {
     pub routes: Arc<dyn Routes>,
     /// Where the programs of this node are.
     pub launcher: Arc<dyn Launcher>,
+    /// What is told of the use of this node's sessions.
+    pub traffic: Arc<Traffic>,
     /// Whose the listener on a loopback port is.
     pub listener_uid: ListenerUid,
     /// What the keys of hops are derived from.
@@ -96,6 +100,7 @@ pub struct Proxy {
     secure: bool,
     routes: Arc<dyn Routes>,
     launcher: Arc<dyn Launcher>,
+    traffic: Arc<Traffic>,
     listener_uid: ListenerUid,
     seal: Seal,
     limits: Limits,
@@ -125,6 +130,7 @@ impl Proxy {
             secure: parts.secure,
             routes: parts.routes,
             launcher: parts.launcher,
+            traffic: parts.traffic,
             listener_uid: parts.listener_uid,
             seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.key, parts.clock, parts.entropy),
             limits: parts.limits,

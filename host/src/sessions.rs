@@ -3,7 +3,7 @@
 //! [`Sessions`] is what the rest of the daemon sees. A start goes through [`placement`] and reaches its node as a reserved
 //! row; `owner` is that node's side; [`mirror`] tells the proxy where every session is.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{Accounts, Admission},
-    domain::{Entropy, NodeId, NodeStatus, Session, SessionId, State, Wanted},
+    domain::{Action, Clock, Entropy, IdleRules, NodeId, NodeStatus, Session, SessionId, State, Wanted},
     launcher::{Kinds, LaunchError, Launcher},
     store::{SessionFilter, Store, StoreError},
     wire::peer::{Peer, PeerClient, PeerError},
@@ -27,8 +27,10 @@ mod owner;
 pub mod placement;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 pub use mirror::Mirror;
+pub use traffic::Traffic;
 
 use owner::Owner;
 use placement::{Order, Placer, Policy, Queue, Recording, shadow::Second};
@@ -77,6 +79,14 @@ pub struct Parts {
     pub peers: Arc<dyn Peers>,
     /// What is kept of what balancers were shown, over all the cluster, bytes; 0 keeps none.
     pub records: u64,
+    /// What the proxy tells of the use of this node's sessions.
+    pub traffic: Arc<Traffic>,
+    /// What becomes of sessions that nobody uses.
+    pub idle: IdleRules,
+    /// Where a daemon that stops leaves for the next one when sessions were last used.
+    pub activity_file: PathBuf,
+    /// The store's clock.
+    pub clock: Arc<dyn Clock>,
     /// Where session ids and seeds are drawn.
     pub entropy: Arc<dyn Entropy>,
 }
@@ -139,7 +149,7 @@ pub enum SessionError {
         id: SessionId,
         /// The state it is in.
         state: State,
-        /// What cannot be done.
+        /// Why that cannot be done, and what can be done instead.
         problem: &'static str,
     },
     /// The placement queue is full or shutting down.
@@ -193,7 +203,13 @@ impl Sessions {
     pub async fn run(self: Arc<Self>, pending: mpsc::Receiver<Vec<Session>>, stop: CancellationToken) {
         let mut queue = self.queue.lock().await;
         let mut recording = self.recording.lock().await;
-        tokio::join!(queue.run(&stop), recording.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop));
+        tokio::join!(
+            queue.run(&stop),
+            recording.run(&stop),
+            self.owner.run(pending, &stop),
+            self.owner.run_idle(&stop),
+            self.mirror.run(&stop),
+        );
     }
 
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.
@@ -221,19 +237,44 @@ impl Sessions {
 
     /// Stops a session so that it can be resumed. As [`Sessions::end`] where its node is offline.
     pub async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
-        let Session { state, .. } = self.get(id).await?;
-        match state {
-            State::Starting | State::Active | State::Suspended => self.want(id, Wanted::Suspended).await,
-            State::Ended | State::Failed | State::Lost => {
-                Err(SessionError::State { id, state, problem: "only a running session can be suspended" })
-            }
-        }
+        self.check(id, Action::Suspend).await?;
+        self.want(id, Wanted::Suspended).await
     }
 
-    /// Places a suspended or lost session anew, under the next epoch.
-    pub async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
-        let Session { epoch, .. } = self.get(id).await?;
-        self.place(Order::Resume { id, epoch }).await
+    /// Suspends or ends all sessions of a user; returns those that this is about. Each node does so with its own: those of
+    /// a node that is offline when that returns.
+    pub async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, SessionError> {
+        let asked = self.store.want_all(user, wanted).await?;
+        for session in asked.iter().filter(|session| !session.state.is_live()) {
+            self.mirror.remove(session.id, session.epoch);
+        }
+        self.mirror.announce();
+        self.owner.tell_all(asked.clone());
+        Ok(asked)
+    }
+
+    /// Places a suspended session anew, under the next epoch; a lost one only where its owner knows that it may then run
+    /// twice.
+    pub async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {
+        let Session { epoch, .. } = self.check(id, Action::Resume { may_run_twice }).await?;
+        self.place(Order::Resume { id, epoch, may_run_twice }).await
+    }
+
+    /// Calls a session otherwise.
+    pub async fn rename(&self, id: SessionId, name: &str) -> Result<Session, SessionError> {
+        self.check(id, Action::Rename).await?;
+        let session = self.store.rename(id, name).await?.ok_or(SessionError::Missing(id))?;
+        self.mirror.announce();
+        Ok(session)
+    }
+
+    /// The session, if that can be done to it as it is.
+    async fn check(&self, id: SessionId, action: Action) -> Result<Session, SessionError> {
+        let session = self.get(id).await?;
+        match action.objection(&session) {
+            None => Ok(session),
+            Some(problem) => Err(SessionError::State { id, state: session.state, problem }),
+        }
     }
 
     /// The last lines of a session's log, fetched from its node.

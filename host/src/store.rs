@@ -100,6 +100,27 @@ pub trait Store: Send + Sync + Debug {
     /// what has ended stays so.
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
 
+    /// As [`Store::want`], of all sessions of a user that this is about: to be suspended, those that are live; to be ended,
+    /// those that are not over. Returns them as they then are, newest first.
+    async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError>;
+
+    /// As [`Store::want`], for a session that nobody has used: only while it is active under `epoch`, or suspended and to
+    /// be ended, and nothing is wanted of it; else `None`. The note stays with it until it is started again.
+    async fn want_unused(
+        &self,
+        id: SessionId,
+        epoch: Epoch,
+        wanted: Wanted,
+        note: &str,
+    ) -> Result<Option<Session>, StoreError>;
+
+    /// Writes when sessions were last used, each under its epoch; what is known to be later stays. Does not raise the
+    /// revision.
+    async fn note_activity(&self, notes: &[(SessionId, Epoch, Timestamp)]) -> Result<(), StoreError>;
+
+    /// Calls a session otherwise. Does not raise the revision.
+    async fn rename(&self, id: SessionId, name: &str) -> Result<Option<Session>, StoreError>;
+
     /// Marks the live sessions of nodes that are offline and have not been seen for longer than `after` as `lost`, and
     /// returns them; what was wanted of a session, it becomes instead. Where no node's heartbeat was written for a
     /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another

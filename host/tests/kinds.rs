@@ -49,6 +49,38 @@ fn what_is_not_said_has_usual_values() {
 }
 
 #[test]
+fn what_a_kind_says_of_its_use_is_checked() {
+    let activity = "[activity]\nnever-idle = true\npolls = [\"a\", \"POST b/*\"]\nshortest-message = 14\n";
+    let kind = Kind::parse(Path::new("mine.toml"), &format!("{GOOD}{activity}")).unwrap();
+    assert!(kind.activity.never_idle && kind.activity.polls[1].is("POST", "b/c"));
+    let probe = |probe: &str| format!("{GOOD}[[activity.probes]]\n{probe}");
+    for (text, problem) in [
+        (format!("{GOOD}[activity]\npolls = [\"/a\"]"), "mine.toml:12: activity.polls: must be a path below"),
+        (format!("{GOOD}[activity]\nidle = 1"), "mine.toml:12: activity.idle: unknown field `idle`"),
+        (probe("path = \"x\"\nlast = \"a\""), "mine.toml:12: activity.probes.path: must start with / or {base_path}"),
+        (
+            probe("path = \"/\""),
+            "mine.toml:12: activity.probes.path: what the answer says must be told by busy or last",
+        ),
+        (probe("path = \"/{home}\"\nlast = \"a\""), "mine.toml:12: activity.probes.path: there is no {home} here"),
+        (probe("path = \"/\"\nlast = \"a..b\""), "mine.toml:13: activity.probes.last: must be at most 8 names"),
+        (
+            probe("path = \"/\"\nbusy = { at = \"a\", is = [], because = \"it is\" }"),
+            "mine.toml:13: activity.probes.busy.is: must be 1 to 64 words",
+        ),
+        (
+            probe("path = \"/\"\nbusy = { at = \"a\", is = [\"b\"], because = \"\\u0007\" }"),
+            "mine.toml:13: activity.probes.busy.because: must be a sentence",
+        ),
+        (format!("{GOOD}[stop]\nsuspended-status = 0"), "mine.toml:12: stop.suspended-status: must be a status from 1"),
+        (format!("{GOOD}[stop]\nsuspend-signal = \"USR1\""), "mine.toml:12: stop.suspend-signal: USR1 is no signal"),
+    ] {
+        let told = errors(&text);
+        assert!(told.contains(problem), "{told} for {text}");
+    }
+}
+
+#[test]
 fn an_error_names_file_line_field_and_what_would_be_right() {
     let cases = [
         (GOOD.replace("title", "titel"), "mine.toml:2: titel: unknown field `titel`"),

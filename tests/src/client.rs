@@ -182,6 +182,12 @@ impl Client {
         self.ask(request.body(whole(body.to_string()))?).await
     }
 
+    /// `PATCH` with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Reply> {
+        let request = Request::patch(path).header(header::CONTENT_TYPE, "application/json");
+        self.ask(request.body(whole(body.to_string()))?).await
+    }
+
     /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Result<Reply> {
         self.ask(Request::builder().method(Method::DELETE).uri(path).body(whole(""))?).await
@@ -227,6 +233,16 @@ impl Client {
     /// All sessions.
     pub async fn sessions(&self) -> Result<Vec<Session>> {
         self.list("/api/v1/sessions").await
+    }
+
+    /// Asks for a session to be suspended.
+    pub async fn suspend(&self, id: &str) -> Result<Session> {
+        self.post(&format!("/api/v1/sessions/{id}/suspend"), &json!({})).await?.success()?.json()
+    }
+
+    /// Asks for a session to be resumed.
+    pub async fn resume(&self, id: &str) -> Result<Session> {
+        self.post(&format!("/api/v1/sessions/{id}/resume"), &json!({})).await?.success()?.json()
     }
 
     /// Ends a session; it may take a moment.

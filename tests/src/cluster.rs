@@ -112,6 +112,13 @@ impl Builder {
         self
     }
 
+    /// Adds a line to each node's `rsession.conf`.
+    #[must_use]
+    pub fn session_setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.session.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Sets each node's load averages.
     #[must_use]
     pub fn loads(mut self, loads: &[[f64; 3]]) -> Self {

@@ -13,25 +13,49 @@ use crate::{Client, Session, client::Socket};
 /// How long a kernel may take to start and answer: a cold page cache is slow.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A kernel of a Jupyter session, and the web socket that a notebook would have to it.
+#[derive(Debug)]
+pub struct Kernel {
+    path: String,
+    session: String,
+    socket: Socket,
+}
+
+impl Kernel {
+    /// Starts one.
+    pub async fn start(client: &Client, session: &Session) -> Result<Self> {
+        let kernels = session.path("api/kernels");
+        let kernel: Value = client
+            .post(&kernels, &json!({ "name": "python3" }))
+            .await?
+            .success()
+            .context("no kernel was started")?
+            .json()?;
+        let id = kernel["id"].as_str().context("the kernel has no id")?;
+        let path = format!("{kernels}/{id}");
+        let socket = client.socket(&format!("{path}/channels?session_id={}", session.id)).await?;
+        Ok(Self { path, session: session.id.clone(), socket })
+    }
+
+    /// Has it evaluate an expression, or run code whose last line is one. Yields the result as text.
+    pub async fn execute(&mut self, code: &str) -> Result<String> {
+        let result = tokio::time::timeout(DEADLINE, execute(&mut self.socket, &self.session, code));
+        result.await.with_context(|| format!("the kernel was silent for {} s", DEADLINE.as_secs()))?
+    }
+
+    /// Shuts it down.
+    pub async fn shut_down(mut self, client: &Client) -> Result<()> {
+        self.socket.close(None).await?;
+        client.delete(&self.path).await?.success()?;
+        Ok(())
+    }
+}
+
 /// Starts a kernel in a Jupyter session, has it evaluate an expression, and shuts it down. Yields the result as text.
 pub async fn evaluate(client: &Client, session: &Session, expression: &str) -> Result<String> {
-    let kernels = session.path("api/kernels");
-    let kernel: Value = client
-        .post(&kernels, &json!({ "name": "python3" }))
-        .await?
-        .success()
-        .context("no kernel was started")?
-        .json()?;
-    let id = kernel["id"].as_str().context("the kernel has no id")?;
-    let path = format!("{kernels}/{id}");
-    let result = tokio::time::timeout(DEADLINE, async {
-        let mut socket = client.socket(&format!("{path}/channels?session_id={}", session.id)).await?;
-        let result = execute(&mut socket, &session.id, expression).await?;
-        socket.close(None).await?;
-        anyhow::Ok(result)
-    });
-    let result = result.await.with_context(|| format!("the kernel was silent for {} s", DEADLINE.as_secs()))?;
-    client.delete(&path).await?.success()?;
+    let mut kernel = Kernel::start(client, session).await?;
+    let result = kernel.execute(expression).await;
+    kernel.shut_down(client).await?;
     result
 }
 

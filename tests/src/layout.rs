@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result};
 pub struct Settings {
     /// Lines of `rserver.conf`, beside the ones that the harness writes.
     pub server: Vec<(String, String)>,
+    /// Lines of `rsession.conf`.
+    pub session: Vec<(String, String)>,
     /// The balancer; the program's default where none is named.
     pub balancer: Option<String>,
     /// The balancer's settings.
@@ -81,6 +83,9 @@ impl NodeFiles {
             writeln!(server, "{name}={value}")?;
         }
         fs::write(self.config.join("rserver.conf"), server)?;
+
+        let session: String = settings.session.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        fs::write(self.config.join("rsession.conf"), session)?;
 
         let database = format!("provider=sqlite\ndirectory={}\n", root.join("store").display());
         fs::write(self.config.join("database.conf"), database)?;

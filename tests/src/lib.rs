@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod client;
 pub mod cluster;
 pub mod echo;
+pub mod jupyter;
 pub mod kernel;
 pub mod layout;
 pub mod node;

@@ -72,3 +72,19 @@ async fn an_example_keeps_sessions_off_the_nodes_with_gpus_in_a_running_cluster(
     ensure!(detail.contains("Nodes with gpu=a100 are for the group ml; "), "{detail}");
     cluster.close().await
 }
+
+#[tokio::test]
+async fn a_number_that_a_node_publishes_counts_with_a_balancer() -> Result<()> {
+    let mut cluster = Builder::for_test(3)?.shared_plugins().balancer("gpu-label").prepare()?;
+    fs::copy(module("gpu-label")?, cluster.plugins().join("gpu-label.wasm"))?;
+    let numbers = cluster.nodes()[1].files.data.join("metrics.d");
+    fs::create_dir_all(&numbers)?;
+    fs::write(numbers.join("gpu.prom"), "gpus_free 2\n")?;
+    cluster.start_all().await?;
+    let client = cluster.client(0)?;
+    for _ in 0..3 {
+        let session = client.launch("echo").await?;
+        ensure!(session.node.name == "n2", "{} is on {}", session.id, session.node.name);
+    }
+    cluster.close().await
+}

@@ -2,13 +2,14 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, binaries, wait};
+use evenkeel_tests::{Builder, Cluster, binaries, wait};
 use serde_json::Value;
 
 /// Compiling an interpreter takes a busy machine its time, and each of the two programs here does it once.
@@ -78,6 +79,27 @@ async fn a_balancer_in_python_places_sessions_and_its_exceptions_are_told() -> R
         let reason = placement["reason"].as_str().unwrap_or_default();
         ensure!(reason.starts_with("n2 has ") && reason.contains(" cores"), "{placement}");
     }
+
+    // Compiling takes seconds: the second start takes what the first one made.
+    let compiled = |cluster: &Cluster| -> Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(cluster.nodes()[0].files.data.join("balancers/compiled"))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".code") {
+                files.push((name, entry.metadata()?.ino()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    };
+    let before = compiled(&cluster)?;
+    ensure!(!before.is_empty(), "nothing is kept");
+    cluster.node(0).stop().await?;
+    cluster.node(0).start().await?;
+    let list: Value = cluster.client(0)?.get("/api/v1/balancers").await?.success()?.json()?;
+    ensure!(list["items"][0]["name"] == "labelled" && list["items"][0]["state"] == "active", "{list}");
+    ensure!(compiled(&cluster)? == before, "{before:?} was made again: {:?}", compiled(&cluster)?);
 
     let case = cluster.root().join("case.toml");
     fs::write(&case, DIVIDES_BY_ZERO)?;

@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::{plugins, workspace};
+use crate::{
+    plugins,
+    setup::{self, JUPYTER, Needs},
+    workspace,
+};
 
 /// What it takes.
 #[derive(clap::Args)]
@@ -23,6 +27,28 @@ enum What {
     Placement(Placement),
     /// What plugins cost: decisions of builtin ones and of the SDK's examples, a file that is taken up, a runaway, memory.
     Plugins(Plugins),
+    /// What sessions cost: the time until one answers, beside the same program by hand and by JupyterHub, and what a daemon
+    /// takes for many that idle.
+    Sessions(Sessions),
+}
+
+#[derive(clap::Args)]
+struct Sessions {
+    /// Starts measured of the small program, and of JupyterLab.
+    #[arg(long, default_value_t = 20)]
+    starts: u32,
+    /// Sessions at once on one node; none where 0.
+    #[arg(long, default_value_t = 500)]
+    sessions: u32,
+    /// Seconds that these are held.
+    #[arg(long, default_value_t = 600)]
+    hold: u32,
+    /// Leave JupyterHub out, which takes an installation of its own.
+    #[arg(long)]
+    no_hub: bool,
+    /// Fail where a target is missed.
+    #[arg(long)]
+    assert: bool,
 }
 
 #[derive(clap::Args)]
@@ -50,15 +76,46 @@ struct Placement {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.what {
-        What::Placement(placement) => measure("placement", &placement.arguments()),
+        What::Placement(placement) => measure("evenkeel", "placement", &placement.arguments()),
         What::Plugins(Plugins { reloads, decisions }) => {
             let mut arguments = decisions.arguments();
             arguments.extend(["--reloads".to_owned(), reloads.to_string()]);
             for example in plugins::examples::make(workspace::root())? {
                 arguments.extend(["--module".to_owned(), example.display().to_string()]);
             }
-            measure("plugins", &arguments)
+            measure("evenkeel", "plugins", &arguments)
         }
+        What::Sessions(sessions) => {
+            // The whole programs, as they are run.
+            let mut build =
+                workspace::cargo(&["build", "--release", "--bins", "-p", "evenkeel", "-p", "evenkeel-tests"]);
+            eprintln!("building the optimised programs: some minutes the first time");
+            succeed(&mut build, "they cannot be built")?;
+            measure("evenkeel-tests", "sessions", &sessions.arguments()?)
+        }
+    }
+}
+
+impl Sessions {
+    fn arguments(&self) -> anyhow::Result<Vec<String>> {
+        setup::provide(Needs { jupyter: true, vscode: false, wasm: false }, false)?;
+        let programs = JUPYTER.programs()?.display().to_string();
+        let number = |name: &str, value: u32| [format!("--{name}"), value.to_string()];
+        let mut arguments = [
+            number("starts", self.starts),
+            number("notebooks", self.starts),
+            number("sessions", self.sessions),
+            number("hold", self.hold),
+            ["--jupyter".to_owned(), programs],
+        ]
+        .concat();
+        if !self.no_hub {
+            arguments.extend(["--hub".to_owned(), setup::hub::provide()?.display().to_string()]);
+        }
+        if self.assert {
+            arguments.push("--assert".to_owned());
+        }
+        Ok(arguments)
     }
 }
 
@@ -75,22 +132,22 @@ impl Placement {
     }
 }
 
-/// Builds a benchmark of the host, optimised, and runs it.
-fn measure(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+/// Builds a benchmark of a package, optimised, and runs it.
+fn measure(package: &str, name: &str, arguments: &[String]) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let command = |last: &[&str]| {
         let mut command = Command::new(&cargo);
-        command.args(["bench", "--package", "evenkeel", "--bench", name]).args(last);
+        command.args(["bench", "--package", package, "--bench", name]).args(last);
         command
     };
     eprintln!("building the optimised benchmark `{name}`: some minutes the first time");
-    succeed(command(&["--no-run"]), "it cannot be built")?;
+    succeed(&mut command(&["--no-run"]), "it cannot be built")?;
     let mut run = command(&["--"]);
     run.args(arguments);
-    succeed(run, "it failed, or missed a target")
+    succeed(&mut run, "it failed, or missed a target")
 }
 
-fn succeed(mut command: Command, problem: &str) -> anyhow::Result<()> {
+fn succeed(command: &mut Command, problem: &str) -> anyhow::Result<()> {
     let status: ExitStatus = command.status().with_context(|| format!("{command:?} cannot be started"))?;
     if !status.success() {
         bail!("{command:?}: {problem} ({status})");

@@ -13,11 +13,12 @@ use anyhow::{Result, bail};
 use crate::workspace;
 
 mod debian;
+pub(crate) mod hub;
 pub(crate) mod node;
 mod place;
 mod python;
 
-pub(crate) use python::{COMPONENTIZE, Environment, JUPYTER};
+pub(crate) use python::{COMPONENTIZE, Environment, JUPYTER, JUPYTERHUB};
 
 /// What it takes.
 #[derive(clap::Args)]

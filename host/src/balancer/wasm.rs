@@ -17,7 +17,6 @@ use wasmtime::{
 
 use self::{
     guest::Guest,
-    limits::HANDOVER,
     policy::{GuestRefusal, Policy},
     ticker::TICK,
 };
@@ -82,7 +81,7 @@ impl WasmBalancer {
 
     /// A store for one instance. The deadline counts from here.
     fn store(&self, guest: Guest, deadline: Duration) -> Store<Guest> {
-        let handover = HANDOVER + 16 * guest.nodes.count();
+        let handover = self.limits.handover + 16 * guest.nodes.count();
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.meter);
         store.set_hostcall_fuel(handover);

@@ -186,7 +186,11 @@ fn limits(config: &Config, name: &str) -> Limits {
         module: granted.module.unwrap_or(least.module),
         stack: granted.stack.unwrap_or(least.stack),
         table: granted.table.unwrap_or(least.table),
+        instances: granted.instances.unwrap_or(least.instances),
+        tables: granted.tables.unwrap_or(least.tables),
+        handover: granted.handover.unwrap_or(least.handover),
         log_lines: granted.log_lines.unwrap_or(least.log_lines),
+        log_line: granted.log_line.unwrap_or(least.log_line),
     }
 }
 
@@ -277,7 +281,8 @@ mod tests {
     #[test]
     fn a_balancer_has_the_limits_of_its_section_and_others_have_not() {
         let section = "[balancer mine]\nbalancer-timeout-ms = 7\nbalancer-memory-mb = 128\nbalancer-module-mb = 2\n\
-                       balancer-stack-kb = 1024\nbalancer-table-elements = 9\nbalancer-log-lines = 3";
+                       balancer-stack-kb = 1024\nbalancer-table-elements = 9\nbalancer-instances = 5\n\
+                       balancer-tables = 4\nbalancer-answer-kb = 2\nbalancer-log-lines = 3\nbalancer-log-line-bytes = 99";
         let (_dir, config) = configured(section);
         let granted = Limits {
             deadline: std::time::Duration::from_millis(7),
@@ -285,7 +290,11 @@ mod tests {
             module: 2 << 20,
             stack: 1 << 20,
             table: 9,
+            instances: 5,
+            tables: 4,
+            handover: 2 << 10,
             log_lines: 3,
+            log_line: 99,
         };
         assert_eq!(limits(&config, "mine"), granted);
         assert_eq!(limits(&config, "yours"), Limits::default());

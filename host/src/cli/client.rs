@@ -14,8 +14,9 @@ use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use crate::wire::client::{Socket, send};
+use crate::wire::client::{self, Socket};
 
 /// Where a daemon listens, as it wrote it into its data directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,14 +85,23 @@ impl Daemon {
 
     /// Asks the daemon; an answer that is no success is an error with what the daemon said.
     pub(super) async fn ask(&self, method: Method, target: &str) -> anyhow::Result<Bytes> {
-        let request = Request::builder()
+        self.send(method, target, None).await
+    }
+
+    /// As [`Self::ask`], with a document.
+    pub(super) async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> anyhow::Result<Bytes> {
+        let mut request = Request::builder()
             .method(&method)
             .uri(target)
             .header(header::HOST, &self.address)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-            .body(Full::<Bytes>::default())?;
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = request.body(Full::new(body))?;
         let exchange = async {
-            let answer = send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
+            let answer = client::send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
             let status = answer.status();
             let body =
                 Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;

@@ -31,7 +31,7 @@ use crate::{
         local::{self, LocalLauncher},
     },
     proxy::{self, Drain, Proxy, Registry},
-    sessions::{self, Mirror, Sessions, placement::shadow::Second},
+    sessions::{self, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{self, App, EventSlots, SignIns, ThisNode},
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -150,6 +150,7 @@ async fn serve(
     .with_digest(plugins.digest());
     let node = membership.node();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
+    let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
@@ -164,6 +165,10 @@ async fn serve(
         mirror: Arc::clone(&mirror),
         peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         records: config.placement_records,
+        traffic: Arc::clone(&traffic),
+        idle: config.idle.clone(),
+        activity_file: data_dir.path().join("activity.json"),
+        clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     }));
     let proxy = Proxy::new(proxy::Parts {
@@ -172,6 +177,7 @@ async fn serve(
         secure: false,
         routes: Arc::new(Registry::new(Arc::clone(&mirror), Arc::clone(&store))),
         launcher: Arc::clone(&launcher),
+        traffic,
         listener_uid: Arc::new(listener::uid),
         key: key.clone(),
         clock: Arc::clone(&clock),

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Config, Problem, ProgramOptions, Severity, Surroundings,
     file::File,
+    life,
     load_balancer::Policy,
     reader::{self, Reader},
 };
@@ -48,11 +49,13 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         Some(dir) => File::read(&dir.join(name), &mut problems),
         None => File { path: name.into(), entries: Vec::new() },
     };
-    let [rserver, load_balancer, database] = ["rserver.conf", "load-balancer", "database.conf"].map(&mut file);
+    let [rserver, load_balancer, database, rsession] =
+        ["rserver.conf", "load-balancer", "database.conf", "rsession.conf"].map(&mut file);
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
     let database_directory = read_database(&database, &mut problems);
+    let idle = life::read(&rsession, &mut problems);
 
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
     if let Err(expected) = reader::node_name(&node_name) {
@@ -112,6 +115,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         metrics_max_age: server.metrics_max_age.unwrap_or(Duration::from_secs(5 * 60)),
         placement_records: policy.records.map_or(256 << 20, |mebibytes| u64::from(mebibytes) << 20),
         programs: server.programs,
+        idle,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
         data_dir,

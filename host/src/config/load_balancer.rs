@@ -28,8 +28,16 @@ pub struct BalancerOptions {
     pub stack: Option<usize>,
     /// `balancer-table-elements`: elements of one table of an instance.
     pub table: Option<usize>,
+    /// `balancer-instances`: core instances of one instance of a component.
+    pub instances: Option<usize>,
+    /// `balancer-tables`: tables of one instance of a component.
+    pub tables: Option<usize>,
+    /// `balancer-answer-kb`: what it may hand over in one call, bytes.
+    pub handover: Option<usize>,
     /// `balancer-log-lines`: lines kept of one decision's log.
     pub log_lines: Option<usize>,
+    /// `balancer-log-line-bytes`: bytes kept of a line.
+    pub log_line: Option<usize>,
     /// `balancer-fallback`: asked where it cannot decide, or `refuse`.
     pub fallback: Option<String>,
 }
@@ -98,7 +106,13 @@ impl Policy {
             module: reader.take("balancer-module-mb", reader::number(1, 1024)).map(|number| (number as usize) << 20),
             stack: reader.take("balancer-stack-kb", reader::number(64, 8192)).map(|number| (number as usize) << 10),
             table: reader.take("balancer-table-elements", reader::number(1, 1 << 20)).map(|number| number as usize),
+            instances: reader.take("balancer-instances", reader::number(1, 64)).map(|number| number as usize),
+            tables: reader.take("balancer-tables", reader::number(1, 16)).map(|number| number as usize),
+            handover: reader
+                .take("balancer-answer-kb", reader::number(1, 65_536))
+                .map(|number| (number as usize) << 10),
             log_lines: reader.take("balancer-log-lines", reader::number(0, 1000)).map(|number| number as usize),
+            log_line: reader.take("balancer-log-line-bytes", reader::number(16, 65_536)).map(|number| number as usize),
             fallback: reader.take("balancer-fallback", reader::text),
         };
         let own = reader.take_others(RESERVED);

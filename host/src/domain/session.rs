@@ -42,6 +42,10 @@ pub struct Session {
     pub failed_nodes: Vec<NodeId>,
     /// Why it failed or was lost, in a sentence, with the log's last lines.
     pub failure: Option<String>,
+    /// Why it was suspended or ended, where its user did not ask for that.
+    pub note: Option<String>,
+    /// When it was last used, as far as its node has said so.
+    pub last_activity: Option<Timestamp>,
     /// When it was asked for.
     pub created: Timestamp,
     /// When its state last changed.

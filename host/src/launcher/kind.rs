@@ -15,9 +15,11 @@ use std::{
 use http::HeaderName;
 use nix::sys::signal::Signal;
 
+pub mod activity;
 mod file;
 mod template;
 
+pub use activity::Activity;
 pub use template::{Template, Values, Variable};
 
 /// The kinds that ship with the program, by file name.
@@ -56,6 +58,8 @@ pub struct Kind {
     pub stop: Stop,
     /// What suspending does to it.
     pub suspend: Suspend,
+    /// How it shows that it is used, beside its traffic.
+    pub activity: Activity,
 }
 
 /// Where a program listens.
@@ -106,6 +110,10 @@ pub struct Stop {
     pub signal: Signal,
     /// How long it has before it is killed.
     pub grace: Duration,
+    /// What it is sent instead where it is to suspend itself.
+    pub suspend_signal: Option<Signal>,
+    /// The exit status by which it says that it has suspended itself.
+    pub suspended_status: Option<i32>,
 }
 
 /// What is wrong with a file of a kind.

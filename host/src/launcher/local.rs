@@ -20,7 +20,7 @@ use nix::{
 use tokio::task::JoinSet;
 
 use super::{
-    Exit, Launch, LaunchError, Launcher, Running, Upstream, cgroup,
+    Activity, Exit, Launch, LaunchError, Launcher, Running, Upstream, cgroup,
     kind::Kinds,
     processes,
     record::{self, EXIT, ExitRecord},
@@ -35,6 +35,7 @@ use crate::{
     domain::{Entropy, Epoch, SessionId},
 };
 
+mod activity;
 mod adopt;
 mod control;
 mod live;
@@ -79,6 +80,7 @@ struct House {
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
     /// The machine has started anew since the last daemon with this data directory began.
     restarted: bool,
+    processes: activity::Processes,
 }
 
 /// What a [`LocalLauncher`] is made of.
@@ -161,6 +163,7 @@ impl LocalLauncher {
             live: RwLock::default(),
             turns: Mutex::default(),
             restarted,
+            processes: activity::Processes::default(),
         };
         Ok(Self { house: Arc::new(house), _lock: lock })
     }
@@ -280,9 +283,22 @@ impl Launcher for LocalLauncher {
         let turn = self.house.turn(id);
         let _turn = turn.lock().await;
         match self.house.find(id, epoch) {
-            Some(live) => live.stop().await,
+            Some(live) => live.stop(None).await,
             None => Ok(()),
         }
+    }
+
+    async fn suspend(&self, id: SessionId, epoch: Epoch) -> Result<(), LaunchError> {
+        let turn = self.house.turn(id);
+        let _turn = turn.lock().await;
+        let Some(live) = self.house.find(id, epoch) else { return Ok(()) };
+        let kind = self.house.kinds.get(&live.running.kind);
+        live.stop(kind.and_then(|kind| kind.stop.suspend_signal)).await
+    }
+
+    async fn activity(&self, id: SessionId, epoch: Epoch) -> Result<Activity, LaunchError> {
+        let live = self.house.find(id, epoch).ok_or(LaunchError::Unknown(id))?;
+        activity::of(&self.house, &live).await
     }
 
     async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError> {
@@ -311,6 +327,12 @@ impl Launcher for LocalLauncher {
 
     async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError> {
         self.house.tail(id, lines).await?.ok_or(LaunchError::Unknown(id))
+    }
+
+    async fn kept(&self) -> Result<Vec<SessionId>, LaunchError> {
+        let house = Arc::clone(&self.house);
+        let context = self.house.data_dir.display().to_string();
+        blocking(move || adopt::directories(&house.data_dir)).await?.map_err(failed(context))
     }
 
     async fn forget(&self, id: SessionId) {

@@ -1,9 +1,12 @@
 //! One request to the session's program or to the session's node, and the answer back.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::{Body, Incoming},
@@ -15,6 +18,7 @@ use super::{Proxy, ProxyBody, answer, caller::Caller, headers, refusal::Refusal,
 use crate::{
     domain::SessionId,
     launcher::{Address, BasePath},
+    sessions::traffic::{Meter, Passing},
     store::Route,
     wire::{
         client::{self, ClientError, Owner, Socket, pool},
@@ -101,6 +105,9 @@ impl Proxy {
             // A hop goes no further: the peer reads the routes again.
             return if hop.is_some() { Err(Refusal::Misdirected) } else { Ok(None) };
         };
+        let meter = self.traffic.meter(id);
+        let counted = meter.as_ref().filter(|_| outbound.upgrade.is_none());
+        let passing = counted.and_then(|meter| meter.request(outbound.method.as_str(), outbound.target.below()));
         let uri = outbound.target.for_program(upstream.base_path)?;
         let mut request = outbound.request(uri);
         headers::for_program(request.headers_mut(), id, outbound.caller.browser, &upstream);
@@ -111,7 +118,8 @@ impl Proxy {
         let owner = Owner { uid: upstream.uid, of_port: self.listener_uid.clone() };
         let key = pool::Key { session: id, epoch, socket };
         let response = self.exchange(key, Some(&owner), request, outbound).await?;
-        self.finish(response, outbound, Some(upstream.base_path)).map(Some)
+        let response = self.finish(response, outbound, Some(upstream.base_path), meter)?;
+        Ok(Some(hold(response, passing)))
     }
 
     async fn to_node(&self, outbound: &mut Outbound, route: &Route) -> Result<Option<Response<ProxyBody>>, Refusal> {
@@ -133,7 +141,8 @@ impl Proxy {
         if misdirected {
             return Ok(None);
         }
-        self.finish(response, outbound, None).map(Some)
+        // The session's node sees what its user does.
+        self.finish(response, outbound, None, None).map(Some)
     }
 
     async fn exchange(
@@ -165,11 +174,12 @@ impl Proxy {
         mut response: Response<Incoming>,
         outbound: &mut Outbound,
         base_path: Option<BasePath>,
+        meter: Option<Arc<Meter>>,
     ) -> Result<Response<ProxyBody>, Refusal> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             let browser = outbound.upgrade.take().filter(|_| upgrade::agrees(&response)).ok_or(Refusal::Answer)?;
-            upgrade::pump(browser, hyper::upgrade::on(&mut response), &self.drain);
+            upgrade::pump(browser, hyper::upgrade::on(&mut response), meter, &self.drain);
         }
         let (mut head, body) = response.into_parts();
         answer::confine(&mut head.headers, outbound.target.id, base_path, &outbound.method, head.status);
@@ -191,4 +201,18 @@ impl Proxy {
         }
         if error.is_timeout() { Refusal::TimedOut } else { Refusal::Unreachable }
     }
+}
+
+/// Holds a request for as long as its answer passes. A stream of events is open for as long as its page is, whether or not
+/// anybody is there.
+fn hold(response: Response<ProxyBody>, passing: Option<Passing>) -> Response<ProxyBody> {
+    let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let Some(passing) = passing.filter(|_| !content_type.starts_with(b"text/event-stream")) else { return response };
+    response.map(|body| {
+        let held = move |error| {
+            let _passing = &passing;
+            error
+        };
+        body.map_err(held).boxed()
+    })
 }

@@ -44,6 +44,11 @@ impl Target {
         self.whole.as_str()
     }
 
+    /// The path below the session's prefix, without the query.
+    pub fn below(&self) -> &str {
+        self.rest.and_then(|rest| self.whole.path().get(rest..)).unwrap_or_default()
+    }
+
     /// Where a browser is sent that left out the slash behind the id: the program's relative links need it.
     pub fn with_slash(&self) -> Option<String> {
         let query = self.whole.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -1,5 +1,12 @@
 //! Web sockets: what counts as asking for one, and the bytes both ways once the program has agreed.
 
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE},
@@ -9,9 +16,11 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{headers::tokens, refusal::Refusal};
+use super::{frames::Frames, headers::tokens, refusal::Refusal};
+use crate::sessions::traffic::Meter;
 
 const WEBSOCKET: &str = "websocket";
 
@@ -63,17 +72,52 @@ pub struct Drain {
 
 /// Passes bytes both ways until both ends have closed, an end breaks, or the drain's time is over. The browser's bytes
 /// are read only now, after the program's 101; what it sent early has waited.
-pub fn pump(browser: OnUpgrade, program: OnUpgrade, drain: &Drain) {
+/// The browser's messages are told to `meter`.
+pub fn pump(browser: OnUpgrade, program: OnUpgrade, meter: Option<Arc<Meter>>, drain: &Drain) {
     let cut = drain.cut.clone();
     drain.tracker.spawn(async move {
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
             // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.
-            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(browser), &mut TokioIo::new(program)).await;
+            let mut browser = Metered { stream: TokioIo::new(browser), frames: Frames::default(), meter };
+            let _ = tokio::io::copy_bidirectional(&mut browser, &mut TokioIo::new(program)).await;
         };
         tokio::select! {
             () = both_ways => {}
             () = cut.cancelled() => {}
         }
     });
+}
+
+/// The browser's end, whose messages are told to a meter as they are read.
+struct Metered<S> {
+    stream: S,
+    frames: Frames,
+    meter: Option<Arc<Meter>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let Self { frames, meter: Some(meter), .. } = &mut *self else { return Poll::Ready(Ok(())) };
+        if let Some(length) = frames.feed(&buf.filled()[before..]) {
+            meter.message(length);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

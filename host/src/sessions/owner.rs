@@ -3,30 +3,36 @@
 //! Each start is in the hand of one task from its claim to its end. The tasks end with the daemon; the programs do not.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Accounts, Admission},
-    domain::{NodeId, Session, State, Wanted},
-    launcher::{Exit, Kinds, Launch, Launcher},
+    domain::{Clock, IdleRules, NodeId, Session, State, Wanted},
+    launcher::{Exit, Kinds, Launch, LaunchError, Launcher},
     store::{Report, Route, Store},
     wire::peer::Peer,
 };
 
-use super::{Mirror, Parts, Peers, placement::Placer};
+use super::{Mirror, Parts, Peers, Traffic, placement::Placer};
 
 mod account;
 mod adoption;
+mod carried;
 mod hands;
+mod idle;
 mod reports;
 mod retry;
+mod tidy;
 mod turns;
 
+use carried::Carried;
 use hands::{Hand, Hands};
 use reports::bounded;
 use turns::Turns;
@@ -39,6 +45,9 @@ const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a program that does not get ready keeps others from being started.
 const START_HOLD: Duration = Duration::from_secs(10);
+
+/// How many nudges of sessions that are asked together are under way.
+const NUDGES_AT_ONCE: usize = 8;
 
 /// How many lines of its log a failed session is shown with.
 const LOG_LINES: usize = 20;
@@ -56,6 +65,11 @@ pub(super) struct Owner {
     mirror: Arc<Mirror>,
     peers: Arc<dyn Peers>,
     placer: Placer,
+    pub(super) traffic: Arc<Traffic>,
+    idle: IdleRules,
+    clock: Arc<dyn Clock>,
+    activity_file: PathBuf,
+    carried: Carried,
     hands: Hands,
     users: Turns,
     pub(super) starts: Semaphore,
@@ -77,6 +91,11 @@ impl Owner {
             mirror: Arc::clone(&parts.mirror),
             peers: Arc::clone(&parts.peers),
             placer,
+            traffic: Arc::clone(&parts.traffic),
+            idle: parts.idle.clone(),
+            clock: Arc::clone(&parts.clock),
+            activity_file: parts.activity_file.clone(),
+            carried: Carried::default(),
             hands: Hands::default(),
             users: Turns::default(),
             starts: Semaphore::new((2 * cores).max(4)),
@@ -87,6 +106,7 @@ impl Owner {
 
     /// Adopts what runs, then takes up what heartbeats bring, until stopped.
     pub(super) async fn run(self: &Arc<Self>, mut pending: mpsc::Receiver<Vec<Session>>, stop: &CancellationToken) {
+        self.take_over().await;
         let mut compare_at = Instant::now();
         let mut away = false;
         loop {
@@ -108,6 +128,7 @@ impl Owner {
                 () = tokio::time::sleep_until(compare_at.into()) => {}
             }
         }
+        self.hand_over().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -164,6 +185,26 @@ impl Owner {
                 Ok(peer) => super::nudge(owner.peers.as_ref(), &peer, id).await,
                 Err(error) => tracing::debug!(session = %id, %node, "not nudged: {error}"),
             }
+        });
+    }
+
+    /// As [`Self::tell`], for many at once.
+    pub(super) fn tell_all(self: &Arc<Self>, sessions: Vec<Session>) {
+        let (here, elsewhere): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|session| session.node == self.node);
+        here.into_iter().for_each(|session| self.look(session));
+        if elsewhere.is_empty() {
+            return;
+        }
+        let owner = Arc::clone(self);
+        self.spawn(async move {
+            let Ok(nodes) = owner.store.nodes().await else { return };
+            let nudge = async |session: Session| {
+                if let Some(node) = nodes.iter().find(|node| node.id == session.node) {
+                    let peer = Peer { name: node.name.clone(), address: node.address.clone() };
+                    super::nudge(owner.peers.as_ref(), &peer, session.id).await;
+                }
+            };
+            stream::iter(elsewhere).for_each_concurrent(NUDGES_AT_ONCE, nudge).await;
         });
     }
 
@@ -247,6 +288,7 @@ impl Owner {
 
     /// Watches an active program to its end.
     async fn watch(self: &Arc<Self>, session: &Session, mut hand: Hand) {
+        let _metered = self.meter(session.id, session.epoch, &session.kind);
         tokio::select! {
             exit = self.launcher.watch(session.id, session.epoch) => match hand.wanted_now() {
                 Some(wanted) => self.stop_as_wanted(session, wanted, hand).await,
@@ -265,9 +307,13 @@ impl Owner {
     }
 
     /// Stops a program because it is to be suspended or ended.
-    async fn stop_as_wanted(&self, session: &Session, mut wanted: Wanted, hand: Hand) {
+    async fn stop_as_wanted(&self, session: &Session, mut wanted: Wanted, mut hand: Hand) {
         let (id, epoch) = (session.id, session.epoch);
-        if let Err(error) = self.launcher.stop(id, epoch).await {
+        let stopped = match wanted {
+            Wanted::Suspended => self.suspend(session, &mut hand).await,
+            Wanted::Ended => self.launcher.stop(id, epoch).await,
+        };
+        if let Err(error) = stopped {
             // It is still wanted, so that the next heartbeat brings it again.
             return tracing::error!(session = %id, %epoch, "cannot stop the program: {error}");
         }
@@ -282,8 +328,25 @@ impl Owner {
         }
     }
 
+    /// Stops a program the way it suspends itself by, or, where it is to end meanwhile, the way it ends by.
+    async fn suspend(&self, session: &Session, hand: &mut Hand) -> Result<(), LaunchError> {
+        let (id, epoch) = (session.id, session.epoch);
+        tokio::select! {
+            suspended = self.launcher.suspend(id, epoch) => suspended,
+            () = hand.is_to_end() => self.launcher.stop(id, epoch).await,
+        }
+    }
+
     /// Reports how a program ended by itself. Where something was wanted of it, the store takes any end for that.
     async fn conclude(&self, session: &Session, exit: &Exit) {
+        let kind = self.kinds.get(&session.kind);
+        let suspended = kind.and_then(|kind| kind.stop.suspended_status).map(Exit::Status);
+        if suspended.as_ref() == Some(exit) {
+            self.mirror.remove(session.id, session.epoch);
+            tracing::info!(session = %session.id, epoch = %session.epoch, "suspended by itself");
+            self.report(session, Report::Suspended).await;
+            return;
+        }
         if *exit != Exit::Status(0) {
             return self.fail(session, &format!("the program ended: {exit}")).await;
         }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
-    domain::{Epoch, InsteadOf, Session, SessionId, State},
+    domain::{Action, Epoch, InsteadOf, Session, SessionId, State},
     wire::peer::Peer,
 };
 
@@ -113,6 +113,8 @@ pub enum Order {
         id: SessionId,
         /// The epoch it had when this was asked for.
         epoch: Epoch,
+        /// Its owner knows that a lost session may then run twice.
+        may_run_twice: bool,
     },
     /// A session whose candidates have all failed, away from the nodes that did.
     Retry {
@@ -128,7 +130,7 @@ impl Order {
     fn base(&self) -> Option<(SessionId, Epoch)> {
         match *self {
             Self::New(_) => None,
-            Self::Resume { id, epoch } | Self::Retry { id, epoch } => Some((id, epoch)),
+            Self::Resume { id, epoch, .. } | Self::Retry { id, epoch } => Some((id, epoch)),
         }
     }
 
@@ -140,8 +142,7 @@ impl Order {
         }
         match self {
             Self::New(_) => None,
-            Self::Resume { .. } if matches!(session.state, State::Suspended | State::Lost) => None,
-            Self::Resume { .. } => Some("only a suspended or lost session can be resumed"),
+            Self::Resume { may_run_twice, .. } => Action::Resume { may_run_twice: *may_run_twice }.objection(session),
             Self::Retry { .. } if session.state == State::Starting && !session.claimed && session.wanted.is_none() => {
                 None
             }

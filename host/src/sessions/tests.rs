@@ -2,6 +2,7 @@
 
 mod accounts;
 mod adoption;
+mod idle;
 mod life;
 mod outage;
 mod placing;

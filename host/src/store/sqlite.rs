@@ -41,6 +41,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod users;
+mod wishes;
 
 /// SQLite's clock as an SQL expression.
 macro_rules! now {
@@ -219,7 +220,29 @@ impl Store for SqliteStore {
     }
 
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
-        life::want(self, id, wanted).await
+        wishes::want(self, id, wanted).await
+    }
+
+    async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError> {
+        wishes::want_all(self, user, wanted).await
+    }
+
+    async fn want_unused(
+        &self,
+        id: SessionId,
+        epoch: Epoch,
+        wanted: Wanted,
+        note: &str,
+    ) -> Result<Option<Session>, StoreError> {
+        wishes::want_unused(self, id, epoch, wanted, note).await
+    }
+
+    async fn note_activity(&self, notes: &[(SessionId, Epoch, Timestamp)]) -> Result<(), StoreError> {
+        wishes::note_activity(self, notes).await
+    }
+
+    async fn rename(&self, id: SessionId, name: &str) -> Result<Option<Session>, StoreError> {
+        wishes::rename(self, id, name).await
     }
 
     async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError> {

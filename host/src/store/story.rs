@@ -85,6 +85,11 @@ macro_rules! tell {
             what_runs_is_asked_and_what_does_not_becomes_so_at_once,
             to_end_overrides_to_suspend_and_any_end_is_the_wanted_one,
             what_is_over_takes_no_report,
+            all_of_a_users_sessions_are_asked_at_once_and_nobody_elses,
+            what_nobody_uses_is_suspended_only_as_it_was_seen,
+            a_suspended_session_that_nobody_uses_is_ended,
+            activity_is_noted_under_its_epoch_and_never_goes_back,
+            a_session_is_called_otherwise,
         );
         $crate::store::story::tell!($bed; shown:
             what_was_shown_is_found_by_placement,
@@ -189,6 +194,8 @@ pub(crate) fn reservation(now: Timestamp, node: NodeId, user: &str) -> Reservati
             candidates: vec![],
             failed_nodes: vec![],
             failure: None,
+            note: None,
+            last_activity: None,
             created: now,
             changed: now,
         },

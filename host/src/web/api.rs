@@ -53,7 +53,9 @@ impl Modify for SecuritySchemes {
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(sessions::list::list_sessions, sessions::create::create_session))
-        .routes(routes!(sessions::get::get_session, sessions::end::end_session))
+        .routes(routes!(sessions::get::get_session, sessions::end::end_session, sessions::rename::rename_session))
+        .routes(routes!(sessions::suspend_all::suspend_all_sessions))
+        .routes(routes!(sessions::end_all::end_all_sessions))
         .routes(routes!(sessions::suspend::suspend_session))
         .routes(routes!(sessions::resume::resume_session))
         .routes(routes!(sessions::log::get_session_log))

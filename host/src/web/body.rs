@@ -4,7 +4,7 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
 };
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
@@ -24,17 +24,41 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_json =
-            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-                value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-            });
-        if !is_json {
-            return Err(Problem::unreadable("the body must be sent as Content-Type: application/json")
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        if !is_json(request.headers()) {
+            return Err(not_json());
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_long(&rejection))?;
         Self::parse(&bytes)
     }
+}
+
+/// The fields of a JSON object, or none where there is no body.
+#[derive(Debug)]
+pub(super) struct MaybeFields(pub(super) Option<Fields>);
+
+impl<S: Send + Sync> FromRequest<S> for MaybeFields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| too_long(&rejection))?;
+        match bytes.is_empty() {
+            true => Ok(Self(None)),
+            false if is_json => Fields::parse(&bytes).map(Some).map(Self),
+            false => Err(not_json()),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
+}
+
+fn not_json() -> Problem {
+    Problem::unreadable("the body must be sent as Content-Type: application/json")
+        .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 fn too_long(rejection: &BytesRejection) -> Problem {

@@ -29,7 +29,7 @@ use crate::{
     },
     config::ClusterKey,
     domain::{
-        Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
+        Action, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
         fakes::{Numbers, SetClock},
     },
     proxy::ProxyBody,
@@ -251,9 +251,20 @@ impl SessionControl for Desk {
         self.store.want(id, Wanted::Suspended).await?.ok_or(SessionError::Missing(id))
     }
 
-    async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
-        let state = self.get(id).await?.state;
-        Err(SessionError::State { id, state, problem: "only a suspended or lost session can be resumed" })
+    async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {
+        let session = self.get(id).await?;
+        match (Action::Resume { may_run_twice }).objection(&session) {
+            Some(problem) => Err(SessionError::State { id, state: session.state, problem }),
+            None => Ok(session),
+        }
+    }
+
+    async fn rename(&self, id: SessionId, name: &str) -> Result<Session, SessionError> {
+        self.store.rename(id, name).await?.ok_or(SessionError::Missing(id))
+    }
+
+    async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, SessionError> {
+        Ok(self.store.want_all(user, wanted).await?)
     }
 
     async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
@@ -362,6 +373,8 @@ pub(super) fn session(node: i64, user: &str) -> Session {
         candidates: Vec::new(),
         failed_nodes: Vec::new(),
         failure: None,
+        note: None,
+        last_activity: None,
         created: Timestamp::UNIX_EPOCH,
         changed: Timestamp::UNIX_EPOCH,
     }

@@ -29,6 +29,9 @@ pub(super) fn router() -> AppRouter {
         .route("/sessions/{id}/suspend", post(change::suspend))
         .route("/sessions/{id}/resume", post(change::resume))
         .route("/sessions/{id}/end", post(change::end))
+        .route("/sessions/{id}/rename", post(change::rename))
+        .route("/sessions/suspend", post(change::suspend_all))
+        .route("/sessions/end", post(change::end_all))
         .route("/sign-in", get(sign_in::show))
         .route("/sign-out", post(sign_out::sign_out))
 }

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use crate::{
     balancer::{Journal, plugins::Report},
-    domain::{Session, SessionId},
+    domain::{Session, SessionId, Wanted},
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
     store::SessionFilter,
@@ -28,7 +28,11 @@ pub trait SessionControl: Send + Sync + Debug {
     /// [`Sessions::suspend`].
     async fn suspend(&self, id: SessionId) -> Result<Session, SessionError>;
     /// [`Sessions::resume`].
-    async fn resume(&self, id: SessionId) -> Result<Session, SessionError>;
+    async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError>;
+    /// [`Sessions::rename`].
+    async fn rename(&self, id: SessionId, name: &str) -> Result<Session, SessionError>;
+    /// [`Sessions::want_all`].
+    async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, SessionError>;
     /// [`Sessions::log`].
     async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError>;
     /// [`Sessions::local_log`].
@@ -59,8 +63,16 @@ impl SessionControl for Sessions {
         self.suspend(id).await
     }
 
-    async fn resume(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.resume(id).await
+    async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {
+        self.resume(id, may_run_twice).await
+    }
+
+    async fn rename(&self, id: SessionId, name: &str) -> Result<Session, SessionError> {
+        self.rename(id, name).await
+    }
+
+    async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, SessionError> {
+        self.want_all(user, wanted).await
     }
 
     async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {

@@ -7,7 +7,7 @@ use http::{
     HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, HOST},
 };
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
     body::{Body, Incoming},
     client::conn::http1,
@@ -96,6 +96,14 @@ pub enum ClientError {
         /// What went wrong.
         problem: hyper::Error,
     },
+    /// The answer broke off, or is too long.
+    #[error("{socket}: the answer cannot be read whole: {problem}")]
+    Body {
+        /// Where.
+        socket: Socket,
+        /// What went wrong.
+        problem: String,
+    },
     /// The request cannot be expressed.
     #[error("{0}")]
     Request(#[from] http::Error),
@@ -150,16 +158,53 @@ pub async fn probe(
     headers: &[(HeaderName, HeaderValue)],
     limit: Duration,
 ) -> Result<StatusCode, ClientError> {
+    let asked = async { Ok(ask(socket, owner, path, headers, limit).await?.status()) };
+    within(socket, limit, asked).await
+}
+
+/// As [`probe`], with the answer's body, of which at most `most` bytes are taken.
+pub async fn get(
+    socket: &Socket,
+    owner: &Owner,
+    path: &str,
+    headers: &[(HeaderName, HeaderValue)],
+    limit: Duration,
+    most: usize,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let asked = async {
+        let answer = ask(socket, owner, path, headers, limit).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), most).collect().await;
+        let body =
+            body.map_err(|problem| ClientError::Body { socket: socket.clone(), problem: problem.to_string() })?;
+        Ok((status, body.to_bytes()))
+    };
+    within(socket, limit, asked).await
+}
+
+async fn within<T>(
+    socket: &Socket,
+    limit: Duration,
+    asked: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    timeout(limit, asked).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket: socket.clone(), limit }))
+}
+
+/// A GET over a connection of its own.
+async fn ask(
+    socket: &Socket,
+    owner: &Owner,
+    path: &str,
+    headers: &[(HeaderName, HeaderValue)],
+    limit: Duration,
+) -> Result<Response<Incoming>, ClientError> {
     let mut request = Request::get(path).body(Empty::<Bytes>::new())?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     for (name, value) in headers {
         request.headers_mut().insert(name, value.clone());
     }
-    match timeout(limit, send_to(socket, Some(owner), request, limit)).await {
-        Ok(answer) => Ok(answer?.status()),
-        Err(_) => Err(ClientError::Timeout { socket: socket.clone(), limit }),
-    }
+    send_to(socket, Some(owner), request, limit).await
 }
 
 async fn open<B>(socket: &Socket, owner: Option<&Owner>, limit: Duration) -> Result<http1::SendRequest<B>, ClientError>
@@ -281,6 +326,28 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let (_listener, socket) = listener_in(&directory);
         let error = probe(&socket, &own(), "/", &[], Duration::from_millis(30)).await.expect_err("no answer");
+        assert!(error.is_timeout(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_whole_or_refused_for_its_length() {
+        let directory = tempfile::tempdir().expect("directory");
+        for (most, whole) in [(5, true), (4, false)] {
+            let (listener, socket) = listener_in(&directory);
+            let server = tokio::spawn(answer_once(listener, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
+            let answer = get(&socket, &own(), "/", &[], LIMIT, most).await;
+            assert_eq!(answer.as_ref().is_ok_and(|(_, body)| body == "hello"), whole, "{answer:?}");
+            server.await.expect("server");
+            std::fs::remove_file(directory.path().join("program.sock")).expect("removed");
+        }
+        let (listener, socket) = listener_in(&directory);
+        let endless = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello";
+        let _server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accept");
+            stream.write_all(endless).await.expect("write");
+            std::future::pending::<()>().await;
+        });
+        let error = get(&socket, &own(), "/", &[], Duration::from_millis(50), 1000).await.expect_err("it does not end");
         assert!(error.is_timeout(), "{error}");
     }
 

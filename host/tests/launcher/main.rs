@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test")]
 
+mod activity;
 mod adoption;
 mod ending;
 mod older;

@@ -2,10 +2,17 @@
 //!
 //! Below its base path: `/` says who it is; `/headers` answers with the request as received, as JSON; `/ws` echoes
 //! messages; a POST anywhere echoes its body as it comes; `/slow?ms=N` answers late; `/stream?chunks=N` answers in N parts,
-//! each sent by itself; `/crash?status=N` ends the program. With a secret in EVENKEEL_ECHO_SECRET, every request must
+//! each sent by itself; `/says` answers with the state that `/says?state=S` has set; `/crash?status=N` ends the program. With a secret in EVENKEEL_ECHO_SECRET, every request must
 //! carry `Authorization: token <secret>`, except that `/headers` shows any.
 
-use std::{collections::BTreeMap, convert::Infallible, io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -55,6 +62,7 @@ struct Echo {
     base_path: String,
     secret: Option<String>,
     never_ready: bool,
+    says: Mutex<String>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -83,6 +91,7 @@ async fn serve(arguments: Arguments) -> std::io::Result<()> {
         base_path: arguments.base_path.trim_end_matches('/').to_owned(),
         secret: std::env::var("EVENKEEL_ECHO_SECRET").ok(),
         never_ready: arguments.never_ready,
+        says: Mutex::default(),
     });
     println!("evenkeel-echo: pid {}", std::process::id());
     if let Some(path) = arguments.socket {
@@ -125,6 +134,13 @@ impl Echo {
             "/headers" => headers(&request),
             "/ready" if self.never_ready => text(StatusCode::SERVICE_UNAVAILABLE, "not yet\n"),
             "/ready" => status(StatusCode::NO_CONTENT),
+            "/says" => {
+                let mut says = self.says.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(state) = query(&request, "state") {
+                    state.clone_into(&mut says);
+                }
+                text(StatusCode::OK, serde_json::json!({ "state": *says }).to_string())
+            }
             "/ws" => web_socket(request),
             "/slow" => {
                 tokio::time::sleep(Duration::from_millis(number("ms").unwrap_or(1000))).await;

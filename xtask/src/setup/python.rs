@@ -35,6 +35,15 @@ pub(crate) const JUPYTER: Environment = Environment {
     program: "jupyter-lab",
 };
 
+/// What sessions are compared with, by `cargo xtask bench sessions`. Its proxy is Node's.
+pub(crate) const JUPYTERHUB: Environment = Environment {
+    title: "JupyterHub",
+    place: Place { folder: "jupyterhub", public: None },
+    requirements: &["jupyterhub>=5.2,<6", "jupyterlab>=4.4,<5"],
+    size: 300,
+    program: "jupyterhub",
+};
+
 /// Makes balancers of Python programs, for the tests.
 pub(crate) const COMPONENTIZE: Environment = Environment {
     title: "componentize-py",

@@ -14,7 +14,7 @@ use super::{
     gate::{Gate, Place},
     guest::Guest,
     host,
-    limits::{INSTANCES, Limits, MEMORIES, TABLES},
+    limits::{Limits, MEMORIES},
     ticker::{Running, Ticker},
     wasi,
 };
@@ -186,13 +186,13 @@ fn pooled(size: Size) -> Config {
     let at_once = AT_ONCE as u32;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(at_once)
-        .total_core_instances(at_once * INSTANCES as u32)
+        .total_core_instances(at_once * Limits::MOST_INSTANCES as u32)
         .total_memories(at_once * MEMORIES as u32)
-        .total_tables(at_once * TABLES as u32)
-        .max_core_instances_per_component(INSTANCES as u32)
+        .total_tables(at_once * Limits::MOST_TABLES as u32)
+        .max_core_instances_per_component(Limits::MOST_INSTANCES as u32)
         .max_memories_per_component(MEMORIES as u32)
-        .max_tables_per_component(TABLES as u32)
-        .max_tables_per_module(TABLES as u32)
+        .max_tables_per_component(Limits::MOST_TABLES as u32)
+        .max_tables_per_module(Limits::MOST_TABLES as u32)
         .max_memories_per_module(MEMORIES as u32)
         .table_elements(size.table)
         .max_memory_size(size.memory);

@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-use super::{
-    guest::Guest,
-    limits::{HANDOVER, Limits},
-};
+use super::{guest::Guest, limits::Limits};
 use crate::balancer::text;
 
 /// Bytes that are kept of a function's name.
@@ -59,7 +56,7 @@ fn cause(error: &wasmtime::Error, limits: &Limits) -> String {
         None => {
             let root = error.root_cause().to_string();
             if root.contains("fuel allocated for hostcalls") {
-                return format!("it handed over more than {} KiB in one call", HANDOVER >> 10);
+                return format!("it handed over more than {} KiB in one call", limits.handover >> 10);
             }
             root
         }

@@ -29,7 +29,7 @@ impl Guest {
             request: question.request.clone(),
             settings: Arc::clone(settings),
             meter: Meter::new(limits),
-            said: Said::keeping(limits.log_lines),
+            said: Said::keeping(limits),
             wasi: Wasi::default(),
         }
     }
@@ -54,15 +54,16 @@ pub(super) struct Said {
     lines: Vec<LogLine>,
     /// How many of them are kept.
     room: usize,
+    /// Bytes that are kept of a line.
+    pub(super) line: usize,
     left_out: usize,
     /// The last line on its standard error, kept or not.
     pub(super) complaint: Option<String>,
 }
 
 impl Said {
-    /// Of its log, this many lines are kept.
-    fn keeping(room: usize) -> Self {
-        Self { room, ..Self::default() }
+    fn keeping(limits: &Limits) -> Self {
+        Self { room: limits.log_lines, line: limits.log_line, ..Self::default() }
     }
 
     /// Whether another line is kept; counts it as left out otherwise.

@@ -12,8 +12,6 @@ use crate::balancer::{Columns, LogLevel, Request, check, text};
 
 /// Bytes that are kept of a reason.
 const REASON: usize = 1_024;
-/// Bytes that are kept of a line of the log.
-const LINE: usize = 1_024;
 
 /// Everything that a guest may import.
 pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<Guest>> {
@@ -138,7 +136,7 @@ fn log(instance: &mut LinkerInstance<'_, Guest>) -> Result<()> {
     for (name, level) in levels {
         instance.func_wrap(name, move |mut store: StoreContextMut<'_, Guest>, (message,): (WasmStr,)| {
             if store.data_mut().said.has_room() {
-                let message = text::clean(&message.to_str(&store)?, LINE);
+                let message = text::clean(&message.to_str(&store)?, store.data().said.line);
                 store.data_mut().said.write(level, message);
             }
             Ok(())

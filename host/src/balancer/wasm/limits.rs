@@ -17,8 +17,23 @@ pub struct Limits {
     pub stack: usize,
     /// Elements of a table.
     pub table: usize,
+    /// Core instances of one instance of a component; at most [`Limits::MOST_INSTANCES`] count.
+    pub instances: usize,
+    /// Tables of one instance of a component; at most [`Limits::MOST_TABLES`] count.
+    pub tables: usize,
+    /// What it may hand over in one call, bytes, beside 16 a node.
+    pub handover: usize,
     /// Lines that are kept of one decision's log.
     pub log_lines: usize,
+    /// Bytes that are kept of a line.
+    pub log_line: usize,
+}
+
+impl Limits {
+    /// What an engine has room for.
+    pub const MOST_INSTANCES: usize = 64;
+    /// What an engine has room for.
+    pub const MOST_TABLES: usize = 16;
 }
 
 impl Default for Limits {
@@ -29,25 +44,27 @@ impl Default for Limits {
             module: 64 << 20,
             stack: STACK,
             table: 20_000,
+            instances: Self::MOST_INSTANCES,
+            tables: Self::MOST_TABLES,
+            handover: 1 << 20,
             log_lines: 32,
+            log_line: 1_024,
         }
     }
 }
 
-/// Core instances, tables and memories of one instance of a component.
-pub(super) const INSTANCES: usize = 64;
-pub(super) const TABLES: usize = 16;
+/// Memories of one instance of a component.
 pub(super) const MEMORIES: usize = 4;
 /// The most of a stack that fits into a thread of the daemon's, bytes.
 pub(super) const STACK: usize = 512 << 10;
-/// What a guest may hand over in one call, bytes, beside 16 a node.
-pub(super) const HANDOVER: usize = 1 << 20;
 
 /// Counts what an instance has taken.
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: usize,
     table: usize,
+    instances: usize,
+    tables: usize,
     taken: usize,
     /// The size that was refused, if any.
     pub(super) refused: Option<usize>,
@@ -55,7 +72,8 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limit: limits.memory, table: limits.table, taken: 0, refused: None }
+        let Limits { memory: limit, table, instances, tables, .. } = *limits;
+        Self { limit, table, instances, tables, taken: 0, refused: None }
     }
 
     /// What it has taken, bytes.
@@ -80,11 +98,11 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        self.instances
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        self.tables
     }
 
     fn memories(&self) -> usize {

@@ -122,6 +122,8 @@ async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
             candidates: vec![],
             failed_nodes: vec![],
             failure: None,
+            note: None,
+            last_activity: None,
             created: seen.now,
             changed: seen.now,
         };

@@ -7,7 +7,9 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable};
+use super::{
+    BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable, activity::RawActivity,
+};
 
 /// Longer files are no descriptions of kinds.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -37,6 +39,8 @@ struct Raw {
     #[serde(default)]
     stop: RawStop,
     suspend: Suspend,
+    #[serde(default)]
+    activity: RawActivity,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +58,8 @@ struct RawReady {
 struct RawStop {
     signal: Option<Spanned<String>>,
     grace_seconds: Option<Spanned<u64>>,
+    suspend_signal: Option<Spanned<String>>,
+    suspended_status: Option<Spanned<i32>>,
 }
 
 /// Reads a file.
@@ -82,7 +88,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Kind, KindErrors> {
     if reader.errors.is_empty() { Ok(kind) } else { Err(KindErrors(reader.errors)) }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
     errors: Vec<KindError>,
@@ -140,6 +146,7 @@ impl Reader<'_> {
             base_path: raw.base_path,
             headers,
             suspend: raw.suspend,
+            activity: self.activity(raw.activity, listen),
         }
     }
 
@@ -169,17 +176,25 @@ impl Reader<'_> {
     }
 
     fn stop(&mut self, raw: &RawStop) -> Stop {
-        let signal = raw.signal.as_ref().map_or(Ok(Signal::SIGTERM), |text| {
-            Signal::from_str(text.get_ref())
-                .map_err(|_| (text.span(), format!("{} is no signal; SIGTERM, SIGINT, … are", text.get_ref())))
-        });
-        Stop {
-            signal: signal.unwrap_or_else(|(span, problem)| {
-                self.error(span, problem);
-                Signal::SIGTERM
-            }),
-            grace: self.seconds(raw.grace_seconds.as_ref(), GRACE_SECONDS),
+        if let Some(status) = &raw.suspended_status
+            && !(1..256).contains(status.get_ref())
+        {
+            self.error(status.span(), "must be a status from 1 to 255: 0 is that of a session that is over".to_owned());
         }
+        Stop {
+            signal: raw.signal.as_ref().and_then(|text| self.signal(text)).unwrap_or(Signal::SIGTERM),
+            grace: self.seconds(raw.grace_seconds.as_ref(), GRACE_SECONDS),
+            suspend_signal: raw.suspend_signal.as_ref().and_then(|text| self.signal(text)),
+            suspended_status: raw.suspended_status.as_ref().map(|status| *status.get_ref()),
+        }
+    }
+
+    fn signal(&mut self, text: &Spanned<String>) -> Option<Signal> {
+        let signal = Signal::from_str(text.get_ref()).ok();
+        if signal.is_none() {
+            self.error(text.span(), format!("{} is no signal; SIGTERM, SIGINT, … are", text.get_ref()));
+        }
+        signal
     }
 
     fn seconds(&mut self, raw: Option<&Spanned<u64>>, usual: u64) -> Duration {
@@ -211,7 +226,7 @@ impl Reader<'_> {
     }
 
     /// A template of a text that others can read.
-    fn public(&mut self, text: &Spanned<String>, listen: Listen, why: &str) -> Template {
+    pub(super) fn public(&mut self, text: &Spanned<String>, listen: Listen, why: &str) -> Template {
         let template = self.template(text, listen);
         if template.uses(Variable::Secret) {
             self.error(text.span(), format!("{{secret}} may stand in [environment] and [headers] only: {why}"));
@@ -240,7 +255,7 @@ impl Reader<'_> {
         }
     }
 
-    fn error(&mut self, span: Range<usize>, problem: String) {
+    pub(super) fn error(&mut self, span: Range<usize>, problem: String) {
         let before = self.text.get(..span.start).unwrap_or_default();
         self.errors.push(KindError {
             file: self.file.to_owned(),
@@ -258,9 +273,15 @@ impl Reader<'_> {
 fn field_at(table: &toml::de::DeTable<'_>, span: &Range<usize>) -> String {
     let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     for (key, value) in table {
-        let below = match value.get_ref() {
+        let in_table = |value: &toml::de::DeValue<'_>| match value {
             toml::de::DeValue::Table(table) => field_at(table, span),
             _ => String::new(),
+        };
+        let below = match value.get_ref() {
+            toml::de::DeValue::Array(items) => {
+                items.iter().map(|item| in_table(item.get_ref())).find(|field| !field.is_empty()).unwrap_or_default()
+            }
+            value => in_table(value),
         };
         if !below.is_empty() {
             return format!("{}.{below}", key.get_ref());

@@ -143,6 +143,25 @@ impl Template {
         self.0.contains(&Piece::Variable(variable))
     }
 
+    /// A variable that it has beside `{base_path}`.
+    pub fn other_than_base_path(&self) -> Option<&'static str> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Variable(variable) if *variable != Variable::BasePath => Some(variable.name()),
+            _ => None,
+        })
+    }
+
+    /// The text for a session of which only the prefix matters.
+    pub fn render_base_path(&self, base_path: &str) -> String {
+        self.0
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text,
+                Piece::Variable(_) => base_path,
+            })
+            .collect()
+    }
+
     /// The text for one session.
     pub fn render(&self, values: &Values) -> String {
         self.0

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
@@ -111,9 +112,14 @@ impl Live {
         std::future::pending().await
     }
 
-    /// Stops the program and returns when nothing of it is left.
-    pub(super) async fn stop(&self) -> Result<(), LaunchError> {
-        let request = Request::Stop { signal: None, grace_ms: None };
+    /// The supervisor's process id.
+    pub(super) fn supervisor_pid(&self) -> i32 {
+        self.supervisor.pid
+    }
+
+    /// Stops the program, by another signal than its kind's where one is named, and returns when nothing of it is left.
+    pub(super) async fn stop(&self, signal: Option<Signal>) -> Result<(), LaunchError> {
+        let request = Request::Stop { signal: signal.map(|signal| signal as i32), grace_ms: None };
         let asked = control::ask(&self.directory, &request).await;
         let limit = if asked.is_ok() { self.grace.saturating_add(KILLING) } else { LEAVING };
         if tokio::time::timeout(limit, self.ended()).await.is_ok() {

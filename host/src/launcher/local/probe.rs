@@ -50,13 +50,8 @@ async fn answered(live: &Live) -> Result<(), LaunchError> {
 
 /// One probe: whether the answer is what the kind wants.
 async fn once(live: &Live) -> Result<bool, LaunchError> {
-    let upstream = &live.upstream;
-    let socket = match &upstream.address {
-        Address::Unix(path) => Socket::Unix(path.clone()),
-        Address::Loopback(port) => Socket::Tcp(format!("127.0.0.1:{port}")),
-    };
-    let owner = Owner { uid: upstream.uid, of_port: Arc::new(listener::uid) };
-    match client::probe(&socket, &owner, &live.service.ready_path, &upstream.headers, LIMIT).await {
+    let (socket, owner) = place(live);
+    match client::probe(&socket, &owner, &live.service.ready_path, &live.upstream.headers, LIMIT).await {
         Ok(status) => Ok(live.service.ready_statuses.contains(&status.as_u16())),
         // To wait would be in vain: the program cannot have what another has.
         Err(error @ ClientError::Owner { found: Some(_), .. }) => {
@@ -64,4 +59,14 @@ async fn once(live: &Live) -> Result<bool, LaunchError> {
         }
         Err(_) => Ok(false),
     }
+}
+
+/// Where the program is asked, and whose it must be.
+pub(super) fn place(live: &Live) -> (Socket, Owner) {
+    let upstream = &live.upstream;
+    let socket = match &upstream.address {
+        Address::Unix(path) => Socket::Unix(path.clone()),
+        Address::Loopback(port) => Socket::Tcp(format!("127.0.0.1:{port}")),
+    };
+    (socket, Owner { uid: upstream.uid, of_port: Arc::new(listener::uid) })
 }

@@ -72,7 +72,7 @@ async fn make_way(house: &Arc<House>, launch: &Launch) -> Result<(), LaunchError
     let other = house.live().get(&launch.id).cloned();
     match other {
         None => Ok(()),
-        Some(other) if other.running.epoch < launch.epoch => other.stop().await,
+        Some(other) if other.running.epoch < launch.epoch => other.stop(None).await,
         Some(other) => {
             let context = format!("starting session {} under epoch {}", launch.id, launch.epoch);
             Err(failed(context)(format!("it runs under epoch {} already", other.running.epoch)))

@@ -29,8 +29,9 @@ use crate::{
         Epoch, NodeId, SessionId, State,
         fakes::{Numbers, SetClock},
     },
-    launcher::{Exit, Launch, LaunchError, Launcher, Running, Upstream},
+    launcher::{Activity, Exit, Launch, LaunchError, Launcher, Running, Upstream},
     proxy::{Drain, Limits, Parts, Proxy, Routes},
+    sessions::Traffic,
     store::{Route, StoreError},
     wire::{hop, names::HOP, seal::Seal},
 };
@@ -115,6 +116,12 @@ impl Launcher for Programs {
     async fn stop(&self, id: SessionId, _: Epoch) -> Result<(), LaunchError> {
         Err(LaunchError::Unknown(id))
     }
+    async fn suspend(&self, id: SessionId, _: Epoch) -> Result<(), LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
+    async fn activity(&self, id: SessionId, _: Epoch) -> Result<Activity, LaunchError> {
+        Err(LaunchError::Unknown(id))
+    }
     async fn signal(&self, id: SessionId, _: Epoch, _: Signal) -> Result<(), LaunchError> {
         Err(LaunchError::Unknown(id))
     }
@@ -129,6 +136,9 @@ impl Launcher for Programs {
     }
     async fn log_tail(&self, id: SessionId, _: usize) -> Result<String, LaunchError> {
         Err(LaunchError::Unknown(id))
+    }
+    async fn kept(&self) -> Result<Vec<SessionId>, LaunchError> {
+        Ok(Vec::new())
     }
     async fn forget(&self, _: SessionId) {}
 }
@@ -170,6 +180,7 @@ impl Node {
             secure: false,
             routes: Arc::clone(&node.known) as Arc<dyn Routes>,
             launcher: Arc::clone(&node.programs) as Arc<dyn Launcher>,
+            traffic: Arc::new(Traffic::new(noon())),
             listener_uid: Arc::new(|_| Some(own_uid())),
             key: key(),
             clock: noon(),

@@ -18,6 +18,8 @@ const RESTARTED: &str = "its node was restarted, and the program ended with it";
 impl Owner {
     /// Adopts the programs that run, stops those that have been superseded, and reports those that are gone.
     pub(in crate::sessions) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
+        // Before the rows are read: what is kept of a start has a row by then.
+        let kept = self.launcher.kept().await;
         let filter = SessionFilter {
             node: Some(self.node),
             states: vec![State::Starting, State::Active, State::Lost],
@@ -32,6 +34,13 @@ impl Owner {
                 None => self.store.session(program.id).await?,
             };
             self.adopt(program, row);
+        }
+        match kept {
+            Ok(mut kept) => {
+                kept.retain(|id| rows.iter().all(|row| row.id != *id) && programs.iter().all(|one| one.id != *id));
+                self.tidy(kept).await?;
+            }
+            Err(error) => tracing::debug!("what is kept of sessions cannot be listed: {error}"),
         }
         for row in rows {
             let runs = programs.iter().any(|program| program.id == row.id && program.epoch == row.epoch);

@@ -74,6 +74,14 @@ impl Hand {
         }
     }
 
+    /// Waits until the session is to be ended.
+    pub(super) async fn is_to_end(&mut self) {
+        if self.wanted.wait_for(|wanted| *wanted == Some(Wanted::Ended)).await.is_err() {
+            // Only dropping this hand closes the channel.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// What is wanted of the session.
     pub(super) fn wanted_now(&self) -> Option<Wanted> {
         *self.wanted.borrow()

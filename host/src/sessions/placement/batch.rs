@@ -76,6 +76,8 @@ impl Wish {
             candidates: Vec::new(),
             failed_nodes: Vec::new(),
             failure: None,
+            note: None,
+            last_activity: None,
             created: view.now(),
             changed: view.now(),
         };
@@ -97,6 +99,7 @@ impl Wish {
             claimed: false,
             pid: None,
             failure: None,
+            note: None,
             changed: view.now(),
             ..stored
         };

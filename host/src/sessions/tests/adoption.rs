@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Epoch, NodeId, SessionId, State, Wanted},
-    launcher::Exit,
+    launcher::{Exit, Launcher},
     sessions::fixtures::{Cluster, KIND, Programs, eventually, new_session, registration},
     store::{NodeDeletion, Registration, Store},
 };
@@ -115,7 +115,7 @@ async fn programs_that_were_superseded_or_that_nobody_knows_are_stopped() {
     cluster.reaches(session.id, State::Active).await;
     cluster.daemons[0].sessions.suspend(session.id).await.expect("a suspension");
     cluster.reaches(session.id, State::Suspended).await;
-    cluster.daemons[0].sessions.resume(session.id).await.expect("a resumption");
+    cluster.daemons[0].sessions.resume(session.id, false).await.expect("a resumption");
     cluster.reaches(session.id, State::Active).await;
     let unknown: SessionId = "00000000".parse().expect("an id");
     let strays = async |programs: &Programs| {
@@ -153,6 +153,24 @@ async fn a_session_thought_lost_is_taken_back_by_a_daemon_that_was_there_all_the
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_session_goes_when_it_is_resumed_elsewhere_and_stays_while_it_waits() {
+    let cluster = Cluster::start(2).await;
+    let (old, new) = (&cluster.daemons[0], &cluster.daemons[1]);
+    let session = old.sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    old.sessions.suspend(session.id).await.expect("a suspension");
+    cluster.reaches(session.id, State::Suspended).await;
+    old.sessions.owner.reconcile().await.expect("the store answers");
+    assert_eq!(old.programs.kept().await.expect("a list"), [session.id], "its log can be read");
+    cluster.store.set_cordoned(old.node, true).await.expect("the store answers");
+    old.sessions.resume(session.id, false).await.expect("a resumption");
+    assert_eq!(cluster.reaches(session.id, State::Active).await.node, new.node);
+    old.sessions.owner.reconcile().await.expect("the store answers");
+    assert_eq!(old.programs.kept().await.expect("a list"), []);
+    assert_eq!(new.programs.kept().await.expect("a list"), [session.id]);
+}
+
+#[tokio::test]
 async fn a_lost_session_is_resumed_elsewhere_and_the_old_program_is_stopped() {
     let cluster = Cluster::start(2).await;
     let (old, new) = (&cluster.daemons[0], &cluster.daemons[1]);
@@ -160,7 +178,9 @@ async fn a_lost_session_is_resumed_elsewhere_and_the_old_program_is_stopped() {
     cluster.reaches(session.id, State::Active).await;
     lose(&cluster, session.id).await;
     cluster.store.set_cordoned(old.node, true).await.expect("the store answers");
-    let resumed = new.sessions.resume(session.id).await.expect("a resumption");
+    let refused = new.sessions.resume(session.id, false).await.expect_err("it may run twice");
+    assert!(refused.to_string().contains("the program still runs there"), "{refused}");
+    let resumed = new.sessions.resume(session.id, true).await.expect("a resumption");
     assert_eq!((resumed.node, resumed.epoch), (new.node, Epoch(2)));
     cluster.reaches(session.id, State::Active).await;
     assert_eq!(old.programs.alive(), [(session.id, Epoch(1))]);

@@ -81,19 +81,19 @@ async fn a_suspended_session_is_resumed_under_the_next_epoch() {
     let sessions = &cluster.daemons[0].sessions;
     let session = sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
-    let error = sessions.resume(session.id).await.expect_err("it runs");
+    let error = sessions.resume(session.id, false).await.expect_err("it runs");
     assert!(matches!(error, SessionError::State { state: State::Active, .. }), "{error}");
     sessions.suspend(session.id).await.expect("a suspension");
     cluster.reaches(session.id, State::Suspended).await;
     assert!(cluster.daemons[0].programs.alive().is_empty());
-    let resumed = sessions.resume(session.id).await.expect("a resumption");
+    let resumed = sessions.resume(session.id, false).await.expect("a resumption");
     assert_eq!((resumed.epoch, resumed.created), (Epoch(2), session.created));
     cluster.reaches(session.id, State::Active).await;
     assert_eq!(cluster.daemons[0].programs.alive(), [(session.id, Epoch(2))]);
     sessions.end(session.id).await.expect("an end");
     cluster.reaches(session.id, State::Ended).await;
     let error = sessions.suspend(session.id).await.expect_err("it is over");
-    assert!(error.to_string().ends_with("is ended: only a running session can be suspended"), "{error}");
+    assert!(error.to_string().ends_with("is ended: start a new session instead"), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
-//! Sessions as they change: claimed, reported on, moved, wanted otherwise, lost.
+//! Sessions as they change: claimed, reported on, moved, lost.
 
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::{
     Report, SqliteStore, StoreError, Write, failed, milliseconds, nodes, placements,
@@ -27,7 +29,7 @@ pub(super) async fn claim(store: &SqliteStore, id: SessionId, epoch: Epoch, node
 }
 
 /// The session, inside a write transaction.
-async fn present(write: &mut Write, id: SessionId) -> Result<Option<Session>, StoreError> {
+pub(super) async fn present(write: &mut Write, id: SessionId) -> Result<Option<Session>, StoreError> {
     let failed = write.failed();
     let row = sqlx::query("SELECT * FROM sessions WHERE id = ?1")
         .bind(id.as_str())
@@ -38,19 +40,23 @@ async fn present(write: &mut Write, id: SessionId) -> Result<Option<Session>, St
 }
 
 /// Writes what may change in a session's life; raises the revision where it begins or ceases to occupy its node, or moves.
-async fn update(write: &mut Write, before: &Session, mut after: Session) -> Result<Session, StoreError> {
+pub(super) async fn update(write: &mut Write, before: &Session, mut after: Session) -> Result<Session, StoreError> {
     let (now, operation) = (write.now, write.operation);
     if !after.state.is_live() {
         after.wanted = None;
     }
     if after.state != before.state {
         after.changed = super::rows::time("sessions", now)?;
+        if after.state == State::Active {
+            after.last_activity = after.last_activity.max(Some(after.changed));
+        }
     }
     let moved = after.epoch != before.epoch;
     sqlx::query(
         "UPDATE sessions SET
              state = ?2, wanted = ?3, node = ?4, epoch = ?5, claimed = ?6, pid = ?7, candidates = ?8, failed_nodes = ?9,
-             failure = ?10, changed = ?11, placed = CASE WHEN ?12 THEN ?13 ELSE placed END
+             failure = ?10, changed = ?11, placed = CASE WHEN ?12 THEN ?13 ELSE placed END, note = ?14,
+             last_activity = ?15
          WHERE id = ?1",
     )
     .bind(after.id.as_str())
@@ -66,6 +72,8 @@ async fn update(write: &mut Write, before: &Session, mut after: Session) -> Resu
     .bind(after.changed.as_millisecond())
     .bind(moved)
     .bind(now)
+    .bind(&after.note)
+    .bind(after.last_activity.map(Timestamp::as_millisecond))
     .execute(write.on())
     .await
     .map_err(failed(operation))?;
@@ -132,23 +140,6 @@ pub(super) async fn start_failed(
         after.failed_nodes.push(before.node);
     }
     after.candidates.retain(|node| *node != after.node && *node != before.node);
-    let after = update(&mut write, &before, after).await?;
-    write.commit().await?;
-    Ok(Some(after))
-}
-
-pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
-    let mut write = store.write("wish").await?;
-    let Some(before) = present(&mut write, id).await? else { return Ok(None) };
-    let runs = before.state == State::Active || (before.state == State::Starting && before.claimed);
-    let after = if runs {
-        let wanted = if before.wanted == Some(Wanted::Ended) { Wanted::Ended } else { wanted };
-        Session { wanted: Some(wanted), ..before.clone() }
-    } else if before.state == State::Ended {
-        before.clone()
-    } else {
-        Session { state: wanted.fulfilled(), pid: None, failure: None, ..before.clone() }
-    };
     let after = update(&mut write, &before, after).await?;
     write.commit().await?;
     Ok(Some(after))

@@ -123,7 +123,7 @@ async fn place_again(write: &mut Write, reservation: &Reservation) -> Result<boo
     let written = sqlx::query(
         "UPDATE sessions SET
              state = 'starting', node = ?3, epoch = ?2, claimed = 0, pid = NULL, cpus = ?4, memory = ?5, labels = ?6,
-             candidates = ?7, failed_nodes = ?8, failure = NULL, changed = ?9, placed = ?10
+             candidates = ?7, failed_nodes = ?8, failure = NULL, note = NULL, changed = ?9, placed = ?10
          WHERE id = ?1 AND epoch = ?2 - 1 AND state NOT IN ('active', 'ended') AND wanted IS NULL",
     )
     .bind(session.id.as_str())

@@ -71,6 +71,11 @@ impl<'r> Fields<'r> {
         Timestamp::from_millisecond(self.get(column)?).map_err(|error| self.corrupt(column, error))
     }
 
+    pub(super) fn optional_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        let value = self.get::<Option<i64>>(column)?;
+        value.map(Timestamp::from_millisecond).transpose().map_err(|error| self.corrupt(column, error))
+    }
+
     pub(super) fn corrupt(&self, column: &'static str, problem: impl Display) -> StoreError {
         let row = self
             .row

@@ -29,6 +29,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
         candidates: fields.json("candidates")?,
         failed_nodes: fields.json("failed_nodes")?,
         failure: fields.get("failure")?,
+        note: fields.get("note")?,
+        last_activity: fields.optional_time("last_activity")?,
         created: fields.time("created")?,
         changed: fields.time("changed")?,
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Bed, active, read, reading, registration, revision, starting, starting_with};
 use crate::{
-    domain::{Epoch, NodeId, State, Wanted},
+    domain::{Epoch, NodeId, Session, State, Wanted},
     store::{Report, Store},
 };
 
@@ -198,4 +198,98 @@ pub(crate) async fn what_is_over_takes_no_report(bed: &impl Bed) {
         }
         assert_eq!(read(&*store, session.id).await, over);
     }
+}
+
+pub(crate) async fn all_of_a_users_sessions_are_asked_at_once_and_nobody_elses(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let running = active(&*store, a).await;
+    let waiting = starting(&*store, a).await;
+    let asleep = active(&*store, a).await;
+    assert!(store.report(asleep.id, asleep.epoch, &Report::Suspended).await.unwrap());
+    let dead = active(&*store, a).await;
+    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap());
+    let over = active(&*store, a).await;
+    assert!(store.report(over.id, over.epoch, &Report::Ended).await.unwrap());
+
+    assert_eq!(store.want_all("bob", Wanted::Ended).await.unwrap(), []);
+    let asked = store.want_all("ada", Wanted::Suspended).await.unwrap();
+    let mut ids: Vec<_> = asked.iter().map(|session| session.id).collect();
+    ids.sort();
+    assert_eq!(ids, [running.id, waiting.id], "those that are live");
+    assert_eq!(read(&*store, running.id).await.wanted, Some(Wanted::Suspended));
+    assert_eq!(read(&*store, waiting.id).await.state, State::Suspended);
+    assert_eq!(read(&*store, dead.id).await.state, State::Failed);
+
+    let asked = store.want_all("ada", Wanted::Ended).await.unwrap();
+    assert_eq!(asked.len(), 4, "those that are not over");
+    assert_eq!(read(&*store, running.id).await.wanted, Some(Wanted::Ended));
+    for id in [waiting.id, asleep.id, dead.id] {
+        assert_eq!(read(&*store, id).await.state, State::Ended);
+    }
+    assert_eq!(store.want_all("ada", Wanted::Ended).await.unwrap().len(), 1, "only what is not over yet");
+}
+
+pub(crate) async fn what_nobody_uses_is_suspended_only_as_it_was_seen(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = active(&*store, a).await;
+    let unused = async |epoch| store.want_unused(session.id, epoch, Wanted::Suspended, "nobody came").await.unwrap();
+    assert_eq!(unused(session.epoch.next()).await, None, "another start");
+    let asked = unused(session.epoch).await.expect("it is idle");
+    assert_eq!(
+        (asked.state, asked.wanted, asked.note.as_deref()),
+        (State::Active, Some(Wanted::Suspended), Some("nobody came"))
+    );
+    assert_eq!(unused(session.epoch).await, None, "it is asked already");
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
+    assert_eq!(read(&*store, session.id).await.note.as_deref(), Some("nobody came"));
+    assert_eq!(unused(session.epoch).await, None, "it is suspended");
+
+    let waiting = starting(&*store, a).await;
+    assert_eq!(store.want_unused(waiting.id, waiting.epoch, Wanted::Ended, "x").await.unwrap(), None);
+    assert_eq!(store.want_unused(super::fresh_id(), Epoch::FIRST, Wanted::Ended, "x").await.unwrap(), None);
+    let own = active(&*store, a).await;
+    store.want(own.id, Wanted::Ended).await.unwrap();
+    assert_eq!(store.want_unused(own.id, own.epoch, Wanted::Suspended, "x").await.unwrap(), None);
+    assert_eq!(read(&*store, own.id).await.wanted, Some(Wanted::Ended));
+}
+
+pub(crate) async fn a_suspended_session_that_nobody_uses_is_ended(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = active(&*store, a).await;
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
+    let over = store.want_unused(session.id, session.epoch, Wanted::Ended, "nobody came").await.unwrap().expect("idle");
+    assert_eq!((over.state, over.note.as_deref()), (State::Ended, Some("nobody came")));
+    assert_eq!(store.want_unused(session.id, session.epoch, Wanted::Ended, "again").await.unwrap(), None);
+}
+
+pub(crate) async fn activity_is_noted_under_its_epoch_and_never_goes_back(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = active(&*store, a).await;
+    let began = session.last_activity.expect("it was used when it became active");
+    assert!(began >= session.created);
+    let before = revision(&*store).await;
+    let minute = jiff::SignedDuration::from_mins(1);
+    let note = async |epoch, at| store.note_activity(&[(session.id, epoch, at)]).await.unwrap();
+    note(session.epoch, began + minute).await;
+    note(session.epoch, began).await;
+    note(session.epoch.next(), began + minute * 9).await;
+    store.note_activity(&[]).await.unwrap();
+    assert_eq!(read(&*store, session.id).await.last_activity, Some(began + minute));
+    assert_eq!(revision(&*store).await, before);
+}
+
+pub(crate) async fn a_session_is_called_otherwise(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = active(&*store, a).await;
+    let before = revision(&*store).await;
+    let renamed = store.rename(session.id, "Übung \"1\"").await.unwrap().expect("known");
+    assert_eq!(renamed, Session { name: "Übung \"1\"".to_owned(), ..session });
+    assert_eq!(read(&*store, renamed.id).await, renamed);
+    assert_eq!(revision(&*store).await, before);
+    assert_eq!(store.rename(super::fresh_id(), "x").await.unwrap(), None);
 }

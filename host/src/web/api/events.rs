@@ -139,7 +139,11 @@ impl Following {
         }
         for session in sessions {
             let view = SessionView::new(session, &names);
-            let value = serde_json::to_value(&view).ok()?;
+            let mut value = serde_json::to_value(&view).ok()?;
+            // That somebody uses it is no news either.
+            if let Some(object) = value.as_object_mut() {
+                object.remove("last_activity");
+            }
             objects.insert(("session", view.id), value);
         }
         Some(objects)

@@ -15,11 +15,14 @@ use crate::{
 
 pub(in crate::web) mod create;
 pub(in crate::web) mod end;
+pub(in crate::web) mod end_all;
 pub(in crate::web) mod get;
 pub(in crate::web) mod list;
 pub(in crate::web) mod log;
+pub(in crate::web) mod rename;
 pub(in crate::web) mod resume;
 pub(in crate::web) mod suspend;
+pub(in crate::web) mod suspend_all;
 
 /// A session.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -53,6 +56,14 @@ pub(crate) struct SessionView {
     /// When its state last changed.
     #[schema(value_type = String, format = DateTime)]
     pub changed: Timestamp,
+    /// When it was last used, or seen to do something by itself, up to half a minute ago; absent before it was active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_activity: Option<Timestamp>,
+    /// Why it was suspended or ended, where its user did not ask for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "suspended after 2 hours without use")]
+    pub note: Option<String>,
     /// The program's own process id, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -104,8 +115,17 @@ impl SessionView {
             changed: session.changed,
             pid: session.pid,
             failure: session.failure,
+            note: session.note,
+            last_activity: session.last_activity,
         }
     }
+}
+
+/// The sessions that were asked, as they now are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Asked {
+    /// Newest first; each is done by its own node, and `wanted` until then.
+    pub items: Vec<SessionView>,
 }
 
 /// What endpoints about one session ask for.
@@ -134,6 +154,13 @@ impl Desk {
         let id: SessionId = id.parse().map_err(|_| Problem::missing("there is no such session"))?;
         let session = self.sessions.get(id).await?;
         if session.user == identity.user { Ok(session) } else { Err(SessionError::Missing(id).into()) }
+    }
+
+    /// Has all of somebody's sessions suspended or ended.
+    pub(in crate::web) async fn want_all(&self, identity: &Identity, wanted: Wanted) -> Result<Asked, Problem> {
+        let asked = self.sessions.want_all(&identity.user, wanted).await?;
+        let names = NodeNames::read(&*self.store).await?;
+        Ok(Asked { items: asked.into_iter().map(|session| SessionView::new(session, &names)).collect() })
     }
 
     /// How a session is shown.

@@ -115,6 +115,74 @@ async fn what_belongs_to_others_is_as_absent_as_what_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_session_is_renamed_within_bounds() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let path = format!("/api/v1/sessions/{id}");
+    let renamed = site.ask(Method::PATCH, &path, r#"{"name": "  Thesis <b> "}"#).await;
+    assert_eq!((renamed.status, &renamed.json()["name"]), (StatusCode::OK, &json!("Thesis <b>")));
+    assert_eq!(site.ask(Method::GET, &path, "").await.json()["name"], "Thesis <b>");
+    for body in [
+        json!({"name": ""}),
+        json!({"name": "x".repeat(101)}),
+        json!({"name": "a\u{7}b"}),
+        json!({"name": 1}),
+        json!({"state": "active", "name": "x"}),
+        json!({}),
+    ] {
+        let refused = site.ask(Method::PATCH, &path, &body.to_string()).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    assert_eq!(site.ask(Method::GET, &path, "").await.json()["name"], "Thesis <b>");
+    let theirs = site.start("bob").await.id;
+    let refused = site.ask(Method::PATCH, &format!("/api/v1/sessions/{theirs}"), r#"{"name": "mine"}"#).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn all_of_ones_own_sessions_are_suspended_and_ended_and_nobody_elses() {
+    let site = Site::open().await;
+    let (own, other) = (site.start(USER).await.id, site.start(USER).await.id);
+    let theirs = site.start("bob").await.id;
+    let suspended = site.ask(Method::POST, "/api/v1/sessions/suspend", "").await;
+    assert_eq!(suspended.status, StatusCode::OK, "{suspended:?}");
+    let suspended = suspended.json();
+    let states: Vec<_> =
+        suspended["items"].as_array().unwrap().iter().map(|item| (&item["id"], &item["state"])).collect();
+    assert_eq!(states, [(&json!(other), &json!("suspended")), (&json!(own), &json!("suspended"))]);
+    assert_eq!(site.ask(Method::POST, "/api/v1/sessions/suspend", "").await.json()["items"], json!([]));
+    let ended = site.ask(Method::POST, "/api/v1/sessions/end", "").await.json();
+    assert_eq!(ended["items"].as_array().unwrap().len(), 2);
+    assert_eq!(site.store.session(own).await.unwrap().unwrap().state, crate::domain::State::Ended);
+    assert_eq!(site.store.session(theirs).await.unwrap().unwrap().state, crate::domain::State::Starting);
+}
+
+#[tokio::test]
+async fn a_lost_session_is_resumed_by_its_owner_who_takes_the_risk() {
+    let site = Site::open().await;
+    let (own, theirs) = (site.start(USER).await.id, site.start("bob").await.id);
+    site.store.leave(NodeId(1)).await.unwrap();
+    site.store.delete_node(NodeId(1)).await.unwrap();
+    let path = format!("/api/v1/sessions/{own}/resume");
+    let refused = site.ask(Method::POST, &path, "").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    let detail = refused.json()["detail"].to_string();
+    assert!(
+        detail.contains("is lost") && detail.contains("still runs there") && detail.contains("may-run-twice"),
+        "{detail}"
+    );
+    assert_eq!(site.ask(Method::POST, &path, "{}").await.status, StatusCode::CONFLICT);
+    for body in [r#"{"confirm": "yes"}"#, r#"{"confirm": true}"#, r#"{"confrim": "may-run-twice"}"#] {
+        assert_eq!(site.ask(Method::POST, &path, body).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    let confirmed = r#"{"confirm": "may-run-twice"}"#;
+    assert_eq!(site.ask(Method::POST, &path, confirmed).await.status, StatusCode::OK);
+    // The token is an administrator's, and the session is not theirs.
+    let path = format!("/api/v1/sessions/{theirs}/resume");
+    assert_eq!(site.ask(Method::POST, &path, confirmed).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_log_is_plain_text() {
     let site = Site::open().await;
     let id = site.start(USER).await.id;
@@ -271,10 +339,13 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "GET /api/v1/sessions",
         "GET /api/v1/sessions/{id}",
         "GET /api/v1/sessions/{id}/log",
+        "PATCH /api/v1/sessions/{id}",
         "POST /api/v1/nodes/{id}/cordon",
         "POST /api/v1/nodes/{id}/drain",
         "POST /api/v1/nodes/{id}/uncordon",
         "POST /api/v1/sessions",
+        "POST /api/v1/sessions/end",
+        "POST /api/v1/sessions/suspend",
         "POST /api/v1/sessions/{id}/resume",
         "POST /api/v1/sessions/{id}/suspend",
         "POST /api/v1/sign-in-codes",

@@ -35,6 +35,7 @@ struct HomePage {
     /// Why nothing but the bare page can be shown.
     away: Option<String>,
     cards: Vec<Card>,
+    can_suspend_any: bool,
     kinds: Vec<KindChoice>,
     rows: Vec<NodeRow>,
     /// What is wrong with how sessions are placed.
@@ -61,6 +62,9 @@ pub(super) struct Card {
     pub(super) created: String,
     pub(super) age: String,
     pub(super) failure: Option<String>,
+    pub(super) note: Option<String>,
+    /// When it was last used, for people.
+    pub(super) used: Option<String>,
     pub(super) can_open: bool,
     pub(super) can_wait: bool,
     pub(super) can_suspend: bool,
@@ -89,6 +93,8 @@ impl Card {
             created: view.created.to_string(),
             age: age(view.created, now),
             failure: view.failure,
+            note: view.note,
+            used: view.last_activity.filter(|_| view.state == State::Active).map(|last| age(last, now)),
             can_open: view.state == State::Active && !is_asked,
             can_wait: view.state == State::Starting && !is_asked,
             can_suspend: view.state == State::Active && !is_asked,
@@ -147,6 +153,7 @@ pub(super) async fn show(
         this: this.name.clone(),
         away: None,
         cards: Vec::new(),
+        can_suspend_any: false,
         kinds: Vec::new(),
         rows: Vec::new(),
         troubles: troubles(&balancers.reports()),
@@ -160,6 +167,7 @@ pub(super) async fn show(
             page.kinds = kinds(&found.nodes, &this.kind_titles);
             page.rows = found.nodes.iter().map(|node| NodeRow::new(node, found.count(node.id))).collect();
             page.cards = found.sessions.into_iter().map(card).collect();
+            page.can_suspend_any = page.cards.iter().any(|card| card.can_suspend);
             Ok(render(&page))
         }
         Err(error) => {

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
-    domain::{Epoch, NodeId},
+    domain::{Epoch, NodeId, State, Wanted},
     store::{Registration, Report, Store, story::registration},
     web::{
         Client,
@@ -154,6 +154,69 @@ async fn buttons_suspend_and_end_what_is_the_visitors_own() {
     assert!(site.visit("/", &cookie).await.text.contains(&format!("/sessions/{own}/resume")));
     site.submit(&format!("/sessions/{own}/end"), &cookie, HERE, "").await;
     assert!(!site.visit("/", &cookie).await.text.contains(own.as_str()));
+}
+
+#[tokio::test]
+async fn a_lost_session_is_resumed_from_the_page_once_the_risk_is_taken() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let own = site.start(USER).await.id;
+    site.store.leave(NodeId(1)).await.unwrap();
+    site.store.delete_node(NodeId(1)).await.unwrap();
+    let home = site.visit("/", &cookie).await.text;
+    assert!(home.contains("value=\"may-run-twice\" required") && home.contains("still runs there"), "{home}");
+    let path = format!("/sessions/{own}/resume");
+    let refused = site.submit(&path, &cookie, HERE, "").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("still runs there"), "{refused:?}");
+    let resumed = site.submit(&path, &cookie, HERE, "confirm=may-run-twice").await;
+    assert_eq!(
+        (resumed.status, resumed.header("location")),
+        (StatusCode::SEE_OTHER, format!("/sessions/{own}/join").as_str())
+    );
+}
+
+#[tokio::test]
+async fn sessions_are_renamed_and_all_suspended_and_ended_from_the_page() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let own = site.start(USER).await.id;
+    assert!(!site.visit("/", &cookie).await.text.contains("End All"), "one alone has its own button");
+    let other = site.start(USER).await.id;
+    let theirs = site.start("bob").await.id;
+    let rename = format!("/sessions/{own}/rename");
+    let renamed = site.submit(&rename, &cookie, HERE, "name=%3Cb%3EThesis").await;
+    assert_eq!((renamed.status, renamed.header("location")), (StatusCode::SEE_OTHER, "/"));
+    let home = site.visit("/", &cookie).await.text;
+    assert!(home.contains("value=\"&#60;b&#62;Thesis\"") && home.contains("End all 2 sessions"), "{home}");
+    assert_eq!(site.submit(&rename, &cookie, HERE, "name=%07").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(site.submit(&rename, &cookie, "http://evil.example", "name=x").await.status, StatusCode::FORBIDDEN);
+
+    assert!(site.store.claim(own, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(site.visit("/", &cookie).await.text.contains("id=\"suspend-all\""));
+    assert_eq!(site.submit("/sessions/suspend", &cookie, HERE, "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.store.session(own).await.unwrap().unwrap().wanted, Some(Wanted::Suspended));
+    assert_eq!(site.store.session(other).await.unwrap().unwrap().state, State::Suspended);
+    assert_eq!(site.submit("/sessions/end", &cookie, HERE, "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.store.session(other).await.unwrap().unwrap().state, State::Ended);
+    assert_eq!(site.store.session(theirs).await.unwrap().unwrap().state, State::Starting);
+}
+
+#[tokio::test]
+async fn the_page_says_why_a_session_was_suspended_and_when_one_was_used() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let own = site.start(USER).await.id;
+    assert!(site.store.claim(own, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(site.visit("/", &cookie).await.text.contains("· used "));
+    site.store.want_unused(own, Epoch::FIRST, Wanted::Suspended, "suspended after 2 hours without use").await.unwrap();
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Suspended).await.unwrap());
+    assert!(site.visit("/", &cookie).await.text.contains("suspended after 2 hours without use"));
+    let session = site.ask(Method::GET, &format!("/api/v1/sessions/{own}"), "").await.json();
+    assert_eq!(session["note"], "suspended after 2 hours without use");
+    assert!(session["last_activity"].as_str().unwrap().ends_with('Z'));
 }
 
 #[tokio::test]

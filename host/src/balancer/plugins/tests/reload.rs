@@ -325,6 +325,25 @@ async fn a_daemon_notices_by_itself() {
 }
 
 #[tokio::test]
+async fn what_sends_no_event_is_noticed_by_looking() {
+    let bed = Bed::new();
+    // What becomes of a link's target is told to nobody who watches the link's directory.
+    let target = bed.root.path().join("elsewhere.wasm");
+    fs::write(&target, &*ONE).expect("written");
+    std::os::unix::fs::symlink(&target, bed.file("mine")).expect("it is linked");
+    let plugins = Arc::new(bed.open("mine").expect("it starts"));
+    assert_eq!(in_force(&plugins), Some(digest(&ONE)));
+    let mut told = plugins.digest();
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(Arc::clone(&plugins).run(Box::new(|| Box::pin(async { None })), stop.clone()));
+    fs::write(&target, &*OTHER).expect("written");
+    timeout(Duration::from_secs(60), told.changed()).await.expect("it is noticed").expect("somebody tells");
+    assert_eq!(*told.borrow_and_update(), Some(digest(&OTHER)));
+    stop.cancel();
+    timeout(Duration::from_secs(60), run).await.expect("it stops").expect("no panic");
+}
+
+#[tokio::test]
 async fn a_module_is_kept_while_its_decisions_are_on_record_and_no_longer() {
     let bed = Bed::new();
     bed.put("mine", &ONE);

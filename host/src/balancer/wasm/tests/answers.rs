@@ -5,7 +5,7 @@ use super::{
     guests::{answer, answer_of_length, refusal},
     load, load_in, patient, question, rank,
 };
-use crate::balancer::{Balancer, LogLevel, Refusal};
+use crate::balancer::{Balancer, LogLevel, Refusal, wasm::Limits};
 
 #[test]
 fn an_order_of_nodes_is_the_answer() {
@@ -120,6 +120,19 @@ fn a_flood_of_log_lines_is_bounded_and_says_what_was_left_out() {
         (log[32].level, &*log[32].message),
         (LogLevel::Warn, "968 more lines were left out: 32 a decision are kept")
     );
+}
+
+#[test]
+fn a_log_is_as_long_as_was_set() {
+    let guest = Guest::ranking(format!("(call $info (i32.const 2048) (i32.const 1500))\n{}", answer(&[0])))
+        .importing("log", "info", "(param i32 i32)")
+        .with_data(2_048, &"x".repeat(1_500));
+    let line = |limits| {
+        let balancer = load_in(&engine(), &guest, limits).expect("it loads");
+        balancer.rank(&question(3)).expect("an answer").log.swap_remove(0).message.len()
+    };
+    assert_eq!(line(Limits { log_line: 2_000, ..patient() }), 1_500);
+    assert!(line(Limits { log_line: 99, ..patient() }) <= 99);
 }
 
 #[test]

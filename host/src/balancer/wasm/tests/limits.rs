@@ -164,6 +164,30 @@ fn a_refusal_longer_than_may_be_handed_over_is_a_failure() {
 }
 
 #[test]
+fn what_may_be_handed_over_is_what_was_set() {
+    let limits = Limits { handover: 4 << 10, ..patient() };
+    let told = |length| {
+        let guest = Guest { pages: 40, ..Guest::ranking(refusal(0, 1_024, length)) };
+        load_in(&engine(), &guest, limits).expect("it loads").rank(&question(3)).expect_err("it refuses").to_string()
+    };
+    assert_eq!(told(8_000), "it handed over more than 4 KiB in one call");
+    assert!(!told(1_000).contains("handed over"), "{}", told(1_000));
+}
+
+#[test]
+fn a_component_of_more_instances_or_tables_than_were_set_is_not_loaded() {
+    let plain = Guest::default();
+    let with_tables = Guest { items: "(table 1 funcref) (table 1 funcref)".to_owned(), ..Guest::default() };
+    for (guest, limits) in
+        [(&plain, Limits { instances: 0, ..patient() }), (&with_tables, Limits { tables: 1, ..patient() })]
+    {
+        load_in(&engine(), guest, patient()).expect("it loads otherwise");
+        let error = load_in(&engine(), guest, limits).expect_err("it may not have them").to_string();
+        assert!(error.contains("limit"), "{error}");
+    }
+}
+
+#[test]
 fn a_host_that_cannot_hand_over_a_column_fails_the_guest() {
     // Its allocator never grows the memory, and 10,000 numbers do not fit in one page.
     let guest = Guest::ranking(format!("(call $load5 (i32.const 128)){}", answer(&[0]))).importing(

@@ -3,9 +3,6 @@
 use super::state::OutputStream;
 use crate::balancer::{LogLevel, text, wasm::guest::Guest};
 
-/// Bytes that are kept of a line.
-const LINE: usize = 1_024;
-
 /// Lines whose end has not come yet.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
@@ -17,9 +14,10 @@ pub(super) struct Unfinished {
 pub(super) fn write(guest: &mut Guest, stream: OutputStream, bytes: &[u8]) {
     for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
         let text = piece.strip_suffix(b"\n");
+        let kept = guest.said.line;
         let line = line(guest, stream);
         // One byte more than is kept, so that it shows that something was cut off.
-        let room = (LINE + 1).saturating_sub(line.len());
+        let room = (kept + 1).saturating_sub(line.len());
         line.extend(text.unwrap_or(piece).iter().take(room));
         if text.is_some() {
             end(guest, stream);
@@ -52,7 +50,7 @@ fn end(guest: &mut Guest, stream: OutputStream) {
         OutputStream::Out => LogLevel::Info,
         OutputStream::Error => LogLevel::Warn,
     };
-    let message = text::clean(&String::from_utf8_lossy(&bytes), LINE);
+    let message = text::clean(&String::from_utf8_lossy(&bytes), guest.said.line);
     if matches!(stream, OutputStream::Error) {
         guest.said.complaint = Some(message.clone());
     }

@@ -18,7 +18,9 @@
 //!
 //! Where the host does not know a user's groups, the user is in none.
 //!
-//! Among nodes that are as good, the one with the fewest sessions per weight comes first, and equal ones take turns.
+//! Among nodes that are as good, the one with the most free GPUs comes first, where the nodes publish that number
+//! (`gpus_free 3` in a file of their `metrics.d`); then the one with the fewest sessions per weight, and equal ones take
+//! turns.
 
 use evenkeel_sdk::{Answer, Balancer, Node, Refusal, Request, Setting, Settings, best_in_turn, by_count};
 
@@ -30,6 +32,7 @@ use rules::Rules;
 #[derive(Debug)]
 pub struct GpuLabel {
     label: String,
+    free: String,
     rules: Rules,
     spill: bool,
 }
@@ -37,6 +40,11 @@ pub struct GpuLabel {
 impl Balancer for GpuLabel {
     const SETTINGS: &'static [Setting] = &[
         Setting { key: "label", default: Some("gpu"), help: "The label that nodes with a GPU have: its key." },
+        Setting {
+            key: "free",
+            default: Some("gpus_free"),
+            help: "The number of free GPUs that nodes publish: its key.",
+        },
         Setting {
             key: "rules",
             default: Some(""),
@@ -55,6 +63,7 @@ impl Balancer for GpuLabel {
         if label.is_empty() {
             return Err(settings.refusal("label", "the key of a label"));
         }
+        let free = text("free");
         let rules = Rules::read(&text("rules"))
             .ok_or_else(|| settings.refusal("rules", "`GROUP=VALUE+VALUE, GROUP=VALUE`, each group once"))?;
         let spill = match text("spill").as_str() {
@@ -62,7 +71,7 @@ impl Balancer for GpuLabel {
             "no" => false,
             _ => return Err(settings.refusal("spill", "`yes` or `no`")),
         };
-        Ok(Self { label, rules, spill })
+        Ok(Self { label, free, rules, spill })
     }
 
     fn rank(&self, nodes: &[Node], request: &Request) -> Result<Answer, Refusal> {
@@ -79,9 +88,12 @@ impl Balancer for GpuLabel {
             Some(gpu) => allowed.iter().position(|&allowed| allowed == gpu).unwrap_or(foreign),
         };
         let places: Vec<usize> = nodes.iter().map(place).collect();
+        // Who publishes no number has none that is known to be free.
+        let free: Vec<f64> = nodes.iter().map(|node| node.metric(&self.free).unwrap_or(0.0)).collect();
         let count = |node: &Node| (node.sessions, node.weight);
         let mut order = best_in_turn(nodes.len(), request.sequence, |a, b| {
-            places[a].cmp(&places[b]).then_with(|| by_count(count(&nodes[a]), count(&nodes[b])))
+            let by_place = places[a].cmp(&places[b]).then_with(|| free[b].total_cmp(&free[a]));
+            by_place.then_with(|| by_count(count(&nodes[a]), count(&nodes[b])))
         });
         if !self.spill {
             order.retain(|&node| places[node as usize] != foreign);
@@ -140,6 +152,21 @@ mod tests {
         assert_eq!(policy.rank(&nodes(), &member("ml")).unwrap().order, [0, 1, 2, 3]);
         assert_eq!(policy.rank(&nodes(), &member("vision")).unwrap().order, [1, 2, 3, 0]);
         assert_eq!(policy.rank(&nodes(), &member("staff")).unwrap().order, [2, 3, 1, 0]);
+    }
+
+    #[test]
+    fn among_nodes_that_are_as_good_the_one_with_the_most_free_gpus_comes_first() {
+        let policy = policy("ml=h100", "yes");
+        let of = |name: &str, free: Option<f64>| {
+            let mut node = Node::named(name).labelled("gpu", "h100");
+            if let Some(free) = free {
+                node = node.measured("gpus_free", free);
+            }
+            node
+        };
+        let nodes = [of("silent", None), of("one", Some(1.0)), of("four", Some(4.0)), of("none", Some(0.0))];
+        let order = policy.rank(&nodes, &member("ml")).unwrap().order;
+        assert_eq!(order[..2], [2, 1]);
     }
 
     #[test]

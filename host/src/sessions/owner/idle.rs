@@ -1,0 +1,144 @@
+//! Sessions that nobody uses: noticed, and suspended or ended as the administrator has set.
+//!
+//! Use is what passes the proxy, and what a program says of itself. The latter is asked only when the former would have
+//! its session suspended or ended, so that what idles costs nothing. Where the program does not say, nothing is done.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+
+use super::Owner;
+use crate::{
+    domain::{Epoch, IdleLimits, SessionId, State, Wanted, idle::Spoken},
+    launcher::{Activity, Kind, kind::Suspend},
+    sessions::traffic::{Meter, Metered},
+    store::SessionFilter,
+};
+
+/// The longest time between two looks.
+const LOOK: Duration = Duration::from_secs(30);
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+
+/// How many programs are asked at once what they do.
+const ASKED_AT_ONCE: usize = 8;
+
+impl Owner {
+    /// Looks for sessions that nobody uses, now and then, until stopped.
+    pub(in crate::sessions) async fn run_idle(self: &Arc<Self>, stop: &tokio_util::sync::CancellationToken) {
+        let limits = [self.idle.suspend_after, self.idle.end_after];
+        let look = limits.into_iter().flatten().map(|limit| limit / 4).fold(LOOK, Duration::min).max(SHORTEST_LOOK);
+        while stop.run_until_cancelled(tokio::time::sleep(look)).await.is_some() {
+            if stop.run_until_cancelled(self.look_for_idle()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Looks for sessions that nobody uses, once.
+    pub(in crate::sessions) async fn look_for_idle(self: &Arc<Self>) {
+        self.write_activity().await;
+        let meters = self.traffic.all().into_iter().filter(|meter| meter.verdict().is_some());
+        stream::iter(meters).for_each_concurrent(ASKED_AT_ONCE, |meter| self.judge(meter)).await;
+        self.end_unused_suspended().await;
+    }
+
+    /// Meters a session that is active here from now on.
+    pub(super) fn meter(&self, id: SessionId, epoch: Epoch, kind: &str) -> Metered {
+        let kind = self.kinds.get(kind);
+        let limits = kind.map_or_else(|| self.idle.of_kind("", false), |kind| self.limits(kind));
+        let now = self.clock.now();
+        let since = self.carried.take(id, epoch).map_or(now, |since| since.min(now));
+        self.traffic.enter((id, epoch), kind.cloned(), limits, since)
+    }
+
+    fn limits(&self, kind: &Kind) -> IdleLimits {
+        if kind.activity.never_idle {
+            return IdleLimits::default();
+        }
+        self.idle.of_kind(&kind.name, kind.suspend == Suspend::Keeps)
+    }
+
+    /// Tells the store when sessions were last used. What it does not take now is told at the next look.
+    async fn write_activity(&self) {
+        let meters = self.traffic.all();
+        let news: Vec<_> = meters.iter().filter_map(|meter| Some((meter, meter.unwritten()?))).collect();
+        if news.is_empty() {
+            return;
+        }
+        let notes: Vec<_> = news.iter().map(|(meter, last)| (meter.id, meter.epoch, *last)).collect();
+        match self.store.note_activity(&notes).await {
+            Ok(()) => news.iter().for_each(|(meter, last)| meter.written(*last)),
+            Err(error) => tracing::debug!("when sessions were last used is not written: {error}"),
+        }
+    }
+
+    /// A session that nobody has used for long enough, as far as the proxy knows.
+    async fn judge(self: &Arc<Self>, meter: Arc<Meter>) {
+        let (id, epoch) = (meter.id, meter.epoch);
+        match self.launcher.activity(id, epoch).await {
+            Ok(Activity { busy, last, open }) => {
+                let now = self.clock.now();
+                if let Some(last) = last {
+                    meter.used(last.min(now));
+                }
+                if let Some((last, most)) = open {
+                    meter.open(last.min(now), most);
+                }
+                if let Some(busy) = busy {
+                    tracing::debug!(session = %id, "not idle: {busy}");
+                    meter.used(now);
+                }
+                meter.complained.store(false, Ordering::Relaxed);
+            }
+            Err(error) if meter.complained.swap(true, Ordering::Relaxed) => {
+                tracing::debug!(session = %id, "whether it is idle cannot be told: {error}");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(session = %id, "whether it is idle cannot be told, so it is kept: {error}");
+                return;
+            }
+        }
+        let Some((wanted, idle)) = meter.verdict() else { return };
+        self.want_unused(id, epoch, wanted, idle).await;
+    }
+
+    async fn want_unused(self: &Arc<Self>, id: SessionId, epoch: Epoch, wanted: Wanted, idle: Duration) {
+        let limit = match wanted {
+            Wanted::Suspended => self.idle.suspend_after,
+            Wanted::Ended => self.idle.end_after,
+        };
+        let note = format!("{} after {} without use", wanted.as_str(), Spoken(limit.unwrap_or(idle)));
+        match self.store.want_unused(id, epoch, wanted, &note).await {
+            Ok(Some(session)) => {
+                tracing::info!(session = %id, %epoch, "{note}");
+                self.look(session);
+                self.mirror.announce();
+            }
+            Ok(None) => tracing::debug!(session = %id, %epoch, "not {note}: it has changed meanwhile"),
+            Err(error) => tracing::debug!(session = %id, %epoch, "not {note}: {error}"),
+        }
+    }
+
+    /// Sessions that were suspended here and that nobody has resumed for so long that they are to be ended.
+    async fn end_unused_suspended(self: &Arc<Self>) {
+        let Some(limit) = self.idle.end_after else { return };
+        let filter =
+            SessionFilter { node: Some(self.node), states: vec![State::Suspended], ..SessionFilter::default() };
+        let rows = match self.store.sessions(&filter).await {
+            Ok(rows) => rows,
+            Err(error) => return tracing::debug!("suspended sessions cannot be read: {error}"),
+        };
+        let now = self.clock.now();
+        for row in rows {
+            let last = row.last_activity.map_or(row.changed, |last| last.max(row.changed));
+            let idle = Duration::try_from(now.duration_since(last)).unwrap_or_default();
+            if idle >= limit {
+                self.want_unused(row.id, row.epoch, Wanted::Ended, idle).await;
+            }
+        }
+    }
+}

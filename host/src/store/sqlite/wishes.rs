@@ -1,0 +1,111 @@
+//! What people ask of sessions, and what is known of their use.
+
+use jiff::Timestamp;
+
+use super::{SqliteStore, StoreError, Write, life, sessions};
+use crate::domain::{Epoch, Session, SessionId, State, Wanted};
+
+pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
+    let mut write = store.write("wish").await?;
+    let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
+    let after = wish(&mut write, &before, wanted, None).await?;
+    write.commit().await?;
+    Ok(Some(after))
+}
+
+pub(super) async fn want_all(store: &SqliteStore, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError> {
+    let mut write = store.write("wish for all").await?;
+    let failed = write.failed();
+    let rows = sqlx::query(
+        "SELECT * FROM sessions
+         WHERE user = ?1 AND state <> 'ended' AND (?2 OR state IN ('starting', 'active'))
+         ORDER BY created DESC, id DESC",
+    )
+    .bind(user)
+    .bind(wanted == Wanted::Ended)
+    .fetch_all(write.on())
+    .await
+    .map_err(failed)?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let before = sessions::read(row)?;
+        all.push(wish(&mut write, &before, wanted, None).await?);
+    }
+    write.commit().await?;
+    Ok(all)
+}
+
+pub(super) async fn want_unused(
+    store: &SqliteStore,
+    id: SessionId,
+    epoch: Epoch,
+    wanted: Wanted,
+    note: &str,
+) -> Result<Option<Session>, StoreError> {
+    let mut write = store.write("wish for what is unused").await?;
+    let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
+    let is_about_it = match before.state {
+        State::Active => true,
+        State::Suspended => wanted == Wanted::Ended,
+        _ => false,
+    };
+    if before.epoch != epoch || before.wanted.is_some() || !is_about_it {
+        return Ok(None);
+    }
+    let after = wish(&mut write, &before, wanted, Some(note.to_owned())).await?;
+    write.commit().await?;
+    Ok(Some(after))
+}
+
+/// What runs is asked, what does not becomes so at once.
+async fn wish(
+    write: &mut Write,
+    before: &Session,
+    wanted: Wanted,
+    note: Option<String>,
+) -> Result<Session, StoreError> {
+    let runs = before.state == State::Active || (before.state == State::Starting && before.claimed);
+    let after = if runs {
+        let wanted = if before.wanted == Some(Wanted::Ended) { Wanted::Ended } else { wanted };
+        Session { wanted: Some(wanted), note, ..before.clone() }
+    } else if before.state == State::Ended {
+        before.clone()
+    } else {
+        Session { state: wanted.fulfilled(), pid: None, failure: None, note, ..before.clone() }
+    };
+    life::update(write, before, after).await
+}
+
+pub(super) async fn note_activity(
+    store: &SqliteStore,
+    notes: &[(SessionId, Epoch, Timestamp)],
+) -> Result<(), StoreError> {
+    let mut write = store.write("notes of activity").await?;
+    for (id, epoch, last) in notes {
+        let failed = write.failed();
+        sqlx::query(
+            "UPDATE sessions SET last_activity = max(coalesce(last_activity, ?3), ?3) WHERE id = ?1 AND epoch = ?2",
+        )
+        .bind(id.as_str())
+        .bind(epoch.0)
+        .bind(last.as_millisecond())
+        .execute(write.on())
+        .await
+        .map_err(failed)?;
+    }
+    write.commit().await
+}
+
+pub(super) async fn rename(store: &SqliteStore, id: SessionId, name: &str) -> Result<Option<Session>, StoreError> {
+    let mut write = store.write("renaming").await?;
+    let failed = write.failed();
+    let row = sqlx::query("UPDATE sessions SET name = ?2 WHERE id = ?1 RETURNING *")
+        .bind(id.as_str())
+        .bind(name)
+        .fetch_optional(write.on())
+        .await
+        .map_err(failed)?;
+    let session = row.as_ref().map(sessions::read).transpose()?;
+    write.commit().await?;
+    Ok(session)
+}
