@@ -21,7 +21,7 @@ pub mod kind;
 pub mod listener;
 pub mod local;
 mod login;
-mod processes;
+pub(crate) mod processes;
 mod record;
 pub mod supervisor;
 

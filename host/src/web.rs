@@ -35,7 +35,7 @@ mod status;
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, SignIns};
+pub use identity::{Identity, Oversight, PasswordParts, Passwords, SignIns};
 pub use problem::Problem;
 pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;
@@ -59,6 +59,10 @@ pub struct App {
     pub accounts: Arc<dyn Accounts>,
     /// Who may have sessions here.
     pub admission: Admission,
+    /// The door for those who have a password.
+    pub passwords: Arc<Passwords>,
+    /// Who may see everybody's sessions.
+    pub oversight: Arc<Oversight>,
     /// Changes when a session or a node has changed: the mirror's subscription.
     pub changes: watch::Receiver<u64>,
     /// The node itself.

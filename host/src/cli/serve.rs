@@ -22,7 +22,7 @@ use crate::{
     balancer::{Journal, plugins::Plugins},
     cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
-        ClusterKey, Config,
+        ClusterKey, Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Clock, Entropy, Reading},
@@ -30,10 +30,11 @@ use crate::{
         Kinds, Launcher, listener,
         local::{self, LocalLauncher},
     },
+    pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
-    web::{self, App, EventSlots, SignIns, ThisNode},
+    web::{self, App, EventSlots, Oversight, PasswordParts, Passwords, SignIns, ThisNode, identity::PasswordCheck},
     wire::peer::{Peer, PeerClient, PeerVerifier},
 };
 
@@ -67,8 +68,9 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
     let plugins = Arc::new(balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?);
     let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
+    let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), Policies { plugins, shadow, journal }));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), check, Policies { plugins, shadow, journal }));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -98,6 +100,7 @@ struct Policies {
 async fn serve(
     config: Config,
     kinds: Arc<Kinds>,
+    check: PasswordCheckOrWhy,
     Policies { plugins, shadow, journal }: Policies,
 ) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
@@ -131,6 +134,16 @@ async fn serve(
     let lifecycle = Lifecycle::new(grace)?;
     let admission = Admission { own: own_account()?, minimum_uid: config.programs.minimum_uid };
     let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
+    let sign_ins = Arc::new(SignIns::new(
+        key.derive("cookie"),
+        web::identity::Token::from_text(&token),
+        admission.own.name.clone(),
+        config.auth_timeout,
+        false,
+        Arc::clone(&clock),
+        Arc::clone(&entropy),
+    ));
+    sign_ins.catch_up(&*store).await?;
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
@@ -186,15 +199,13 @@ async fn serve(
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
-    let sign_ins = Arc::new(SignIns::new(
-        key.derive("cookie"),
-        web::identity::Token::from_text(&token),
-        admission.own.name.clone(),
-        config.auth_timeout,
-        false,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-    ));
+    let passwords = Arc::new(Passwords::new(PasswordParts {
+        check,
+        accounts: Arc::clone(&accounts),
+        admission: admission.clone(),
+        groups: config.sign_in.required_groups.clone(),
+        clock: Arc::clone(&clock),
+    }));
     let app = App {
         sessions: sessions.clone(),
         balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
@@ -202,6 +213,8 @@ async fn serve(
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         sign_ins: Arc::clone(&sign_ins),
+        passwords,
+        oversight: Arc::new(Oversight::new(Arc::clone(&accounts), config.sign_in.admin_groups.clone())),
         accounts,
         admission,
         changes: mirror.subscribe(),
@@ -215,6 +228,7 @@ async fn serve(
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(Arc::clone(&sign_ins).follow(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).tidy(balancers::on_record(Arc::clone(&store)), TIDY, lifecycle.soft()));
@@ -302,6 +316,28 @@ fn titles(kinds: &Kinds) -> BTreeMap<String, String> {
 fn own_account() -> anyhow::Result<Account> {
     let uid = nix::unistd::geteuid().as_raw();
     lookup::by_uid(uid)?.with_context(|| format!("user id {uid} has no account"))
+}
+
+/// What knows passwords, or why there is nothing that does.
+type PasswordCheckOrWhy = Result<Arc<dyn PasswordCheck>, String>;
+
+/// The PAM service that people sign in by. One that was named must be there; where none was and none of the usual ones is,
+/// people sign in by links.
+fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::service::ServiceError> {
+    if !options.by_pam {
+        return Ok(Err("auth-pam-enabled=0".to_owned()));
+    }
+    match pam::service::choose(options.pam_service.as_deref()) {
+        Ok(service) => {
+            tracing::info!(service, "people sign in by this PAM service");
+            Ok(Ok(Arc::new(Pam::new("/proc/self/exe", &service, options.pam_timeout))))
+        }
+        Err(error) if options.pam_service.is_some() => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "nobody signs in by password");
+            Ok(Err(error.to_string()))
+        }
+    }
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.

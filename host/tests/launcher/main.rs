@@ -4,6 +4,7 @@
 
 mod activity;
 mod adoption;
+mod cgroups;
 mod ending;
 mod older;
 mod protocol;
