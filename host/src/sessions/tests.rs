@@ -4,6 +4,7 @@ mod accounts;
 mod adoption;
 mod idle;
 mod life;
+mod limits;
 mod outage;
 mod placing;
 mod retries;
