@@ -166,7 +166,6 @@ async fn serve(
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
-    let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
         here: here.clone(),
