@@ -9,7 +9,10 @@
 use std::{
     ffi::OsString,
     io::{PipeReader, Read, Write},
-    os::unix::net::UnixListener,
+    os::unix::{
+        fs::{OpenOptionsExt as _, fchown},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -28,7 +31,9 @@ use super::{
     Exit,
     cgroup::Cgroup,
     processes,
-    record::{self, CONTROL, EXIT, ExitRecord, MOST_BYTES, OWN, Order, ProcessId, Report, STATE, State},
+    record::{
+        self, CONTROL, EXIT, ExitRecord, MOST_BYTES, OWN, Order, OrderFile, ProcessId, Report, RunsAs, STATE, State,
+    },
 };
 
 mod control;
@@ -37,6 +42,7 @@ mod memory;
 mod program;
 pub(super) mod protocol;
 mod spawn;
+pub(super) mod start;
 
 use program::Supervised;
 
@@ -114,6 +120,7 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
     let log = log::Log::create(&order.log, order.log_limit)
         .map_err(|error| Failure::broken(order.log.display().to_string(), error))?;
 
+    files(&order.runs_as, &order.files)?;
     let (child, output) = start_program(&order)?;
     state.program = Some(child);
     let supervised = Supervised::new(directory.to_owned(), &state, child, order.cgroup);
@@ -152,6 +159,21 @@ fn read_order() -> Result<Order, Failure> {
         .read_to_end(&mut text)
         .map_err(|error| Failure::broken("reading the order to start", error))?;
     serde_json::from_slice(&text).map_err(|error| Failure::broken("reading the order to start", error))
+}
+
+/// Makes the session's own files, in a directory where its user can make others meanwhile: only new ones are written to.
+fn files(runs_as: &RunsAs, files: &[OrderFile]) -> Result<(), Failure> {
+    let is_own = runs_as.uid == unistd::geteuid().as_raw();
+    for file in files {
+        let path = runs_as.own.join(&file.name);
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.and_then(|mut made| {
+            made.write_all(file.content.as_bytes())?;
+            if is_own { Ok(()) } else { fchown(&made, Some(runs_as.uid), Some(runs_as.gid)) }
+        })
+        .map_err(|error| Failure::broken(path.display().to_string(), error))?;
+    }
+    Ok(())
 }
 
 fn write_state(directory: &Path, state: &State) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod accounts;
 mod adoption;
 mod idle;
+mod jobs;
 mod life;
 mod limits;
 mod outage;

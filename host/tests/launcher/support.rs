@@ -148,6 +148,7 @@ impl Ground {
             kind: Arc::new(Kind::parse(Path::new("test.toml"), kind).unwrap()),
             cpus: 0.0,
             memory: 0,
+            job: None,
         }
     }
 

@@ -196,14 +196,14 @@ fn failure(order: &Order, stage: Option<Stage>, error: &io::Error) -> Report {
     let (user, account) = (&order.user, &order.runs_as);
     match stage {
         None | Some(Stage::Setup) => broken("preparing the program's process", error),
-        Some(Stage::User) => broken(&format!("becoming {user}, user id {}", account.uid), error),
+        Some(Stage::User) => failed(&format!("becoming {user}, user id {}", account.uid), error),
         Some(Stage::Own) => {
             let problem = format!("{user} cannot get there, since a directory above it lets nobody pass: {error}");
-            broken(&account.own.display().to_string(), &problem)
+            failed(&account.own.display().to_string(), &problem)
         }
         Some(Stage::Directory) => {
             let what = if order.directory == account.home { "home directory" } else { "working directory" };
-            broken(&order.directory.display().to_string(), &directory_problem(what, user, error))
+            failed(&order.directory.display().to_string(), &directory_problem(what, user, error))
         }
         Some(Stage::Execution) if is_timeout(error) => broken(
             &order.program.display().to_string(),
@@ -233,4 +233,9 @@ fn directory_problem(what: &str, user: &str, error: &io::Error) -> String {
 
 fn broken(context: &str, problem: &dyn ToString) -> Report {
     Report::Broken { context: context.to_owned(), problem: problem.to_string() }
+}
+
+/// The program was not executed.
+fn failed(program: &str, problem: &dyn ToString) -> Report {
+    Report::Failed { program: program.to_owned(), problem: problem.to_string() }
 }
