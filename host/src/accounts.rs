@@ -7,12 +7,14 @@ use std::{fmt::Debug, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
+mod admission;
 mod asked;
 #[cfg(test)]
 pub(crate) mod fakes;
 pub mod lookup;
 mod system;
 
+pub use admission::{Admission, Refused};
 pub use system::SystemAccounts;
 
 /// What tells about accounts.

@@ -27,7 +27,6 @@ pub mod plugins;
 pub mod script;
 pub mod synthetic;
 pub mod tally;
-pub mod text;
 pub mod trust;
 pub mod wasm;
 
@@ -37,6 +36,7 @@ pub use hearing::Hearing;
 pub use journal::Journal;
 
 use crate::domain::SessionId;
+pub use crate::domain::text;
 
 /// A policy. Called on a thread of its own: an answer may block up to the balancer's own deadline.
 pub trait Balancer: Send + Sync + Debug {

@@ -13,12 +13,14 @@ pub mod load;
 pub mod load_balancer;
 pub mod problem;
 pub mod reader;
+pub mod sign_in;
 pub mod surroundings;
 
 pub use key::ClusterKey;
 pub use load::{Flags, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
+pub use sign_in::SignInOptions;
 pub use surroundings::Surroundings;
 
 use crate::domain::IdleRules;
@@ -46,6 +48,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// `auth-timeout-minutes`: how long a sign-in holds.
     pub auth_timeout: Duration,
+    /// Who signs in by password, and how.
+    pub sign_in: SignInOptions,
     /// `node-weight`; 100 is normal.
     pub weight: u32,
     /// `node-capacity`: the most sessions the node takes.

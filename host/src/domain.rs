@@ -13,6 +13,8 @@ pub mod percentiles;
 pub mod placement;
 pub mod session;
 pub mod shadow;
+pub mod sign_out;
+pub mod text;
 
 pub use agreement::disagreement;
 pub use clock::Clock;
@@ -25,3 +27,4 @@ pub use percentiles::Percentiles;
 pub use placement::{Attempt, Decision, InsteadOf, Placement};
 pub use session::{Session, State, Wanted};
 pub use shadow::Shadow;
+pub use sign_out::SignOut;

@@ -18,7 +18,7 @@ pub mod activity;
 pub mod kind;
 pub mod listener;
 pub mod local;
-mod processes;
+pub(crate) mod processes;
 mod record;
 pub mod supervisor;
 

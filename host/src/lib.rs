@@ -1,7 +1,8 @@
 //! Evenkeel: one address behind which a cluster's machines run people's sessions.
 //!
-//! The rooms, each using only those below it: [`cli`]; [`web`] and [`proxy`]; [`sessions`]; [`cluster`], [`launcher`] and
-//! [`balancer`]; [`wire`]; [`store`], [`config`] and [`accounts`]; [`domain`] and [`aside`]. ARCHITECTURE.md has the map.
+//! The rooms, each using only those below it: [`cli`]; [`web`] and [`proxy`]; [`sessions`] and [`pam`]; [`cluster`],
+//! [`launcher`] and [`balancer`]; [`wire`]; [`store`], [`config`] and [`accounts`]; [`domain`] and [`aside`]. ARCHITECTURE.md has
+//! the map.
 
 pub mod accounts;
 pub mod aside;
@@ -11,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod launcher;
+pub mod pam;
 pub mod proxy;
 pub mod sessions;
 pub mod store;

@@ -9,8 +9,11 @@ fn main() -> ExitCode {
     if first.as_ref().is_some_and(|first| first == "supervisor") {
         return evenkeel::launcher::supervisor::main(arguments);
     }
-    if first.is_some_and(|first| first == evenkeel::balancer::wasm::COMPILER) {
+    if first.as_ref().is_some_and(|first| first == evenkeel::balancer::wasm::COMPILER) {
         return evenkeel::balancer::wasm::compile();
+    }
+    if first.is_some_and(|first| first == evenkeel::pam::CHECKER) {
+        return evenkeel::pam::main();
     }
     evenkeel::cli::main()
 }

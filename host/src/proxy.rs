@@ -39,7 +39,7 @@ pub mod throttle;
 pub mod upgrade;
 
 pub use routes::{Registry, Routes};
-pub use upgrade::Drain;
+pub use upgrade::{Drain, SignInEnd};
 
 use caller::Caller;
 use forward::Outbound;

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, State, Wanted,
+    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut,
+    State, Wanted,
 };
 
 pub mod sqlite;
@@ -163,6 +164,14 @@ pub trait Store: Send + Sync + Debug {
 
     /// The SHA-256 of the modules whose decisions [`Store::shown`] still has something on.
     async fn shown_digests(&self) -> Result<BTreeSet<String>, StoreError>;
+
+    /// Writes that these sign-ins were ended, for every node to refuse them; once more changes nothing. Lets go those that
+    /// would be over anyway. Does not raise the revision.
+    async fn sign_out(&self, sign_outs: &[SignOut]) -> Result<(), StoreError>;
+
+    /// The sign-ins that were ended after those that [`SignOuts::seen`] tells, in the order of writing, without those that
+    /// would be over anyway; 0 for all. Where many are new, some thousands of them.
+    async fn sign_outs(&self, seen: i64) -> Result<SignOuts, StoreError>;
 }
 
 /// What a node says of itself when it starts.
@@ -266,6 +275,15 @@ pub struct Shown {
     pub content: Vec<u8>,
     /// Which of its placements.
     pub position: usize,
+}
+
+/// Sign-ins that were ended.
+#[derive(Clone, Debug)]
+pub struct SignOuts {
+    /// Which.
+    pub sign_outs: Vec<SignOut>,
+    /// What to ask with for those that follow.
+    pub seen: i64,
 }
 
 /// What a node reports of a session.

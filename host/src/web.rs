@@ -29,7 +29,7 @@ mod status;
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, SignIns};
+pub use identity::{Identity, Oversight, PasswordParts, Passwords, SignIns};
 pub use problem::Problem;
 pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;
@@ -49,6 +49,10 @@ pub struct App {
     pub peers: Arc<PeerVerifier>,
     /// Who is signed in, and the one-time links.
     pub sign_ins: Arc<SignIns>,
+    /// The door for those who have a password.
+    pub passwords: Arc<Passwords>,
+    /// Who may see everybody's sessions.
+    pub oversight: Arc<Oversight>,
     /// Changes when a session or a node has changed: the mirror's subscription.
     pub changes: watch::Receiver<u64>,
     /// The node itself.

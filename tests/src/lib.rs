@@ -4,6 +4,7 @@
 //! then nothing of it may be left running, or the test fails. What a test waits for, it waits for with [`wait::until`]:
 //! a condition and a deadline, never a pause. `cargo xtask demo` is built from the same pieces.
 
+pub mod accounts;
 pub mod api;
 pub mod binaries;
 pub mod client;
@@ -15,6 +16,8 @@ pub mod layout;
 pub mod node;
 pub mod processes;
 pub mod status;
+pub mod store;
+pub mod visitor;
 pub mod vscode;
 pub mod wait;
 

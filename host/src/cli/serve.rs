@@ -18,18 +18,20 @@ use super::{
     output, system,
 };
 use crate::{
+    accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
     cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
-        ClusterKey, Config,
+        ClusterKey, Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Clock, Entropy, Reading},
     launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
     sessions::{self, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
-    web::{self, App, EventSlots, SignIns, ThisNode},
+    web::{self, App, EventSlots, Oversight, PasswordParts, Passwords, SignIns, ThisNode, identity::PasswordCheck},
     wire::peer::{Peer, PeerClient, PeerVerifier},
 };
 
@@ -63,8 +65,9 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
     let plugins = Arc::new(balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?);
     let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
+    let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), Policies { plugins, shadow, journal }));
+    let outcome = runtime.block_on(serve(config, Arc::new(kinds), check, Policies { plugins, shadow, journal }));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -94,6 +97,7 @@ struct Policies {
 async fn serve(
     config: Config,
     kinds: Arc<Kinds>,
+    check: PasswordCheckOrWhy,
     Policies { plugins, shadow, journal }: Policies,
 ) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
@@ -124,7 +128,17 @@ async fn serve(
     // A daemon that stops beats no more: the next one must be there before the cluster takes its sessions for lost.
     let grace = GRACE.min(config.node_timeout / 3);
     let lifecycle = Lifecycle::new(grace)?;
-    let user = own_user()?;
+    let own = own_account()?;
+    let sign_ins = Arc::new(SignIns::new(
+        key.derive("cookie"),
+        web::identity::Token::from_text(&token),
+        own.name.clone(),
+        config.auth_timeout,
+        false,
+        Arc::clone(&clock),
+        Arc::clone(&entropy),
+    ));
+    sign_ins.catch_up(&*store).await?;
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
@@ -178,15 +192,14 @@ async fn serve(
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
-    let sign_ins = Arc::new(SignIns::new(
-        key.derive("cookie"),
-        web::identity::Token::from_text(&token),
-        user,
-        config.auth_timeout,
-        false,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-    ));
+    let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
+    let passwords = Arc::new(Passwords::new(PasswordParts {
+        check,
+        accounts: Arc::clone(&accounts),
+        admission: Admission { own, minimum_uid: None },
+        groups: config.sign_in.required_groups.clone(),
+        clock: Arc::clone(&clock),
+    }));
     let app = App {
         sessions: sessions.clone(),
         balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
@@ -194,6 +207,8 @@ async fn serve(
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         sign_ins: Arc::clone(&sign_ins),
+        passwords,
+        oversight: Arc::new(Oversight::new(accounts, config.sign_in.admin_groups.clone())),
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
         clock,
@@ -205,6 +220,7 @@ async fn serve(
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(Arc::clone(&sign_ins).follow(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).tidy(balancers::on_record(Arc::clone(&store)), TIDY, lifecycle.soft()));
@@ -289,10 +305,31 @@ fn titles(kinds: &Kinds) -> BTreeMap<String, String> {
 }
 
 /// The account that the daemon runs as: whom the token and the sign-in links stand for.
-fn own_user() -> anyhow::Result<String> {
-    let uid = nix::unistd::geteuid();
-    let user = nix::unistd::User::from_uid(uid)?.with_context(|| format!("user id {uid} has no account"))?;
-    Ok(user.name)
+fn own_account() -> anyhow::Result<Account> {
+    let uid = nix::unistd::geteuid().as_raw();
+    lookup::by_uid(uid)?.with_context(|| format!("user id {uid} has no account"))
+}
+
+/// What knows passwords, or why there is nothing that does.
+type PasswordCheckOrWhy = Result<Arc<dyn PasswordCheck>, String>;
+
+/// The PAM service that people sign in by. One that was named must be there; where none was and none of the usual ones is,
+/// people sign in by links.
+fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::service::ServiceError> {
+    if !options.by_pam {
+        return Ok(Err("auth-pam-enabled=0".to_owned()));
+    }
+    match pam::service::choose(options.pam_service.as_deref()) {
+        Ok(service) => {
+            tracing::info!(service, "people sign in by this PAM service");
+            Ok(Ok(Arc::new(Pam::new("/proc/self/exe", &service, options.pam_timeout))))
+        }
+        Err(error) if options.pam_service.is_some() => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "nobody signs in by password");
+            Ok(Err(error.to_string()))
+        }
+    }
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, Problem, Severity, Surroundings,
+    Config, Problem, Severity, SignInOptions, Surroundings,
     file::File,
     life,
     load_balancer::Policy,
@@ -90,6 +90,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         node_name,
         key_file: server.key_file.unwrap_or_else(|| database_directory.join("secure-cookie-key")),
         auth_timeout: server.auth_timeout.unwrap_or(Duration::from_secs(60 * 60)),
+        sign_in: server.sign_in,
         weight: server.weight.unwrap_or(100),
         capacity: server.capacity,
         labels: server.labels,
@@ -144,6 +145,7 @@ struct Server {
     node_name: Option<String>,
     key_file: Option<PathBuf>,
     auth_timeout: Option<Duration>,
+    sign_in: SignInOptions,
     weight: Option<u32>,
     capacity: Option<u32>,
     labels: BTreeMap<String, String>,
@@ -166,6 +168,7 @@ impl Server {
             node_name: reader.take("node-name", reader::node_name),
             key_file: reader.take("secure-cookie-key-file", reader::path),
             auth_timeout: reader.take("auth-timeout-minutes", reader::minutes(1, 60 * 24 * 365)),
+            sign_in: SignInOptions::read(&mut reader),
             weight: reader.take("node-weight", reader::number(1, 1_000_000)),
             capacity: reader.take("node-capacity", reader::number(0, u32::MAX - 1)),
             labels: reader.take_prefixed("node-label-").into_iter().collect(),

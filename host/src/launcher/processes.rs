@@ -89,7 +89,7 @@ impl Table {
 
 /// Kills everything below a process, once, and says how many there were. A process that forks meanwhile needs another
 /// call; a caller that is the subreaper repeats until it has no children.
-pub(super) fn kill_below(root: i32) -> usize {
+pub(crate) fn kill_below(root: i32) -> usize {
     Table::read().below(root).iter().filter(|stat| send(stat.pid, Signal::SIGKILL)).count()
 }
 

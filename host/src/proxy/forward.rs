@@ -14,7 +14,9 @@ use hyper::{
 };
 use tokio::time::timeout;
 
-use super::{Proxy, ProxyBody, answer, caller::Caller, headers, refusal::Refusal, target::Target, upgrade};
+use super::{
+    Proxy, ProxyBody, answer, caller::Caller, headers, refusal::Refusal, target::Target, upgrade, upgrade::SignInEnd,
+};
 use crate::{
     domain::SessionId,
     launcher::{Address, BasePath},
@@ -36,6 +38,7 @@ pub struct Outbound {
     headers: HeaderMap,
     body: Content,
     upgrade: Option<OnUpgrade>,
+    sign_in: Option<SignInEnd>,
 }
 
 enum Content {
@@ -47,10 +50,11 @@ enum Content {
 impl Outbound {
     pub(super) fn new(mut request: Request<Incoming>, target: Target, caller: Caller, upgrade: bool) -> Self {
         let upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let sign_in = head.extensions.remove();
         let headers = headers::from_browser(&head.headers);
         let body = if body.is_end_stream() { Content::Empty } else { Content::Waiting(body) };
-        Self { target, caller, method: head.method, headers, body, upgrade }
+        Self { target, caller, method: head.method, headers, body, upgrade, sign_in }
     }
 
     /// Whether nothing of the request is used up.
@@ -179,9 +183,10 @@ impl Proxy {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             let browser = outbound.upgrade.take().filter(|_| upgrade::agrees(&response)).ok_or(Refusal::Answer)?;
+            let program = hyper::upgrade::on(&mut response);
             // The session's node sees what its user does.
             let used = base_path.map(|_| (Arc::clone(&self.traffic), outbound.target.id));
-            upgrade::pump(browser, hyper::upgrade::on(&mut response), used, &self.drain);
+            upgrade::pump(browser, program, used, outbound.sign_in.as_ref(), &self.drain);
         }
         let (mut head, body) = response.into_parts();
         answer::confine(&mut head.headers, outbound.target.id, base_path, &outbound.method, head.status);

@@ -1,7 +1,7 @@
 //! Web sockets: what counts as asking for one, and the bytes both ways once the program has agreed.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -61,6 +61,17 @@ pub fn mark(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
 }
 
+/// Makes what ends when the sign-in that a request came with is ended before its time: in the request's extensions. An open
+/// web socket asks for nothing any more that could be refused, so it is closed then.
+#[derive(Clone)]
+pub struct SignInEnd(pub Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>);
+
+impl fmt::Debug for SignInEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignInEnd(…)")
+    }
+}
+
 /// How open web sockets take part in the daemon's drain: `tracker` waits for them, `cut` closes them.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
@@ -70,11 +81,18 @@ pub struct Drain {
     pub cut: CancellationToken,
 }
 
-/// Passes bytes both ways until both ends have closed, an end breaks, or the drain's time is over. The browser's bytes
-/// are read only now, after the program's 101; what it sent early has waited.
+/// Passes bytes both ways until both ends have closed, an end breaks, the sign-in is ended, or the drain's time is over. The
+/// browser's bytes are read only now, after the program's 101; what it sent early has waited.
 /// The browser's messages are told to `used` as that session's.
-pub fn pump(browser: OnUpgrade, program: OnUpgrade, used: Option<(Arc<Traffic>, SessionId)>, drain: &Drain) {
+pub fn pump(
+    browser: OnUpgrade,
+    program: OnUpgrade,
+    used: Option<(Arc<Traffic>, SessionId)>,
+    sign_in: Option<&SignInEnd>,
+    drain: &Drain,
+) {
     let cut = drain.cut.clone();
+    let signed_out = sign_in.map_or_else(|| Box::pin(std::future::pending()) as _, |SignInEnd(end)| end());
     drain.tracker.spawn(async move {
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
@@ -85,6 +103,7 @@ pub fn pump(browser: OnUpgrade, program: OnUpgrade, used: Option<(Arc<Traffic>, 
         tokio::select! {
             () = both_ways => {}
             () = cut.cancelled() => {}
+            () = signed_out => {}
         }
     });
 }

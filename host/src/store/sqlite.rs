@@ -23,10 +23,10 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{
     Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Shown, ShownBatch,
-    Snapshot, Store, StoreError,
+    SignOuts, Snapshot, Store, StoreError,
 };
 use crate::domain::{
-    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, Wanted,
+    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, Wanted,
 };
 
 mod filesystem;
@@ -38,6 +38,7 @@ mod reservations;
 mod rows;
 mod sessions;
 mod shown;
+mod sign_outs;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -289,5 +290,13 @@ impl Store for SqliteStore {
 
     async fn shown_digests(&self) -> Result<BTreeSet<String>, StoreError> {
         shown::digests(self).await
+    }
+
+    async fn sign_out(&self, sign_outs: &[SignOut]) -> Result<(), StoreError> {
+        sign_outs::write(self, sign_outs).await
+    }
+
+    async fn sign_outs(&self, seen: i64) -> Result<SignOuts, StoreError> {
+        sign_outs::after(self, seen).await
     }
 }

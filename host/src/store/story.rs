@@ -21,6 +21,7 @@ pub(crate) mod life;
 pub(crate) mod nodes;
 pub(crate) mod reservations;
 pub(crate) mod shown;
+pub(crate) mod sign_outs;
 pub(crate) mod silence;
 
 /// What a node may be silent for, in every bed: longer than any test.
@@ -93,6 +94,10 @@ macro_rules! tell {
         $crate::store::story::tell!($bed; shown:
             what_was_shown_is_found_by_placement,
             the_oldest_of_what_was_shown_goes_first_whoever_writes,
+        );
+        $crate::store::story::tell!($bed; sign_outs:
+            what_was_ended_by_one_daemon_is_read_by_the_others_once,
+            what_would_be_over_anyway_is_let_go_and_its_number_is_no_others,
         );
         $crate::store::story::tell!($bed; silence:
             sessions_of_a_node_that_stays_silent_are_lost,

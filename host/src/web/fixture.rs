@@ -1,6 +1,10 @@
 //! What this room's tests share: a node's router over a real store, with stand-ins for what runs programs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
@@ -15,9 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    App, Balancers, Client, EventSlots, SessionControl, SessionTraffic, SignIns, ThisNode, identity::Token, router,
+    App, Balancers, Client, EventSlots, Oversight, PasswordParts, Passwords, SessionControl, SessionTraffic, SignIns,
+    ThisNode,
+    identity::{PasswordCheck, Token},
+    router,
 };
 use crate::{
+    accounts::{Account, Admission, fakes::FakeAccounts},
     balancer::{
         Journal,
         plugins::{Report, Source, State as BalancerState},
@@ -28,6 +36,7 @@ use crate::{
         Action, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
         fakes::{Numbers, SetClock},
     },
+    pam::{Cause, PamError, Password, Verdict},
     proxy::ProxyBody,
     sessions::{NewSession, SessionError},
     store::{Registration, Reservation, SessionFilter, Store, sqlite::SqliteStore},
@@ -70,6 +79,8 @@ impl Site {
             store: store.clone(),
             peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
             sign_ins: Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, clock.clone(), entropy)),
+            passwords: Arc::new(passwords(clock.clone())),
+            oversight: Arc::new(Oversight::new(Arc::new(accounts()), vec!["ops".to_owned()])),
             changes: seen,
             this: Arc::new(ThisNode {
                 name: "node1".to_owned(),
@@ -82,6 +93,12 @@ impl Site {
             event_slots: EventSlots::default(),
         };
         Self { router: router(app.clone()), app, store, clock, changes, journal, _directory: directory }
+    }
+
+    /// Runs as somebody who is not root.
+    pub(super) fn run_as(&mut self, own: &str, uid: u32) {
+        self.app.passwords = Arc::new(passwords_of(own, uid, self.clock.clone()));
+        self.router = router(self.app.clone());
     }
 
     /// Allows so many event streams.
@@ -138,9 +155,20 @@ impl Site {
         self.app.sessions.start(new).await.unwrap()
     }
 
+    /// Gives a user name and a password, as the form's page does.
+    pub(super) async fn give_password(&self, user: &str, password: &str) -> Answer {
+        let form = format!("user={user}&password={password}");
+        self.submit("/sign-in", "", "http://node1:8787", &form).await
+    }
+
     /// Signs in and gives the cookie as a browser sends it.
     pub(super) fn cookie(&self) -> String {
-        let set = self.app.sign_ins.sign_in();
+        self.cookie_of(USER)
+    }
+
+    /// The same for anybody.
+    pub(super) fn cookie_of(&self, user: &str) -> String {
+        let set = self.app.sign_ins.sign_in(user);
         set.to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 }
@@ -176,6 +204,56 @@ fn registration(name: &str) -> Registration {
         memory_total: 1 << 30,
         reading: Reading { load: [0.0126, 0.038, 0.0], memory_available: 1 << 29 },
         ..crate::store::story::registration(name)
+    }
+}
+
+/// What the password of each user is.
+pub(super) const PASSWORD: &str = "correct";
+
+/// The door of a daemon of root's for members of `staff`.
+pub(super) fn passwords(clock: Arc<SetClock>) -> Passwords {
+    passwords_of("root", 0, clock)
+}
+
+/// Some people. `bob` may see everybody's sessions.
+fn accounts() -> FakeAccounts {
+    FakeAccounts::default()
+        .with("root", 0, &[])
+        .with("alice", 1001, &["staff"])
+        .with("bob", 1002, &["staff", "ops"])
+        .with("guest", 1003, &[])
+        .with("daemon", 2, &["staff"])
+}
+
+/// The door of a daemon that runs as somebody.
+pub(super) fn passwords_of(own: &str, uid: u32, clock: Arc<SetClock>) -> Passwords {
+    let own = Account { name: own.to_owned(), uid, gid: uid, home: "/".into(), shell: "/bin/sh".into() };
+    let parts = PasswordParts {
+        check: Ok(Arc::new(Guard)),
+        accounts: Arc::new(accounts()),
+        admission: Admission { own, minimum_uid: None },
+        groups: vec!["ops".to_owned(), "staff".to_owned()],
+        clock,
+    };
+    Passwords::new(parts).at_pace(Duration::from_millis(1))
+}
+
+/// Takes one password for everybody who has an account, under a name that need not be the account's own.
+#[derive(Debug)]
+struct Guard;
+
+#[async_trait]
+impl PasswordCheck for Guard {
+    async fn check(&self, user: &str, password: Password, _: Option<IpAddr>) -> Result<Verdict, PamError> {
+        let closed = |cause, text: &str| Ok(Verdict::Closed { cause, texts: vec![text.to_owned()] });
+        match user {
+            "broken" => Err(PamError::Failed { service: "test".to_owned(), problem: "secret detail".to_owned() }),
+            _ if password.bytes() != PASSWORD.as_bytes() => Ok(Verdict::Refused),
+            "expired" => closed(Cause::AccountExpired, "since <yesterday>"),
+            "old" => closed(Cause::PasswordExpired, "90 days"),
+            "nobody-knows" => Ok(Verdict::Refused),
+            name => Ok(Verdict::Accepted { user: name.to_lowercase() }),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who is asking: a signed cookie that is good on every node, or the token of the data directory.
 //!
-//! Nothing else signs in: no header that a client or a proxy in front could add. Both means stand for the user that the
-//! daemon runs as; the cookie carries the name, signed with the cluster's key.
+//! Nothing else signs in: no header that a client or a proxy in front could add. The token, and a one-time link, stand for
+//! the user that the daemon runs as; the cookie carries the name of whoever has such a link or has given their password
+//! ([`passwords`]), signed with the cluster's key.
 
 use std::{
     fmt,
@@ -11,13 +12,17 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
-use crate::domain::{Clock, Entropy};
+use crate::domain::{Clock, Entropy, SignOut};
 
 mod code;
 mod cookie;
+mod everywhere;
 mod extract;
 mod origin;
+mod oversight;
+mod passwords;
 mod revoked;
 mod throttle;
 mod token;
@@ -26,6 +31,10 @@ pub use code::{Redemption, SignInCode};
 pub use extract::{Administrator, SignedIn};
 pub(crate) use extract::{MaybeSignedIn, identify_and_guard, renew};
 pub(crate) use origin::same_origin;
+pub use oversight::Oversight;
+pub(crate) use oversight::Viewer;
+pub(crate) use passwords::Declined;
+pub use passwords::{PasswordCheck, PasswordParts, Passwords};
 pub use token::Token;
 
 use code::Codes;
@@ -73,6 +82,8 @@ pub struct SignIns {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     revoked: Mutex<Revoked>,
+    /// Grows whenever a sign-in was ended before its time, here or elsewhere.
+    ended: watch::Sender<u64>,
     codes: Mutex<Codes>,
 }
 
@@ -103,6 +114,7 @@ impl SignIns {
             clock,
             entropy,
             revoked: Mutex::default(),
+            ended: watch::Sender::new(0),
             codes: Mutex::default(),
         }
     }
@@ -148,11 +160,16 @@ impl SignIns {
         lock(&self.codes).redeem(code, client, self.clock.now())
     }
 
-    /// The `Set-Cookie` that signs the daemon's user in.
-    pub(crate) fn sign_in(&self) -> HeaderValue {
+    /// The user that the daemon runs as.
+    pub(crate) fn own_user(&self) -> &str {
+        &self.user
+    }
+
+    /// The `Set-Cookie` that signs a user in.
+    pub(crate) fn sign_in(&self, user: &str) -> HeaderValue {
         let issued = self.clock.now();
         let id = self.entropy.bytes();
-        self.set(&Pass { user: self.user.clone(), id, issued, expires: later(issued, self.timeout) })
+        self.set(&Pass { user: user.to_owned(), id, issued, expires: later(issued, self.timeout) })
     }
 
     /// The `Set-Cookie` that prolongs a sign-in which is used and past half of its time.
@@ -163,14 +180,33 @@ impl SignIns {
         is_due.then(|| self.set(&Pass { expires: later(now, self.timeout), ..pass.clone() }))
     }
 
-    /// Ends a sign-in on this node and gives the `Set-Cookie` that makes the browser forget it.
+    /// Ends a sign-in on this node, at once; [`Self::tell`] ends it on the others. Gives the `Set-Cookie` that makes the
+    /// browser forget it.
     pub(crate) fn sign_out(&self, identity: Option<&Identity>) -> HeaderValue {
         if let Some(Identity { means: Means::Cookie(pass), .. }) = identity {
             let now = self.clock.now();
-            // A copy of the cookie may have been prolonged until just now.
-            lock(&self.revoked).add(pass, later(now, self.timeout), now);
+            // A copy of the cookie may have been prolonged until just now, and on a node that hears of it later.
+            let until = later(later(now, self.timeout), GRACE);
+            lock(&self.revoked).add_own(SignOut { sign_in: pass.id, until }, now);
+            self.ended.send_modify(|count| *count = count.wrapping_add(1));
         }
         self.set_cookie("", 0)
+    }
+
+    /// Ends when the identity's sign-in was ended before its time.
+    pub(crate) fn until_ended(self: &Arc<Self>, identity: Identity) -> impl Future<Output = ()> + Send + 'static {
+        let (sign_ins, mut ended) = (Arc::clone(self), self.ended.subscribe());
+        async move {
+            while !sign_ins.is_ended(&identity) {
+                if ended.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    fn is_ended(&self, identity: &Identity) -> bool {
+        matches!(&identity.means, Means::Cookie(pass) if lock(&self.revoked).contains(pass))
     }
 
     fn set(&self, pass: &Pass) -> HeaderValue {
@@ -198,6 +234,9 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value)
         .take(MOST)
 }
+
+/// How much longer a sign-out is remembered than a cookie holds: some nodes hear of it later and prolong a copy meanwhile.
+const GRACE: Duration = Duration::from_secs(600);
 
 fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.saturating_add(jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX))

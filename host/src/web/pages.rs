@@ -8,11 +8,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
-use super::{App, AppRouter, Identity, Problem, assets};
+use super::{App, AppRouter, Identity, Problem, assets, identity::Viewer};
 
 mod balancers;
 mod change;
 mod create;
+mod everybody;
 mod home;
 mod join;
 mod next;
@@ -24,6 +25,7 @@ pub(super) use next::sign_in_target;
 pub(super) fn router() -> AppRouter {
     AppRouter::new()
         .route("/", get(home::show))
+        .route("/everybody", get(everybody::show))
         .route("/sessions", post(create::create))
         .route("/sessions/{id}/join", get(join::show))
         .route("/sessions/{id}/suspend", post(change::suspend))
@@ -32,7 +34,7 @@ pub(super) fn router() -> AppRouter {
         .route("/sessions/{id}/rename", post(change::rename))
         .route("/sessions/suspend", post(change::suspend_all))
         .route("/sessions/end", post(change::end_all))
-        .route("/sign-in", get(sign_in::show))
+        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_out::sign_out))
 }
 
@@ -112,6 +114,18 @@ impl FromRequestParts<App> for Visitor {
             Some(identity) => Ok(Self(identity.clone())),
             None => Err(Redirect::to(&sign_in_target(&parts.method, &parts.uri)).into_response()),
         }
+    }
+}
+
+/// Whoever is signed in, as a [`Viewer`]; everybody else is sent to sign in.
+struct Overseer(Viewer);
+
+impl FromRequestParts<App> for Overseer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        Visitor::from_request_parts(parts, app).await?;
+        Viewer::from_request_parts(parts, app).await.map(Self).map_err(IntoResponse::into_response)
     }
 }
 

@@ -60,7 +60,7 @@ impl Problem {
             StatusCode::UNAUTHORIZED,
             "sign-in",
             "Not signed in",
-            "sign in with a one-time link, or send the token of the data directory as Authorization: Bearer",
+            "sign in at /sign-in, or send the token of the data directory as Authorization: Bearer",
         )
     }
 

@@ -128,12 +128,19 @@ impl Door {
     }
 
     /// To a session, for whoever is signed in. The proxy answers those who are not; but a person's browser goes to sign in.
-    async fn pass_on(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+    async fn pass_on(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let identity = self.app.sign_ins.identify(request.headers());
         if identity.is_none() && is_visit(&request) {
             return Redirect::to(&pages::sign_in_target(request.method(), request.uri())).into_response();
         }
         let renewal = identity.as_ref().and_then(|identity| self.app.sign_ins.renewal(identity));
+        if request.headers().contains_key(header::UPGRADE)
+            && let Some(identity) = identity.clone()
+        {
+            let sign_ins = self.app.sign_ins.clone();
+            let end = move || Box::pin(sign_ins.until_ended(identity.clone())) as _;
+            request.extensions_mut().insert(proxy::SignInEnd(Arc::new(end)));
+        }
         let user = identity.as_ref().map(|identity| identity.user.as_str());
         let mut response = self.app.proxy.serve(request, client, user).await.map(Body::new);
         if let Some(cookie) = renewal {

@@ -1,4 +1,4 @@
-//! The rooms of the host and who may use whom: cli → web → proxy → sessions → cluster, launcher, balancer → wire →
+//! The rooms of the host and who may use whom: cli → web → proxy → sessions, pam → cluster, launcher, balancer → wire →
 //! store, config, accounts → domain, aside. A room uses only rooms further down. Each large library has its one room, too.
 
 use super::source;
@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 8] = [
     &["cli"],
     &["web"],
     &["proxy"],
-    &["sessions"],
+    &["sessions", "pam"],
     &["cluster", "launcher", "balancer"],
     &["wire"],
     &["store", "config", "accounts"],
@@ -16,10 +16,11 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Libraries, and the files that may name them.
-const FENCES: [(&[&str], &[&str]); 4] = [
+const FENCES: [(&[&str], &[&str]); 5] = [
     (&["wasmtime"], &["host/src/balancer/wasm"]),
     (&["sqlx"], &["host/src/store"]),
     (&["axum", "utoipa_axum"], &["host/src/web"]),
+    (&["libloading"], &["host/src/pam"]),
     (&["hyper", "hyper_util"], &["host/src/web", "host/src/proxy", "host/src/wire"]),
 ];
 

@@ -57,6 +57,7 @@ impl Bed for SqliteBed {
             "UPDATE cluster SET last_heartbeat = last_heartbeat - ?1, in_use_since = in_use_since - ?1",
             "UPDATE sessions SET created = created - ?1, changed = changed - ?1, placed = placed - ?1",
             "UPDATE placements SET decided = decided - ?1",
+            "UPDATE sign_outs SET until = until - ?1",
         ] {
             sqlx::query(statement).bind(super::milliseconds(time)).execute(&mut raw).await.unwrap();
         }

@@ -11,7 +11,7 @@ use crate::{
     balancer::Request,
     domain::{Decision, InsteadOf, Placement, PlacementId, Shadow, shadow::Outcome},
     sessions::placement::eligible::Rule,
-    web::Identity,
+    web::identity::Viewer,
 };
 
 pub(in crate::web) mod case;
@@ -162,9 +162,9 @@ pub(crate) struct AttemptView {
 }
 
 impl PlacementView {
-    fn new(placement: Placement, nodes: &NodeNames, by: &Identity) -> Self {
+    fn new(placement: Placement, nodes: &NodeNames, by: &Viewer) -> Self {
         let decision = placement.decision;
-        let shadow = placement.shadow.filter(|_| by.is_administrator());
+        let shadow = placement.shadow.filter(|_| by.sees_all);
         let shadow = shadow.map(|shadow| ShadowView::new(shadow, &decision, nodes));
         let attempt = |attempt: crate::domain::Attempt| AttemptView {
             node: nodes.refer(attempt.node),

@@ -10,7 +10,7 @@ use crate::{
     domain::{Clock, NodeId, Session, SessionId, State, Wanted},
     sessions::SessionError,
     store::{Store, StoreError},
-    web::{Identity, Problem, SessionControl, ThisNode},
+    web::{Identity, Problem, SessionControl, ThisNode, identity::Viewer},
 };
 
 pub(in crate::web) mod create;
@@ -154,6 +154,13 @@ impl Desk {
         let id: SessionId = id.parse().map_err(|_| Problem::missing("there is no such session"))?;
         let session = self.sessions.get(id).await?;
         if session.user == identity.user { Ok(session) } else { Err(SessionError::Missing(id).into()) }
+    }
+
+    /// The session of this id, if whoever asks may see it.
+    pub(in crate::web) async fn seen_by(&self, viewer: &Viewer, id: &str) -> Result<Session, Problem> {
+        let id: SessionId = id.parse().map_err(|_| Problem::missing("there is no such session"))?;
+        let session = self.sessions.get(id).await?;
+        if viewer.sees(&session.user) { Ok(session) } else { Err(SessionError::Missing(id).into()) }
     }
 
     /// Has all of somebody's sessions suspended or ended.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::throttle::Throttle;
+use super::throttle::{Throttle, network};
 use crate::domain::Entropy;
 
 /// A code that signs in once.
@@ -47,10 +47,15 @@ pub enum Redemption {
 }
 
 /// The codes that have been made and not used.
-#[derive(Default)]
 pub(super) struct Codes {
     outstanding: Vec<([u8; 32], Timestamp)>,
-    throttle: Throttle,
+    wrong: Throttle<Option<IpAddr>>,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self { outstanding: Vec::new(), wrong: Throttle::new(10) }
+    }
 }
 
 impl Codes {
@@ -65,7 +70,8 @@ impl Codes {
     }
 
     pub(super) fn redeem(&mut self, code: &str, client: Option<IpAddr>, now: Timestamp) -> Redemption {
-        if !self.throttle.allows(client, now) {
+        let client = network(client);
+        if self.wrong.wait(&client, now).is_some() {
             return Redemption::Throttled;
         }
         self.outstanding.retain(|(_, expires)| now < *expires);
@@ -76,7 +82,7 @@ impl Codes {
                 Redemption::Accepted
             }
             None => {
-                self.throttle.note_failure(client, now);
+                self.wrong.note(client, now);
                 Redemption::Refused
             }
         }

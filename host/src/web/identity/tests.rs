@@ -1,16 +1,17 @@
 //! Who is signed in, and who is not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
 use super::{
-    Identity, Means,
+    Identity, Means, SignIns,
     cookie::{CookieKey, Pass},
 };
 use crate::{
     domain::Clock,
+    store::sqlite::SqliteStore,
     web::fixture::{Site, TOKEN, USER},
 };
 
@@ -151,4 +152,61 @@ async fn changes_with_a_cookie_must_come_from_a_page_of_this_server() {
     }
     assert_eq!(site.ask(Method::GET, "/api/v1/sessions", "").await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(site.visit("/", &cookie).await.status, StatusCode::OK, "still signed in");
+}
+
+/// Another node of the same cluster.
+fn another_node(site: &Site) -> Arc<SignIns> {
+    let entropy = Arc::new(crate::domain::fakes::Numbers::of(9));
+    let timeout = Duration::from_secs(3600);
+    let token = super::Token::from_text("another-token-that-is-long-enough");
+    Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, site.clock.clone(), entropy))
+}
+
+#[tokio::test]
+async fn what_is_signed_out_at_one_node_is_refused_by_the_others_once_they_have_read_of_it() {
+    let site = Site::open().await;
+    let other = another_node(&site);
+    let cookie = site.cookie();
+    assert!(other.identify(&with("cookie", &cookie)).is_some());
+    site.submit("/sign-out", &cookie, "http://node1:8787", "").await;
+    other.catch_up(&*site.store).await.unwrap();
+    assert_eq!(other.identify(&with("cookie", &cookie)), None);
+    let third = another_node(&site);
+    third.catch_up(&*site.store).await.unwrap();
+    assert_eq!(third.identify(&with("cookie", &cookie)), None, "nor by one that starts later");
+    assert!(third.identify(&with("cookie", &site.cookie())).is_some(), "another sign-in goes on");
+}
+
+#[tokio::test]
+async fn a_sign_out_while_the_store_is_away_holds_here_and_is_told_when_it_is_back() {
+    let site = Site::open().await;
+    let (here, other) = (another_node(&site), another_node(&site));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let away = SqliteStore::open(elsewhere.path(), Duration::from_secs(60)).await.unwrap();
+    away.close().await;
+    let cookie = site.cookie();
+    let identity = here.identify(&with("cookie", &cookie)).unwrap();
+    here.sign_out(Some(&identity));
+    assert!(!here.tell(&away).await);
+    assert_eq!(here.identify(&with("cookie", &cookie)), None);
+    assert!(here.tell(&*site.store).await);
+    other.catch_up(&*site.store).await.unwrap();
+    assert_eq!(other.identify(&with("cookie", &cookie)), None);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_ends_is_noticed_by_who_waits_for_it_and_by_nobody_else() {
+    let site = Site::open().await;
+    let other = another_node(&site);
+    let identities = [(); 2].map(|()| other.identify(&with("cookie", &site.cookie())).unwrap());
+    let [mut ends, mut stays] = identities.clone().map(|identity| tokio::spawn(other.until_ended(identity)));
+    site.app.sign_ins.sign_out(Some(&identities[0]));
+    site.app.sign_ins.tell(&*site.store).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let following = tokio::spawn(Arc::clone(&other).follow(site.store.clone(), stop.clone()));
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, &mut ends).await.unwrap().unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut stays).await.is_err());
+    stop.cancel();
+    following.await.unwrap();
 }

@@ -13,13 +13,14 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 
-use super::{Frame, Refusal, Visitor, balancers::troubles, render};
+use super::{Frame, Overseer, Refusal, balancers::troubles, render};
 use crate::{
     domain::{Clock, Node, NodeId, NodeStatus, State, Wanted, disagreement},
     store::{SessionFilter, Store, StoreError},
     web::{
         Balancers, Problem, RETRY_AFTER, ThisNode,
         api::sessions::{NodeNames, SessionView},
+        identity::Viewer,
         status::two_digits,
     },
 };
@@ -32,6 +33,8 @@ const MOST_SESSIONS: u32 = 200;
 struct HomePage {
     frame: Frame,
     this: String,
+    /// Whether there is a page of everybody's sessions for them.
+    sees_all: bool,
     /// Why nothing but the bare page can be shown.
     away: Option<String>,
     cards: Vec<Card>,
@@ -141,7 +144,7 @@ impl NodeRow {
 }
 
 pub(super) async fn show(
-    Visitor(identity): Visitor,
+    Overseer(Viewer { identity, sees_all }): Overseer,
     Piece(store): Piece<Arc<dyn Store>>,
     Piece(this): Piece<Arc<ThisNode>>,
     Piece(clock): Piece<Arc<dyn Clock>>,
@@ -151,6 +154,7 @@ pub(super) async fn show(
     let mut page = HomePage {
         frame,
         this: this.name.clone(),
+        sees_all,
         away: None,
         cards: Vec::new(),
         can_suspend_any: false,

@@ -15,7 +15,7 @@ use crate::{
     domain::Placement,
     sessions::placement::shown::Shown,
     store::Store,
-    web::{Problem, identity::SignedIn},
+    web::{Problem, identity::Viewer},
 };
 
 /// The decision as a case file, for `evenkeel plugin run` and `plugin test`; for administrators.
@@ -28,11 +28,11 @@ use crate::{
     ),
 )]
 pub(in crate::web) async fn get_case(
-    signed_in: SignedIn,
+    viewer: Viewer,
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (placement, shown) = kept::for_administrator(signed_in, &*store, &id).await?;
+    let (placement, shown) = kept::for_administrator(&viewer, &*store, &id).await?;
     let text = file(&placement, &shown).to_text().map_err(Problem::conflict)?;
     Ok(([(header::CONTENT_TYPE, "application/toml")], text).into_response())
 }

@@ -16,7 +16,7 @@ use crate::{
     web::{
         Problem,
         api::sessions::{NodeNames, NodeRef},
-        identity::SignedIn,
+        identity::Viewer,
     },
 };
 
@@ -78,15 +78,15 @@ impl From<Shown> for ConsideredNodes {
     responses((status = 200, body = PlacementDetail), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn get_placement(
-    SignedIn(identity): SignedIn,
+    viewer: Viewer,
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<PlacementDetail>, Problem> {
-    let placement = kept::placement(&identity, &*store, &id).await?;
+    let placement = kept::placement(&viewer, &*store, &id).await?;
     let (nodes, nodes_unknown) = match kept::shown(&*store, placement.id).await? {
         Ok(shown) => (Some(ConsideredNodes::from(shown)), None),
         Err(unknown) => (None, Some(unknown.detail().to_owned())),
     };
     let names = NodeNames::read(&*store).await?;
-    Ok(Json(PlacementDetail { placement: PlacementView::new(placement, &names, &identity), nodes, nodes_unknown }))
+    Ok(Json(PlacementDetail { placement: PlacementView::new(placement, &names, &viewer), nodes, nodes_unknown }))
 }

@@ -6,18 +6,18 @@ use crate::{
     domain::{Placement, PlacementId},
     sessions::placement::shown::{self, Shown},
     store::{Store, StoreError},
-    web::{Identity, Problem, identity::SignedIn},
+    web::{Problem, identity::Viewer},
 };
 
 /// How many are unpacked at once. Every user may ask, and a placement in a large cluster unpacks to some megabytes.
 static UNPACKING: Semaphore = Semaphore::const_new(4);
 
 /// A placement, if whoever asks may see it. What belongs to others is as absent as what is not there.
-pub(super) async fn placement(by: &Identity, store: &dyn Store, id: &str) -> Result<Placement, Problem> {
+pub(super) async fn placement(by: &Viewer, store: &dyn Store, id: &str) -> Result<Placement, Problem> {
     let missing = || Problem::missing("there is no such placement");
     let id: PlacementId = id.parse().map_err(|_| missing())?;
     let placement = store.placement(id).await?;
-    placement.filter(|placement| by.is_administrator() || placement.user == by.user).ok_or_else(missing)
+    placement.filter(|placement| by.sees(&placement.user)).ok_or_else(missing)
 }
 
 /// What the balancer was shown for a placement; the inner error says why nobody can tell any more.
@@ -37,16 +37,12 @@ pub(super) async fn shown(store: &dyn Store, id: PlacementId) -> Result<Result<S
     Ok(decoded.map_err(Problem::conflict))
 }
 
-/// A placement and what the balancer was shown for it, for administrators alone.
-pub(super) async fn for_administrator(
-    SignedIn(by): SignedIn,
-    store: &dyn Store,
-    id: &str,
-) -> Result<(Placement, Shown), Problem> {
-    if !by.is_administrator() {
+/// A placement and what the balancer was shown for it, for those alone who may see everybody's.
+pub(super) async fn for_administrator(by: &Viewer, store: &dyn Store, id: &str) -> Result<(Placement, Shown), Problem> {
+    if !by.sees_all {
         return Err(Problem::missing("there is no such placement"));
     }
-    let placement = placement(&by, store, id).await?;
+    let placement = placement(by, store, id).await?;
     let shown = shown(store, placement.id).await??;
     Ok((placement, shown))
 }

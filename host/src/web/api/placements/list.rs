@@ -11,11 +11,11 @@ use crate::{
         Problem,
         api::{Page, sessions::NodeNames},
         body::Paging,
-        identity::SignedIn,
+        identity::Viewer,
     },
 };
 
-/// Placements, newest first: an administrator's are everybody's, other users' their own. A page of other users' may be
+/// Placements, newest first: those of administrators and of members of `admin-group` are everybody's, other users' their own. A page of other users' may be
 /// short or empty and still have a next.
 #[utoipa::path(
     get, path = "/api/v1/placements", tag = "placements",
@@ -27,7 +27,7 @@ use crate::{
     responses((status = 200, body = Page<PlacementView>), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn list_placements(
-    SignedIn(identity): SignedIn,
+    viewer: Viewer,
     State(store): State<Arc<dyn Store>>,
     paging: Paging,
 ) -> Result<Json<Page<PlacementView>>, Problem> {
@@ -38,7 +38,6 @@ pub(in crate::web) async fn list_placements(
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|placement| placement.id.to_string());
     let names = NodeNames::read(&*store).await?;
-    let is_visible = |user: &str| identity.is_administrator() || user == identity.user;
-    let items = found.into_iter().filter(|placement| is_visible(&placement.user));
-    Ok(Json(Page { items: items.map(|placement| PlacementView::new(placement, &names, &identity)).collect(), next }))
+    let items = found.into_iter().filter(|placement| viewer.sees(&placement.user));
+    Ok(Json(Page { items: items.map(|placement| PlacementView::new(placement, &names, &viewer)).collect(), next }))
 }

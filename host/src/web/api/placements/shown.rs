@@ -14,7 +14,7 @@ use crate::{
     balancer::{Question, Request},
     sessions::placement::shown::Shown,
     store::Store,
-    web::{Problem, identity::SignedIn},
+    web::{Problem, identity::Viewer},
 };
 
 /// What a balancer was shown.
@@ -99,10 +99,10 @@ impl ShownView {
     responses((status = 200, body = ShownView), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn get_shown(
-    signed_in: SignedIn,
+    viewer: Viewer,
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<ShownView>, Problem> {
-    let (_, shown) = kept::for_administrator(signed_in, &*store, &id).await?;
+    let (_, shown) = kept::for_administrator(&viewer, &*store, &id).await?;
     Ok(Json(ShownView::new(shown)))
 }

@@ -8,28 +8,29 @@ use super::{NodeNames, SessionView};
 use crate::{
     domain::State,
     store::{SessionFilter, Store},
-    web::{Problem, SessionControl, api::Page, body::Paging, identity::SignedIn},
+    web::{Problem, SessionControl, api::Page, body::Paging, identity::Viewer},
 };
 
-/// Who asks, their sessions, newest first.
+/// The sessions of who asks, newest first; with `user`, another's or everybody's.
 #[utoipa::path(
     get, path = "/api/v1/sessions", tag = "sessions",
     params(
         ("limit" = Option<u32>, Query, description = "At most this many, up to 1000; 100 where absent"),
         ("after" = Option<String>, Query, description = "The next of the page before"),
+        ("user" = Option<String>, Query, description = "Those of this user, or of everybody with *: for the holder of the token and members of `admin-group`"),
         ("state" = Option<String>, Query, description = "Only those in this state"),
     ),
     responses((status = 200, body = Page<SessionView>), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn list_sessions(
-    SignedIn(identity): SignedIn,
+    viewer: Viewer,
     Piece(sessions): Piece<Arc<dyn SessionControl>>,
     Piece(store): Piece<Arc<dyn Store>>,
     paging: Paging,
 ) -> Result<Json<Page<SessionView>>, Problem> {
     let states = "starting, active, suspended, ended, failed or lost";
     let filter = SessionFilter {
-        user: Some(identity.user),
+        user: whose(&viewer, paging.other("user", "a user's name, or *")?)?,
         states: paging.other::<State>("state", states)?.into_iter().collect(),
         after: paging.after()?,
         limit: Some(paging.limit + 1),
@@ -43,4 +44,17 @@ pub(in crate::web) async fn list_sessions(
     let names = NodeNames::read(&*store).await?;
     let items = found.into_iter().map(|session| SessionView::new(session, &names)).collect();
     Ok(Json(Page { items, next }))
+}
+
+/// Whose sessions are asked for: none is everybody.
+fn whose(viewer: &Viewer, asked: Option<String>) -> Result<Option<String>, Problem> {
+    match asked {
+        None => Ok(Some(viewer.identity.user.clone())),
+        Some(user) if user == viewer.identity.user => Ok(Some(user)),
+        Some(_) if !viewer.sees_all => {
+            Err(Problem::forbidden("other users' sessions are shown to members of admin-group alone"))
+        }
+        Some(user) if user == "*" => Ok(None),
+        Some(user) => Ok(Some(user)),
+    }
 }

@@ -1,4 +1,4 @@
-//! What a balancer says, made fit to show to people.
+//! What programs and people say, made fit to show to people.
 
 /// At most `limit` bytes of `text`, cut between characters, on one line and without characters that steer a terminal or
 /// reorder what is read. Where something was cut off, it ends in `…`.

@@ -1,0 +1,92 @@
+//! A person's browser without a script: it keeps our cookie, sends forms as pages do, and goes to any node.
+
+use anyhow::{Context as _, Result};
+use hyper::{Request, StatusCode, header};
+
+use crate::{
+    Client,
+    accounts::UnixUser,
+    client::{Reply, Socket, whole},
+};
+
+/// Somebody at a browser.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    client: Client,
+    /// Our cookie, as it is sent back; empty where there is none.
+    pub cookie: String,
+}
+
+impl Visitor {
+    /// At the node at `host:port`, not signed in.
+    pub fn at(authority: &str) -> Self {
+        Self { client: Client::anonymous(authority), cookie: String::new() }
+    }
+
+    /// The same person at another node.
+    #[must_use]
+    pub fn moved_to(&self, authority: &str) -> Self {
+        Self { client: Client::anonymous(authority), cookie: self.cookie.clone() }
+    }
+
+    /// Opens a page.
+    pub async fn visit(&self, path: &str) -> Result<Reply> {
+        self.client.get_with(path, &[("accept", "text/html"), ("cookie", &self.cookie)]).await
+    }
+
+    /// Opens a page and keeps the cookie that it sets.
+    pub async fn follow(&mut self, path: &str) -> Result<Reply> {
+        let reply = self.visit(path).await?;
+        self.keep(&reply)?;
+        Ok(reply)
+    }
+
+    /// Asks the REST interface with the cookie.
+    pub async fn get(&self, path: &str) -> Result<Reply> {
+        self.client.get_with(path, &[("cookie", &self.cookie)]).await
+    }
+
+    /// Sends a form as a page of the node does, and keeps the cookie that comes back.
+    pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Result<Reply> {
+        let form: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let request = Request::post(path)
+            .header(header::ACCEPT, "text/html")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ORIGIN, format!("http://{}", self.client.authority()))
+            .header(header::COOKIE, &self.cookie);
+        let reply = self.client.ask(request.body(whole(form.join("&")))?).await?;
+        self.keep(&reply)?;
+        Ok(reply)
+    }
+
+    fn keep(&mut self, reply: &Reply) -> Result<()> {
+        if let Some(cookie) = reply.headers.get(header::SET_COOKIE) {
+            self.cookie = cookie.to_str()?.split(';').next().unwrap_or_default().to_owned();
+        }
+        Ok(())
+    }
+
+    /// Sends the sign-in form.
+    pub async fn give_password(&mut self, user: &str, password: &str) -> Result<Reply> {
+        self.submit("/sign-in", &[("user", user), ("password", password)]).await
+    }
+
+    /// Signs in at the node at `host:port`.
+    pub async fn signed_in(authority: &str, user: &UnixUser) -> Result<Self> {
+        let mut visitor = Self::at(authority);
+        let reply = visitor.give_password(&user.name, &user.password).await?;
+        anyhow::ensure!(reply.status == StatusCode::SEE_OTHER, "{}: {}", reply.status, reply.text());
+        Ok(visitor)
+    }
+
+    /// Opens a web socket as a page of the node does; the status where it is refused.
+    pub async fn socket(&self, path: &str) -> Result<Result<Socket, StatusCode>> {
+        let origin = format!("http://{}", self.client.authority());
+        self.client.upgrade(path, &[("origin", &origin), ("cookie", &self.cookie)]).await.context("a web socket")
+    }
+}
+
+fn encoded(value: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+    value.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
