@@ -110,8 +110,11 @@ pub struct Request {
     pub cpus: f64,
     /// Memory asked for, bytes; 0 where none was named.
     pub memory: u64,
-    /// The node labels it asks for.
+    /// The node labels it asks for, and those that its kind requires.
     pub labels: BTreeMap<String, String>,
+    /// Of these, those that its kind requires. Not for the balancer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kind_labels: BTreeMap<String, String>,
     /// The name of the node where it ran before.
     pub previous_node: Option<String>,
     /// The store's time, milliseconds since the Unix epoch.
@@ -120,6 +123,14 @@ pub struct Request {
     pub seed: u64,
     /// Counts the cluster's decisions.
     pub sequence: u64,
+}
+
+impl Request {
+    /// The labels that were asked for and are not required anyhow.
+    pub fn own_labels(&self) -> BTreeMap<String, String> {
+        let is_own = |(key, _): &(&String, &String)| !self.kind_labels.contains_key(*key);
+        self.labels.iter().filter(is_own).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
 }
 
 /// A balancer's answer.

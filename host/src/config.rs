@@ -12,7 +12,9 @@ mod life;
 pub mod load;
 pub mod load_balancer;
 pub mod problem;
+pub mod profiles;
 pub mod reader;
+mod resources;
 pub mod sign_in;
 pub mod surroundings;
 
@@ -20,6 +22,7 @@ pub use key::ClusterKey;
 pub use load::{Flags, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
+pub use profiles::{Profiles, ProfilesInForce};
 pub use sign_in::SignInOptions;
 pub use surroundings::Surroundings;
 
@@ -54,6 +57,14 @@ pub struct Config {
     pub weight: u32,
     /// `node-capacity`: the most sessions the node takes.
     pub capacity: Option<u32>,
+    /// `node-cpu-allocation-ratio`: how many processors are promised to sessions for each that there is.
+    pub cpu_allocation_ratio: Option<f64>,
+    /// `node-memory-allocation-ratio`: the same for memory.
+    pub memory_allocation_ratio: Option<f64>,
+    /// `node-start-limit`: how many programs are being started at once.
+    pub start_limit: Option<u32>,
+    /// `profiles`, with `launcher.local.resources.conf`: what users may have.
+    pub profiles: Profiles,
     /// `node-label-KEY`.
     pub labels: BTreeMap<String, String>,
     /// `load-average-file`: the kernel's, or one of the same format.

@@ -13,7 +13,12 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Action, Clock, Entropy, IdleRules, NodeId, NodeStatus, Session, SessionId, State, Wanted},
+    accounts::{Accounts, AccountsError},
+    config::ProfilesInForce,
+    domain::{
+        Action, Allowance, Clock, Entropy, IdleRules, LimitReached, NodeId, NodeStatus, Session, SessionId, State,
+        Wanted, WrongChoice,
+    },
     launcher::{Kinds, LaunchError, Launcher},
     store::{SessionFilter, Store, StoreError},
     wire::peer::{Peer, PeerClient, PeerError},
@@ -32,15 +37,20 @@ pub use mirror::Mirror;
 pub use traffic::Traffic;
 
 use owner::Owner;
-use placement::{Order, Placer, Policy, Queue, Recording, shadow::Second};
+use placement::{Order, Placer, Policy, Queue, Recording, Terms, shadow::Second};
 
 /// How long a nudge may take; the node's next heartbeat does the same.
 const NUDGE: Duration = Duration::from_secs(2);
+
+/// How long a page waits for what is only to be shown.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// The sessions of the cluster, as one of its nodes manages them.
 #[derive(Debug)]
 pub struct Sessions {
     store: Arc<dyn Store>,
+    accounts: Arc<dyn Accounts>,
+    profiles: ProfilesInForce,
     kinds: Arc<Kinds>,
     launcher: Arc<dyn Launcher>,
     mirror: Arc<Mirror>,
@@ -64,6 +74,12 @@ pub struct Parts {
     pub launcher: Arc<dyn Launcher>,
     /// The kinds that are known here.
     pub kinds: Arc<Kinds>,
+    /// What tells about users.
+    pub accounts: Arc<dyn Accounts>,
+    /// What they may have.
+    pub profiles: ProfilesInForce,
+    /// How many programs are being started here at once.
+    pub start_limit: usize,
     /// What decides.
     pub policy: Arc<dyn Policy>,
     /// What is asked beside it, to be compared.
@@ -109,9 +125,11 @@ pub struct NewSession {
     pub kind: String,
     /// What its user calls it; the kind's title where absent.
     pub name: Option<String>,
-    /// Processors asked for; 0 where none are named.
+    /// The resource profile that it is to have.
+    pub profile: Option<String>,
+    /// Processors asked for; 0 where none are named, so that it gets the usual.
     pub cpus: f64,
-    /// Memory asked for, bytes; 0 where none is named.
+    /// Memory asked for, bytes; 0 likewise.
     pub memory: u64,
     /// Labels that its node must have.
     pub labels: BTreeMap<String, String>,
@@ -131,6 +149,15 @@ pub enum SessionError {
     /// No node may take it: how many are excluded by which rule.
     #[error("no node can take the session: {0}")]
     NoNode(String),
+    /// Its user may not have it beside what is there.
+    #[error("{0}")]
+    Limit(Box<LimitReached>),
+    /// Its resources cannot be chosen so.
+    #[error("{}: {}", .0.field, .0.problem)]
+    Resources(WrongChoice),
+    /// What its user may have cannot be told.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// The policy does not want it to start.
     #[error("{0}")]
     Declined(String),
@@ -179,9 +206,12 @@ impl Sessions {
         let store = Arc::clone(&parts.store);
         let (recorder, recording) = placement::record(Arc::clone(&store), parts.records);
         let (placer, queue) = Queue::new(store, Arc::clone(&parts.policy), Arc::clone(&parts.entropy));
-        let queue = queue.with_recorder(recorder).with_second(parts.second.clone());
+        let terms = Terms { profiles: Arc::clone(&parts.profiles), kinds: Arc::clone(&parts.kinds) };
+        let queue = queue.under(terms).with_recorder(recorder).with_second(parts.second.clone());
         Self {
             store: Arc::clone(&parts.store),
+            accounts: Arc::clone(&parts.accounts),
+            profiles: Arc::clone(&parts.profiles),
             kinds: Arc::clone(&parts.kinds),
             launcher: Arc::clone(&parts.launcher),
             mirror: Arc::clone(&parts.mirror),
@@ -211,7 +241,21 @@ impl Sessions {
     pub async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
         let title = || self.kinds.get(&new.kind).map(|kind| kind.title.clone());
         let name = new.name.clone().or_else(title);
-        self.place(Order::New(NewSession { name, ..new })).await
+        let groups = groups(self.accounts.as_ref(), &new.user).await?;
+        let allowance = self.profiles.load().allowance(&new.user, &groups);
+        let chosen = allowance.choose(new.profile.as_deref(), new.cpus, new.memory);
+        let (cpus, memory) = chosen.map_err(SessionError::Resources)?;
+        self.place(Order::New(NewSession { name, cpus, memory, ..new }), groups).await
+    }
+
+    /// What a user may have, to be shown: where the name service takes its time, without what their groups have.
+    pub async fn allowance(&self, user: &str) -> Allowance {
+        let profiles = self.profiles.load();
+        let groups = async {
+            if profiles.ask_for_groups() { groups(self.accounts.as_ref(), user).await } else { Ok(Vec::new()) }
+        };
+        let found = tokio::time::timeout(GLANCE, groups).await;
+        profiles.allowance(user, &found.ok().and_then(Result::ok).unwrap_or_default())
     }
 
     /// One session.
@@ -251,8 +295,9 @@ impl Sessions {
     /// Places a suspended session anew, under the next epoch; a lost one only where its owner knows that it may then run
     /// twice.
     pub async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {
-        let Session { epoch, .. } = self.check(id, Action::Resume { may_run_twice }).await?;
-        self.place(Order::Resume { id, epoch, may_run_twice }).await
+        let Session { epoch, user, .. } = self.check(id, Action::Resume { may_run_twice }).await?;
+        let groups = groups(self.accounts.as_ref(), &user).await?;
+        self.place(Order::Resume { id, epoch, may_run_twice }, groups).await
     }
 
     /// Calls a session otherwise.
@@ -296,8 +341,8 @@ impl Sessions {
         Ok(())
     }
 
-    async fn place(&self, order: Order) -> Result<Session, SessionError> {
-        let placed = self.placer.place(order).await?;
+    async fn place(&self, order: Order, groups: Vec<String>) -> Result<Session, SessionError> {
+        let placed = self.placer.place(order, groups).await?;
         self.owner.note_route(&placed.session, &placed.peer);
         self.owner.tell(&placed.session, Some(placed.peer));
         Ok(placed.session)
@@ -322,6 +367,15 @@ impl Sessions {
             return Err(SessionError::State { id, state: session.state, problem });
         }
         Ok(session)
+    }
+}
+
+/// The groups of a user, none where there is no such user here. Found before the queue, which a directory that hangs must
+/// not hold up.
+async fn groups(accounts: &dyn Accounts, user: &str) -> Result<Vec<String>, AccountsError> {
+    match accounts.find(user).await? {
+        Some(account) => accounts.groups(&account).await,
+        None => Ok(Vec::new()),
     }
 }
 

@@ -71,6 +71,9 @@ pub trait Store: Send + Sync + Debug {
     /// Sessions in the order of their creation, newest first.
     async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, StoreError>;
 
+    /// The reservations that have not been taken up, each with its node, in the order of their placement.
+    async fn waiting(&self) -> Result<Vec<(NodeId, SessionId)>, StoreError>;
+
     /// Where every live session is, for the mirror in memory.
     async fn routes(&self) -> Result<Vec<Route>, StoreError>;
 
@@ -197,6 +200,10 @@ pub struct Registration {
     pub weight: u32,
     /// Its capacity.
     pub capacity: Option<u32>,
+    /// The most processors that it promises.
+    pub promise_cpus: Option<f64>,
+    /// The most memory that it promises, bytes.
+    pub promise_memory: Option<u64>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The kinds it offers.
@@ -237,6 +244,8 @@ pub struct LiveSession {
     pub node: NodeId,
     /// Its user.
     pub user: String,
+    /// The groups that it counts to.
+    pub groups: Vec<String>,
     /// When its present start was reserved.
     pub placed: Timestamp,
     /// Processors promised to it; 0 where none.

@@ -40,6 +40,7 @@ pub fn question(nodes: &[cases::Node], request: &cases::Request) -> Question {
             cpus: request.cpus,
             memory: request.memory,
             labels: request.labels.clone(),
+            kind_labels: BTreeMap::new(),
             previous_node: request.previous_node.clone(),
             now: request.now,
             seed: request.seed,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -160,12 +161,16 @@ async fn serve(
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
+    let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
         here: here.clone(),
         store: Arc::clone(&store),
         launcher: Arc::clone(&launcher),
         kinds: Arc::clone(&kinds),
+        accounts: Arc::clone(&accounts),
+        profiles: Arc::new(ArcSwap::from_pointee(config.profiles.clone())),
+        start_limit: start_limit(&config),
         policy: plugins.policy(),
         second: second.clone(),
         mirror: Arc::clone(&mirror),
@@ -192,7 +197,6 @@ async fn serve(
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
-    let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
     let passwords = Arc::new(Passwords::new(PasswordParts {
         check,
         accounts: Arc::clone(&accounts),
@@ -292,12 +296,32 @@ async fn registration(
         memory_total: machine.memory_total,
         weight: config.weight,
         capacity: config.capacity,
+        promise_cpus: config.cpu_allocation_ratio.map(|ratio| ratio * f64::from(machine.cores)),
+        promise_memory: config.memory_allocation_ratio.map(|ratio| share(machine.memory_total, ratio)),
         labels: config.labels.clone(),
         kinds: kinds.offered().iter().map(|kind| kind.name.clone()).collect(),
         // Measured when the node joins.
         reading: Reading::default(),
         metrics: BTreeMap::new(),
     })
+}
+
+/// So much of some bytes.
+fn share(bytes: u64, ratio: f64) -> u64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a machine's memory"
+    )]
+    let share = (bytes as f64 * ratio) as u64;
+    share
+}
+
+/// How many programs are started at once: they load much from disk and compute while they do.
+fn start_limit(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.start_limit.map_or((2 * cores).max(4), |limit| limit as usize)
 }
 
 fn titles(kinds: &Kinds) -> BTreeMap<String, String> {

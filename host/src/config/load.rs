@@ -12,7 +12,9 @@ use super::{
     file::File,
     life,
     load_balancer::Policy,
+    profiles::Profiles,
     reader::{self, Reader},
+    resources,
 };
 
 /// What the command line says; it goes before the files.
@@ -49,12 +51,14 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         Some(dir) => File::read(&dir.join(name), &mut problems),
         None => File { path: name.into(), entries: Vec::new() },
     };
-    let [rserver, load_balancer, database, rsession] =
-        ["rserver.conf", "load-balancer", "database.conf", "rsession.conf"].map(&mut file);
+    let names = ["rserver.conf", "load-balancer", "database.conf", "rsession.conf", "profiles", resources::FILE];
+    let [rserver, load_balancer, database, rsession, profiles, resources] = names.map(&mut file);
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
     let database_directory = read_database(&database, &mut problems);
+    let resources = resources::read(&resources, &mut problems);
+    let profiles = Profiles::read(&profiles, resources, &mut problems);
     let idle = life::read(&rsession, &mut problems);
 
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
@@ -93,6 +97,10 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         sign_in: server.sign_in,
         weight: server.weight.unwrap_or(100),
         capacity: server.capacity,
+        cpu_allocation_ratio: server.cpu_allocation_ratio,
+        memory_allocation_ratio: server.memory_allocation_ratio,
+        start_limit: server.start_limit,
+        profiles,
         labels: server.labels,
         load_average_file: server.load_average_file.unwrap_or_else(|| "/proc/loadavg".into()),
         heartbeat: server.heartbeat.unwrap_or(Duration::from_secs(1)),
@@ -148,6 +156,9 @@ struct Server {
     sign_in: SignInOptions,
     weight: Option<u32>,
     capacity: Option<u32>,
+    cpu_allocation_ratio: Option<f64>,
+    memory_allocation_ratio: Option<f64>,
+    start_limit: Option<u32>,
     labels: BTreeMap<String, String>,
     load_average_file: Option<PathBuf>,
     heartbeat: Option<Duration>,
@@ -171,6 +182,9 @@ impl Server {
             sign_in: SignInOptions::read(&mut reader),
             weight: reader.take("node-weight", reader::number(1, 1_000_000)),
             capacity: reader.take("node-capacity", reader::number(0, u32::MAX - 1)),
+            cpu_allocation_ratio: reader.take("node-cpu-allocation-ratio", reader::decimal(0.01, 1000.0)),
+            memory_allocation_ratio: reader.take("node-memory-allocation-ratio", reader::decimal(0.01, 1000.0)),
+            start_limit: reader.take("node-start-limit", reader::number(1, 10_000)),
             labels: reader.take_prefixed("node-label-").into_iter().collect(),
             load_average_file: reader.take("load-average-file", reader::path),
             heartbeat: reader.take("heartbeat-interval-ms", reader::milliseconds(50, 60_000)),

@@ -103,6 +103,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Names that are known elsewhere and cannot be meant here.
+    pub fn never(&mut self, names: &[&'static str], instead: &str) {
+        for name in names {
+            if let Some(entry) = self.entry(name) {
+                let message = format!("{name} has no place here: {instead}");
+                self.problems.push(Problem::error(&self.file.path, entry.line, message));
+            }
+        }
+    }
+
     /// Complains of every name that has not been taken.
     pub fn finish(self) {
         for entry in self.entries() {
@@ -154,6 +164,14 @@ pub fn number(low: u32, high: u32) -> impl FnOnce(&str) -> Result<u32, String> {
     move |value| match value.parse() {
         Ok(number) if (low..=high).contains(&number) => Ok(number),
         _ => Err(format!("a whole number from {low} to {high}")),
+    }
+}
+
+/// A number within bounds, which may have a fraction.
+pub fn decimal(low: f64, high: f64) -> impl FnOnce(&str) -> Result<f64, String> {
+    move |value| match value.parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => Err(format!("a number from {low} to {high}")),
     }
 }
 

@@ -54,6 +54,7 @@ mod tests {
         Session {
             id: "00000000".parse().unwrap(),
             user: "ada".to_owned(),
+            groups: Vec::new(),
             kind: "echo".to_owned(),
             name: "Echo".to_owned(),
             state,

@@ -33,6 +33,10 @@ pub struct Node {
     pub weight: u32,
     /// The most sessions it takes; none where there is no limit.
     pub capacity: Option<u32>,
+    /// The most processors that it promises to its sessions together; none where there is no limit.
+    pub promise_cpus: Option<f64>,
+    /// The most memory that it promises to them, bytes; none where there is no limit.
+    pub promise_memory: Option<u64>,
     /// What an administrator says of it, by key.
     pub labels: BTreeMap<String, String>,
     /// The kinds of session it offers.

@@ -14,6 +14,8 @@ pub struct Session {
     pub id: SessionId,
     /// The canonical name of the Unix user it belongs to.
     pub user: String,
+    /// Its user's groups, of those that limits are set for, when it was last placed.
+    pub groups: Vec<String>,
     /// What it runs: `jupyterlab`, …
     pub kind: String,
     /// What its user calls it.
@@ -30,9 +32,9 @@ pub struct Session {
     pub claimed: bool,
     /// The program's own process id on its node, while it runs.
     pub pid: Option<u32>,
-    /// Processors asked for; 0 where none were named.
+    /// Processors promised to it; 0 where none are.
     pub cpus: f64,
-    /// Memory asked for, bytes; 0 where none was named.
+    /// Memory promised to it, bytes; 0 where none is.
     pub memory: u64,
     /// The node labels it asks for.
     pub labels: BTreeMap<String, String>,

@@ -36,6 +36,8 @@ pub struct Kind {
     pub name: String,
     /// Its name for people: `JupyterLab`.
     pub title: String,
+    /// Labels that a node must have to run it.
+    pub labels: BTreeMap<String, String>,
     /// What to run: a name to be looked for, or an absolute path.
     pub program: String,
     /// Directories to look in before the search path.
@@ -170,7 +172,7 @@ impl Kind {
 }
 
 /// The kinds that are known, and where their programs are looked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Kinds {
     kinds: BTreeMap<String, Arc<Kind>>,
     search_path: OsString,

@@ -15,7 +15,7 @@ mod cluster;
 mod fragile;
 mod programs;
 
-pub(super) use cluster::{Cluster, Daemon, registration};
+pub(super) use cluster::{Cluster, Daemon, START_LIMIT, registration};
 pub(super) use fragile::Fragile;
 pub(super) use programs::Programs;
 
@@ -35,6 +35,8 @@ pub(super) fn node(id: i64) -> Node {
         memory_total: 8 << 30,
         weight: 100,
         capacity: None,
+        promise_cpus: None,
+        promise_memory: None,
         labels: BTreeMap::new(),
         kinds: BTreeSet::from([KIND.to_owned()]),
         cordoned: false,

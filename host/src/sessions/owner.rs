@@ -9,10 +9,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    accounts::Accounts,
     domain::{Clock, IdleRules, NodeId, Session, State, Wanted},
     launcher::{Exit, Kinds, Launch, LaunchError, Launcher},
     store::{Report, Route, Store},
@@ -27,20 +28,19 @@ mod hands;
 mod idle;
 mod reports;
 mod retry;
+mod starts;
 mod tidy;
 
 use carried::Carried;
 use hands::{Hand, Hands};
 use reports::bounded;
+use starts::{Place, Starts, Turn};
 
 /// How often what runs and what the store says are compared.
 const RECONCILE: Duration = Duration::from_secs(10);
 
 /// How long after a failure that is tried again.
 const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a program that does not get ready keeps others from being started.
-const START_HOLD: Duration = Duration::from_secs(10);
 
 /// How many nudges of sessions that are asked together are under way.
 const NUDGES_AT_ONCE: usize = 8;
@@ -54,6 +54,7 @@ pub(super) struct Owner {
     pub(super) node: NodeId,
     here: Peer,
     store: Arc<dyn Store>,
+    accounts: Arc<dyn Accounts>,
     launcher: Arc<dyn Launcher>,
     kinds: Arc<Kinds>,
     mirror: Arc<Mirror>,
@@ -65,18 +66,18 @@ pub(super) struct Owner {
     activity_file: PathBuf,
     carried: Carried,
     hands: Hands,
-    pub(super) starts: Semaphore,
+    starts: Starts,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Owner {
     pub(super) fn new(parts: &Parts, placer: Placer) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             node: parts.node,
             here: parts.here.clone(),
             store: Arc::clone(&parts.store),
+            accounts: Arc::clone(&parts.accounts),
             launcher: Arc::clone(&parts.launcher),
             kinds: Arc::clone(&parts.kinds),
             mirror: Arc::clone(&parts.mirror),
@@ -88,7 +89,7 @@ impl Owner {
             activity_file: parts.activity_file.clone(),
             carried: Carried::default(),
             hands: Hands::default(),
-            starts: Semaphore::new((2 * cores).max(4)),
+            starts: Starts::new(parts.start_limit),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -139,8 +140,8 @@ impl Owner {
         match (row.state, row.claimed, row.wanted) {
             (State::Starting, false, None) => {
                 let Some(hand) = self.hands.take(row.id, row.epoch) else { return };
-                let owner = Arc::clone(self);
-                self.spawn(async move { owner.take_up(row, hand).await });
+                let (owner, turn) = (Arc::clone(self), self.starts.line_up());
+                self.spawn(async move { owner.take_up(row, turn, hand).await });
             }
             (State::Starting | State::Active, true, Some(wanted)) => match self.hands.take(row.id, row.epoch) {
                 Some(hand) => {
@@ -149,6 +150,11 @@ impl Owner {
                 }
                 None => self.hands.want(row.id, row.epoch, wanted),
             },
+            // It was over before its start had its turn, which it loses.
+            (State::Ended | State::Suspended, false, _) if !self.hands.epochs(row.id).is_empty() => {
+                let wanted = if row.state == State::Ended { Wanted::Ended } else { Wanted::Suspended };
+                self.hands.want(row.id, row.epoch, wanted);
+            }
             // It ended without running, so that no task has it in hand.
             (State::Ended, ..) if self.hands.epochs(row.id).is_empty() => {
                 let owner = Arc::clone(self);
@@ -198,44 +204,49 @@ impl Owner {
         });
     }
 
-    /// Takes up a reservation: claims it, starts its program, sees it through.
-    async fn take_up(self: &Arc<Self>, session: Session, hand: Hand) {
-        let Ok(permit) = self.starts.acquire().await else { return };
+    /// Takes up a reservation when it is its turn: claims it, starts its program, sees it through.
+    async fn take_up(self: &Arc<Self>, session: Session, turn: Turn, mut hand: Hand) {
+        let place = tokio::select! {
+            place = turn => place,
+            _ = hand.wanted() => return self.leave_queue(&session, &hand).await,
+        };
         match self.store.claim(session.id, session.epoch, self.node).await {
             Ok(true) => {}
-            Ok(false) => return tracing::debug!(session = %session.id, epoch = %session.epoch, "not to be claimed"),
+            Ok(false) => return self.leave_queue(&session, &hand).await,
             // The next heartbeat brings it again, or comparing what runs with what is claimed.
             Err(error) => return tracing::warn!(session = %session.id, "not claimed: {error}"),
         }
         let Some(kind) = self.kinds.get(&session.kind).cloned() else {
             let failure = format!("node {} does not know the kind {}", self.here.name, session.kind);
-            drop(permit);
+            drop(place);
             return self.try_next(&session, &failure, hand).await;
         };
         let launch = Launch { id: session.id, epoch: session.epoch, user: session.user.clone(), kind };
         match self.launcher.start(&launch).await {
-            Ok(program) => self.see_through(&session, program.pid, hand, Some(permit)).await,
+            Ok(program) => self.see_through(&session, program.pid, hand, place).await,
             Err(error) => {
-                drop(permit);
+                drop(place);
                 self.start_has_failed(&session, &error.to_string(), hand).await;
             }
         }
     }
 
+    /// A start that is not to be made any more. Of one that was ended, an earlier start may have left something here.
+    async fn leave_queue(&self, session: &Session, hand: &Hand) {
+        tracing::debug!(session = %session.id, epoch = %session.epoch, "not to be claimed");
+        if hand.wanted_now() == Some(Wanted::Ended) {
+            self.launcher.forget(session.id).await;
+        }
+    }
+
     /// Sees a program that has been started through to its end.
-    async fn see_through(
-        self: &Arc<Self>,
-        session: &Session,
-        pid: u32,
-        mut hand: Hand,
-        permit: Option<SemaphorePermit<'_>>,
-    ) {
+    async fn see_through(self: &Arc<Self>, session: &Session, pid: u32, mut hand: Hand, place: Option<Place>) {
         if !self.report(session, Report::Started { pid }).await {
             return self.stop_superseded(session.id, session.epoch).await;
         }
         self.note_route(session, &self.here);
         let ready = tokio::select! {
-            ready = self.ready(session, permit) => ready,
+            ready = self.ready(session, place) => ready,
             wanted = hand.wanted() => return self.stop_as_wanted(session, wanted, hand).await,
         };
         if let Err(failure) = ready {
@@ -250,15 +261,12 @@ impl Owner {
         self.watch(session, hand).await;
     }
 
-    /// Waits until the program answers, and lets others start when it does or takes too long.
-    async fn ready(&self, session: &Session, permit: Option<SemaphorePermit<'_>>) -> Result<(), String> {
-        let mut ready = self.launcher.ready(session.id, session.epoch);
-        let result = match tokio::time::timeout(START_HOLD, &mut ready).await {
-            Ok(result) => result,
-            Err(_) => {
-                drop(permit);
-                ready.await
-            }
+    /// Waits until the program answers; until then it keeps its place in the start queue.
+    async fn ready(&self, session: &Session, place: Option<Place>) -> Result<(), String> {
+        let ready = self.launcher.ready(session.id, session.epoch);
+        let result = match place {
+            Some(place) => place.until(ready).await,
+            None => ready.await,
         };
         result.map_err(|error| error.to_string())
     }

@@ -4,14 +4,16 @@
 //! reservations before it, and all are committed at the snapshot's revision; where another daemon was faster, the queue
 //! reads and decides again. So counts are exact, and no lock is held while a policy runs. A policy that is slow is asked
 //! beside the queue, about several orders at once; the queue commits what it said. [`eligible`] says which nodes may be
-//! chosen, [`view`] what the policy is shown of them. What has been decided is kept by `recorder` in the form of
+//! chosen, [`counted`] what is held against a user's limits, [`view`] what the policy is shown of them. What has been decided is kept by `recorder` in the form of
 //! [`shown`], and put to a second balancer by [`shadow`].
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
+    config::ProfilesInForce,
     domain::{Action, Epoch, InsteadOf, Session, SessionId, State},
+    launcher::Kinds,
     wire::peer::Peer,
 };
 
@@ -19,6 +21,7 @@ use super::NewSession;
 
 pub mod batch;
 mod beside;
+pub mod counted;
 pub mod eligible;
 pub mod queue;
 mod recorder;
@@ -100,6 +103,15 @@ impl Policy for Fallback {
     fn is_slow(&self) -> bool {
         self.is_slow()
     }
+}
+
+/// What is to be kept beside the rules of the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What users may have.
+    pub profiles: ProfilesInForce,
+    /// What kinds require.
+    pub kinds: Arc<Kinds>,
 }
 
 /// What is to be placed.

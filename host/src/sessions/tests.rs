@@ -3,6 +3,7 @@
 mod adoption;
 mod idle;
 mod life;
+mod limits;
 mod outage;
 mod placing;
 mod retries;

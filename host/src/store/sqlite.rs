@@ -197,6 +197,10 @@ impl Store for SqliteStore {
         sessions::list(self, filter).await
     }
 
+    async fn waiting(&self) -> Result<Vec<(NodeId, SessionId)>, StoreError> {
+        sessions::waiting(self).await
+    }
+
     async fn routes(&self) -> Result<Vec<Route>, StoreError> {
         sessions::routes(self).await
     }

@@ -33,8 +33,10 @@ use crate::{
     },
     config::ClusterKey,
     domain::{
-        Action, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, Session, SessionId, State, Wanted,
+        Action, Allowance, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, ResourceProfile, Session,
+        SessionId, State, Wanted,
         fakes::{Numbers, SetClock},
+        limit::{Limit, Over, Quantity, thousandths},
     },
     pam::{Cause, PamError, Password, Verdict},
     proxy::ProxyBody,
@@ -207,6 +209,12 @@ fn registration(name: &str) -> Registration {
     }
 }
 
+/// What the sessions of a user may have, who has one processor already.
+fn most_cpus() -> Limit {
+    let section = "[*]".to_owned();
+    Limit { setting: "max-cpus", section, over: Over::User, quantity: Quantity::Cpus, most: 4000 }
+}
+
 /// What the password of each user is.
 pub(super) const PASSWORD: &str = "correct";
 
@@ -267,6 +275,8 @@ struct Desk {
 #[async_trait]
 impl SessionControl for Desk {
     async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
+        let asked = thousandths(new.cpus);
+        most_cpus().check(&new.user, 1000, asked).map_err(|reached| SessionError::Limit(Box::new(reached)))?;
         let snapshot = self.store.snapshot().await?;
         let node = &snapshot.nodes[0];
         if !node.kinds.contains(&new.kind) {
@@ -280,6 +290,8 @@ impl SessionControl for Desk {
             id: SessionId::draw(&*self.entropy),
             user: new.user,
             kind: new.kind,
+            cpus: new.cpus,
+            memory: new.memory,
             name: new.name.unwrap_or_else(|| "Echo".to_owned()),
             state: State::Starting,
             claimed: false,
@@ -301,6 +313,13 @@ impl SessionControl for Desk {
         let reservation = Reservation { session: session.clone(), new: true, decision };
         assert!(self.store.reserve(snapshot.revision, &[reservation]).await?);
         self.get(session.id).await
+    }
+
+    /// Of processors, something; of memory, nothing.
+    async fn allowance(&self, _user: &str) -> Allowance {
+        let (name, title) = ("small".to_owned(), "Small <one>".to_owned());
+        let resources = vec![ResourceProfile { name, title, cpus: 0.25, memory: 0 }];
+        Allowance { limits: vec![most_cpus()], default_cpus: 0.5, resources, ..Allowance::default() }
     }
 
     async fn get(&self, id: SessionId) -> Result<Session, SessionError> {
@@ -412,6 +431,8 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         memory_total: 1 << 30,
         weight: 100,
         capacity: None,
+        promise_cpus: None,
+        promise_memory: None,
         labels: Default::default(),
         kinds: ["echo".to_owned()].into(),
         cordoned: false,
@@ -427,6 +448,7 @@ pub(super) fn session(node: i64, user: &str) -> Session {
     Session {
         id: "7k3n9v2q".parse().unwrap(),
         user: user.to_owned(),
+        groups: Vec::new(),
         kind: "echo".to_owned(),
         name: "Echo".to_owned(),
         state: State::Active,

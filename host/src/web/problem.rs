@@ -9,7 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::RETRY_AFTER;
-use crate::{launcher::LaunchError, sessions::SessionError, store::StoreError};
+use crate::{
+    domain::limit::{Limit, LimitReached, Quantity, WrongChoice},
+    launcher::LaunchError,
+    sessions::SessionError,
+    store::StoreError,
+};
 
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -30,8 +35,48 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// The limit that is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    limit: Option<Box<LimitView>>,
     #[serde(skip)]
     retry: bool,
+}
+
+/// A limit that one session more would exceed. Sessions are counted, processors may have a fraction, memory is in bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Limit)]
+pub(crate) struct LimitView {
+    /// Its name in the file `profiles`.
+    #[schema(example = "session-limit")]
+    pub name: &'static str,
+    /// The section that it is set in.
+    #[schema(example = "[@staff]")]
+    pub section: String,
+    /// The most that there may be.
+    pub most: f64,
+    /// What counts to it now.
+    pub present: f64,
+    /// What the session would add.
+    pub asked: f64,
+}
+
+impl LimitView {
+    fn new(reached: &LimitReached) -> Self {
+        let Limit { setting, section, quantity, most, .. } = &reached.limit;
+        #[expect(clippy::cast_precision_loss, reason = "JSON's numbers")]
+        let amount = |amount: u64| match quantity {
+            Quantity::Cpus => amount as f64 / 1000.0,
+            Quantity::Sessions | Quantity::Memory => amount as f64,
+        };
+        Self {
+            name: setting,
+            section: section.clone(),
+            most: amount(*most),
+            present: amount(reached.present),
+            asked: amount(reached.asked),
+        }
+    }
 }
 
 /// One wrong field of a request's body.
@@ -51,7 +96,7 @@ fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Re
 impl Problem {
     fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
         let kind = format!("urn:problem-type:evenkeel:{slug}");
-        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), retry: false }
+        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), limit: None, retry: false }
     }
 
     /// Nobody is signed in.
@@ -111,6 +156,29 @@ impl Problem {
     pub(crate) fn busy(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too busy", detail);
         Self { retry: true, ..problem }
+    }
+
+    /// A limit is reached. Where its user can do something, that is a conflict; where it is for others to end theirs, it may
+    /// be tried again.
+    fn limit(reached: &LimitReached) -> Self {
+        let detail = reached.to_string();
+        let field = match reached.limit.quantity {
+            Quantity::Sessions => None,
+            Quantity::Cpus => Some("/cpus"),
+            Quantity::Memory => Some("/memory"),
+        };
+        let is_too_much = reached.is_too_much_alone();
+        let errors = field.filter(|_| is_too_much).map(|field| {
+            let (field, detail) = (field.to_owned(), detail.clone());
+            FieldError { field, detail }
+        });
+        let (status, retry) = match (&errors, is_too_much || reached.is_own()) {
+            (Some(_), _) => (StatusCode::UNPROCESSABLE_ENTITY, false),
+            (None, true) => (StatusCode::CONFLICT, false),
+            (None, false) => (StatusCode::SERVICE_UNAVAILABLE, true),
+        };
+        let problem = Self::new(status, "limit", "Limit reached", detail);
+        Self { errors: errors.into_iter().collect(), limit: Some(Box::new(LimitView::new(reached))), retry, ..problem }
     }
 
     /// The HTTP status.
@@ -181,6 +249,16 @@ impl From<SessionError> for Problem {
                     Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-node", "No node can take the session", detail);
                 Self { retry: true, ..problem }
             }
+            SessionError::Limit(reached) => Self::limit(&reached),
+            SessionError::Resources(WrongChoice { field, problem }) => {
+                Self::invalid(vec![FieldError { field: format!("/{field}"), detail: problem }])
+            }
+            SessionError::Accounts(error) => {
+                tracing::warn!(%error, "a session is not started");
+                let title = "The name service does not answer";
+                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "accounts-away", title, detail);
+                Self { retry: true, ..problem }
+            }
             SessionError::Declined(_) => {
                 Self::new(StatusCode::FORBIDDEN, "declined", "Declined by the balancer", detail)
             }
@@ -213,6 +291,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::limit::Over;
 
     #[test]
     fn an_unknown_kind_names_the_field_and_what_there_is() {
@@ -223,6 +302,28 @@ mod tests {
         assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(problem.errors[0].field, "/kind");
         assert_eq!(problem.errors[0].detail, "there is no kind jupiter; there are: echo, jupyterlab");
+    }
+
+    #[test]
+    fn a_limit_says_by_its_status_who_can_do_something() {
+        let reached = |over, quantity, present, asked| {
+            let limit = Limit { setting: "max-it", section: "[@lab]".to_owned(), over, quantity, most: 4000 };
+            Problem::from(SessionError::Limit(Box::new(LimitReached { limit, user: "ada".to_owned(), present, asked })))
+        };
+        let own = reached(Over::User, Quantity::Cpus, 3000, 1500);
+        let document = serde_json::to_value(&own).unwrap();
+        assert_eq!(document["type"], "urn:problem-type:evenkeel:limit");
+        let limit = serde_json::json!(
+            { "name": "max-it", "section": "[@lab]", "most": 4.0, "present": 3.0, "asked": 1.5 }
+        );
+        assert_eq!((own.status, &document["limit"]), (StatusCode::CONFLICT, &limit));
+        let alone = reached(Over::User, Quantity::Memory, 0, 5000);
+        assert_eq!((alone.status, alone.errors[0].field.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "/memory"));
+        let none = reached(Over::User, Quantity::Sessions, 0, 5000);
+        assert_eq!((none.status, none.errors.len()), (StatusCode::CONFLICT, 0));
+        let others = reached(Over::Group("lab".to_owned()), Quantity::Sessions, 4000, 1).into_response();
+        assert_eq!(others.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(others.headers()[header::RETRY_AFTER], "5");
     }
 
     #[test]

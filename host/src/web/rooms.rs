@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use crate::{
     balancer::{Journal, plugins::Report},
-    domain::{Session, SessionId, Wanted},
+    domain::{Allowance, Session, SessionId, Wanted},
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
     store::SessionFilter,
@@ -19,6 +19,8 @@ use crate::{
 pub trait SessionControl: Send + Sync + Debug {
     /// [`Sessions::start`].
     async fn start(&self, new: NewSession) -> Result<Session, SessionError>;
+    /// [`Sessions::allowance`].
+    async fn allowance(&self, user: &str) -> Allowance;
     /// [`Sessions::get`].
     async fn get(&self, id: SessionId) -> Result<Session, SessionError>;
     /// [`Sessions::list`].
@@ -45,6 +47,10 @@ pub trait SessionControl: Send + Sync + Debug {
 impl SessionControl for Sessions {
     async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
         self.start(new).await
+    }
+
+    async fn allowance(&self, user: &str) -> Allowance {
+        self.allowance(user).await
     }
 
     async fn get(&self, id: SessionId) -> Result<Session, SessionError> {

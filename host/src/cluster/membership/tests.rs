@@ -108,6 +108,7 @@ async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
         let session = Session {
             id,
             user: "ada".to_owned(),
+            groups: Vec::new(),
             kind: "echo".to_owned(),
             name: "Echo".to_owned(),
             state: State::Starting,

@@ -23,6 +23,8 @@ const MOST_SECONDS: u64 = 24 * 60 * 60;
 struct Raw {
     name: Spanned<String>,
     title: Spanned<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, Spanned<String>>,
     program: Spanned<String>,
     #[serde(default)]
     search: Vec<Spanned<String>>,
@@ -100,6 +102,7 @@ impl Reader<'_> {
         if raw.title.get_ref().trim().is_empty() {
             self.error(raw.title.span(), "must not be empty".to_owned());
         }
+        let labels = raw.labels.into_iter().map(|(key, value)| self.label(key, value)).collect();
         let program = raw.program.get_ref();
         if program.is_empty() || program.contains('\0') || (program.contains('/') && !program.starts_with('/')) {
             self.error(raw.program.span(), "must be a name to be looked for on PATH, or an absolute path".to_owned());
@@ -138,6 +141,7 @@ impl Reader<'_> {
             stop: self.stop(&raw.stop),
             name: raw.name.into_inner(),
             title: raw.title.into_inner(),
+            labels,
             program: raw.program.into_inner(),
             search: raw.search.into_iter().map(|path| path.into_inner().into()).collect(),
             arguments,
@@ -156,6 +160,16 @@ impl Reader<'_> {
         if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
             self.error(name.span(), "must be 1 to 64 characters of a-z, 0-9 and -".to_owned());
         }
+    }
+
+    /// A label as a node can have it.
+    fn label(&mut self, key: String, value: Spanned<String>) -> (String, String) {
+        let is_odd = |text: &str| text.trim() != text || text.is_empty() || text.chars().any(char::is_control);
+        if is_odd(&key) || key.contains('=') || is_odd(value.get_ref()) {
+            let problem = "is no label: a node has node-label-KEY=VALUE, neither of them empty".to_owned();
+            self.error(value.span(), problem);
+        }
+        (key, value.into_inner())
     }
 
     fn ready(&mut self, raw: &RawReady, listen: Listen) -> Ready {

@@ -42,7 +42,8 @@ impl Owner {
             }
             Err(error) => tracing::debug!("what is kept of sessions cannot be listed: {error}"),
         }
-        for row in rows {
+        // Newest first: those that have waited longest are to have their turn first.
+        for row in rows.into_iter().rev() {
             let runs = programs.iter().any(|program| program.id == row.id && program.epoch == row.epoch);
             if !runs {
                 self.account_for(row);
@@ -66,10 +67,12 @@ impl Owner {
             if let Some(wanted) = row.wanted {
                 self.hands.want(id, epoch, wanted);
             }
+            // One that is being started counts to the start queue, before others have their turn.
+            let place = if row.state == State::Starting { self.starts.take() } else { None };
             self.spawn(async move {
                 match row.state {
                     State::Active => owner.watch(&row, hand).await,
-                    _ => owner.see_through(&row, pid, hand, None).await,
+                    _ => owner.see_through(&row, pid, hand, place).await,
                 }
             });
         } else if row.state == State::Lost {

@@ -1,11 +1,11 @@
 //! Where a session goes whose start has failed here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    domain::{NodeId, Session},
+    domain::{NodeId, Session, Usage},
     sessions::{
-        SessionError,
+        SessionError, groups,
         placement::{
             Order,
             eligible::{Needs, rule_against, select},
@@ -36,7 +36,9 @@ impl Owner {
         let failure = &bounded(failure);
         let id = session.id;
         let snapshot = self.persist(id, "reading the cluster", || self.store.snapshot()).await;
-        let next = next(session, &snapshot);
+        let kind = self.kinds.get(&session.kind);
+        let kind_labels = kind.map(|kind| kind.labels.clone()).unwrap_or_default();
+        let next = next(session, &kind_labels, &snapshot);
         tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
         match next {
             Next::Candidate(node) => {
@@ -65,15 +67,17 @@ impl Owner {
     /// Asks the balancer again. Meanwhile the reservation stays here under the next epoch, in hand so that nobody takes
     /// it up: were this daemon to die now, the next heartbeat would find it.
     async fn ask_again(self: &Arc<Self>, session: &Session, failure: &str) {
-        let Some(_held) = self.hands.take(session.id, session.epoch.next()) else { return };
+        let Some(hand) = self.hands.take(session.id, session.epoch.next()) else { return };
         let Some(held) = self.start_failed(session, failure, Some(self.node)).await else { return };
-        match self.placer.place(Order::Retry { id: held.id, epoch: held.epoch }).await {
+        // They decide nothing but what the balancer makes of them.
+        let groups = groups(self.accounts.as_ref(), &held.user).await.unwrap_or_else(|_| held.groups.clone());
+        match self.placer.place(Order::Retry { id: held.id, epoch: held.epoch }, groups).await {
             Ok(placed) => {
                 self.note_route(&placed.session, &placed.peer);
                 self.tell(&placed.session, Some(placed.peer));
             }
             // Ended, or placed by somebody else.
-            Err(SessionError::State { .. } | SessionError::Missing(_)) => {}
+            Err(SessionError::State { .. } | SessionError::Missing(_)) => self.leave_queue(&held, &hand).await,
             Err(error) => {
                 let failure = bounded(&format!("{failure}\nno other node was found: {error}"));
                 self.report(&held, Report::Failed { failure }).await;
@@ -92,23 +96,24 @@ impl Owner {
     }
 }
 
-fn next(session: &Session, snapshot: &Snapshot) -> Next {
+fn next(session: &Session, kind_labels: &BTreeMap<String, String>, snapshot: &Snapshot) -> Next {
     if session.failed_nodes.len() + 1 >= MOST_STARTS {
         return Next::Nothing;
     }
     let avoid: Vec<NodeId> = session.failed_nodes.iter().copied().chain([session.node]).collect();
-    let needs = Needs { kind: &session.kind, labels: &session.labels, avoid: &avoid };
-    let sessions = |node: NodeId| {
-        let count = snapshot.live.iter().filter(|live| live.node == node).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+    let usage = Usage::of(session.cpus, session.memory);
+    let needs = Needs { kind: &session.kind, labels: &session.labels, kind_labels, usage, avoid: &avoid };
+    let present = |node: NodeId| {
+        let live = snapshot.live.iter().filter(|live| live.node == node);
+        live.fold(Usage::default(), |sum, live| sum.and(Usage::of(live.cpus, live.memory)))
     };
     let may_take = |candidate: &&NodeId| {
         let node = snapshot.nodes.iter().find(|node| node.id == **candidate);
-        node.is_some_and(|node| rule_against(node, sessions(node.id), &needs).is_none())
+        node.is_some_and(|node| rule_against(node, present(node.id), &needs).is_none())
     };
     if let Some(&candidate) = session.candidates.iter().find(may_take) {
         return Next::Candidate(candidate);
     }
-    let all = select(snapshot.nodes.iter().map(|node| (node, sessions(node.id))), &needs);
+    let all = select(snapshot.nodes.iter().map(|node| (node, present(node.id))), &needs);
     if all.eligible.is_empty() { Next::Nothing } else { Next::AskAgain }
 }

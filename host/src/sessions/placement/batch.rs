@@ -1,10 +1,11 @@
 //! Decides a batch of orders on one snapshot, each seeing the reservations before it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     balancer::{Answer, Question, Refusal, Request},
-    domain::{Decision, Entropy, Epoch, NodeId, Session, SessionId, State},
+    config::Profiles,
+    domain::{Allowance, Decision, Entropy, Epoch, NodeId, Session, SessionId, State, Usage},
     sessions::{NewSession, SessionError},
     store::Reservation,
 };
@@ -32,6 +33,14 @@ pub struct Wish {
     pub session: Session,
     /// Whether it does not exist yet.
     pub new: bool,
+    /// Whether it occupies a node already, and counts to the limits.
+    pub is_live: bool,
+    /// What its user may have.
+    pub allowance: Allowance,
+    /// Its user's groups.
+    pub groups: Vec<String>,
+    /// Labels that its kind requires.
+    pub kind_labels: BTreeMap<String, String>,
     /// The name of the node where it ran before.
     pub previous_node: Option<String>,
     /// What a policy that was asked beside the queue decided on it.
@@ -62,6 +71,7 @@ impl Wish {
         let session = Session {
             id: SessionId::draw(entropy),
             user: new.user.clone(),
+            groups: Vec::new(),
             kind: new.kind.clone(),
             name: new.name.clone().unwrap_or_else(|| new.kind.clone()),
             state: State::Starting,
@@ -81,13 +91,26 @@ impl Wish {
             created: view.now(),
             changed: view.now(),
         };
-        Self { session, new: true, previous_node: None, ruled: None }
+        Self { new: true, is_live: false, ..Self::of(session) }
+    }
+
+    fn of(session: Session) -> Self {
+        Self {
+            session,
+            new: false,
+            is_live: true,
+            allowance: Allowance::default(),
+            groups: Vec::new(),
+            kind_labels: BTreeMap::new(),
+            previous_node: None,
+            ruled: None,
+        }
     }
 
     /// A session that has stopped, to be started anew where that is best now.
     pub fn resume(stored: Session, view: &View) -> Self {
         let previous_node = view.node(stored.node).map(|node| node.name.clone());
-        Self { previous_node, ..Self::retry(Session { failed_nodes: Vec::new(), ..stored }, view) }
+        Self { previous_node, is_live: false, ..Self::retry(Session { failed_nodes: Vec::new(), ..stored }, view) }
     }
 
     /// A session that could not start on `failed_nodes`, to be started elsewhere.
@@ -103,11 +126,44 @@ impl Wish {
             changed: view.now(),
             ..stored
         };
-        Self { session, new: false, previous_node: None, ruled: None }
+        Self::of(session)
+    }
+
+    /// The same of a user in these groups, under these profiles. A session that names no processors or no memory has the
+    /// usual. One that is live already stays as it is.
+    #[must_use]
+    pub fn under(mut self, profiles: &Profiles, groups: &[String]) -> Self {
+        if !self.is_live {
+            let allowance = profiles.allowance(&self.session.user, groups);
+            let session = &mut self.session;
+            if session.cpus == 0.0 {
+                session.cpus = allowance.default_cpus;
+            }
+            if session.memory == 0 {
+                session.memory = allowance.default_memory;
+            }
+            session.groups = profiles.named(groups);
+            self.allowance = allowance;
+        }
+        Self { groups: groups.to_vec(), ..self }
     }
 
     fn needs(&self) -> Needs<'_> {
-        Needs { kind: &self.session.kind, labels: &self.session.labels, avoid: &self.session.failed_nodes }
+        let Session { kind, labels, failed_nodes, .. } = &self.session;
+        Needs { kind, labels, kind_labels: &self.kind_labels, usage: self.usage(), avoid: failed_nodes }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::of(self.session.cpus, self.session.memory)
+    }
+
+    /// An error where its user may not have it beside what is there.
+    fn check(&self, view: &View) -> Result<(), SessionError> {
+        if self.is_live {
+            return Ok(());
+        }
+        let checked = view.counted().check(&self.session.user, &self.allowance, self.usage());
+        checked.map_err(|reached| SessionError::Limit(Box::new(reached)))
     }
 }
 
@@ -120,6 +176,9 @@ pub fn decide(
     entropy: &dyn Entropy,
 ) -> Vec<Result<Option<Made>, SessionError>> {
     let decide = |(index, wish): (u64, Wish)| {
+        // Here, and nowhere else: beside the reservations before it, and at the revision that the commit holds at.
+        wish.check(view)?;
+        let was_live = wish.is_live;
         let ruled = match &wish.ruled {
             Some(ruled) => confirm(&wish, ruled.clone(), view)?,
             None if policy.is_slow() => None,
@@ -127,14 +186,14 @@ pub fn decide(
         };
         let made = ruled.and_then(|ruled| made(wish, ruled));
         if let Some(Made { reservation, .. }) = &made {
-            view.reserve(&reservation.session);
+            view.reserve(&reservation.session, was_live);
         }
         Ok(made)
     };
     (0..).zip(wishes).map(decide).collect()
 }
 
-/// Asks the policy where a session should go.
+/// Asks the policy where a session should go. What its user may not have as it is, it is not asked about.
 pub fn ask(
     wish: &Wish,
     index: u64,
@@ -142,6 +201,7 @@ pub fn ask(
     policy: &dyn Policy,
     entropy: &dyn Entropy,
 ) -> Result<Ruled, SessionError> {
+    wish.check(view)?;
     let (group, question) = put(wish, index, view, entropy)?;
     let said = policy.rank(&question);
     rule(said, question, &group)
@@ -250,11 +310,12 @@ fn question(wish: &Wish, index: u64, view: &View, group: &Group, entropy: &dyn E
         user_sessions: view.user_sessions(&session.user, group),
         request: Request {
             username: session.user.clone(),
-            groups: Vec::new(),
+            groups: wish.groups.clone(),
             kind: session.kind.clone(),
             cpus: session.cpus,
             memory: session.memory,
-            labels: session.labels.clone(),
+            labels: session.labels.iter().chain(&wish.kind_labels).map(|(k, v)| (k.clone(), v.clone())).collect(),
+            kind_labels: wish.kind_labels.clone(),
             previous_node: wish.previous_node.clone(),
             now: u64::try_from(view.now().as_millisecond()).unwrap_or_default(),
             seed: entropy.number(),

@@ -1,7 +1,7 @@
 //! Orders about which a slow policy is asked: several at once, each on a snapshot of its own, while the queue goes on.
 //!
-//! What the policy said goes back to the queue, which commits it: there only the rules of [`eligible`](super::eligible) are
-//! looked at again, and where another daemon was faster, the commit is tried again, not the policy.
+//! What the policy said goes back to the queue, which commits it: there only the user's limits and the rules of
+//! [`eligible`](super::eligible) are looked at again, and where another daemon was faster, the commit is tried again, not the policy.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use tokio::{sync::Semaphore, task::JoinError, time};
 
 use crate::{
     balancer::{Question, Refusal},
-    domain::Entropy,
+    domain::{Entropy, Session},
     sessions::SessionError,
     store::Store,
 };
 
 use super::{
-    Order, Policy, Ruling,
+    Order, Policy, Ruling, Terms,
     batch::{self, Ruled, Wish},
     queue::Waiting,
     view::View,
@@ -36,6 +36,7 @@ pub(super) struct Desk {
     pub(super) store: Arc<dyn Store>,
     pub(super) policy: Arc<dyn Policy>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) terms: Terms,
     turns: Arc<Semaphore>,
     turn: Duration,
 }
@@ -52,20 +53,29 @@ impl Policy for StandIn {
 
 impl Desk {
     pub(super) fn new(store: Arc<dyn Store>, policy: Arc<dyn Policy>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, policy, entropy, turns: Arc::new(Semaphore::new(AT_ONCE)), turn: TURN }
+        let terms = Terms::default();
+        Self { store, policy, entropy, terms, turns: Arc::new(Semaphore::new(AT_ONCE)), turn: TURN }
     }
 
-    /// What an order asks for; an error where that cannot be.
-    pub(super) async fn wish(&self, order: &Order, view: &View) -> Result<Wish, SessionError> {
-        let id = match order {
-            Order::New(new) => return Ok(Wish::new(new, view, self.entropy.as_ref())),
-            Order::Resume { id, .. } | Order::Retry { id, .. } => *id,
+    /// What an order of a user in these groups asks for; an error where that cannot be.
+    pub(super) async fn wish(&self, order: &Order, groups: &[String], view: &View) -> Result<Wish, SessionError> {
+        let wish = match order {
+            Order::New(new) => Wish::new(new, view, self.entropy.as_ref()),
+            Order::Resume { .. } => Wish::resume(self.stored(order).await?, view),
+            Order::Retry { .. } => Wish::retry(self.stored(order).await?, view),
         };
+        let kind = self.terms.kinds.get(&wish.session.kind);
+        let kind_labels = kind.map(|kind| kind.labels.clone()).unwrap_or_default();
+        Ok(Wish { kind_labels, ..wish.under(&self.terms.profiles.load(), groups) })
+    }
+
+    /// The session that an order is about.
+    async fn stored(&self, order: &Order) -> Result<Session, SessionError> {
+        let Some((id, _)) = order.base() else { return Err(SessionError::Busy) };
         let stored = self.store.session(id).await?.ok_or(SessionError::Missing(id))?;
         match order.objection(&stored) {
             Some(problem) => Err(SessionError::State { id, state: stored.state, problem }),
-            None if matches!(order, Order::Resume { .. }) => Ok(Wish::resume(stored, view)),
-            None => Ok(Wish::retry(stored, view)),
+            None => Ok(stored),
         }
     }
 
@@ -78,7 +88,7 @@ impl Desk {
             waiting.refuse(SessionError::Busy);
             return None;
         }
-        match self.rule(&waiting.order).await {
+        match self.rule(&waiting.order, &waiting.groups).await {
             Ok(ruled) => {
                 waiting.ruled = Some(ruled);
                 Some(waiting)
@@ -90,13 +100,13 @@ impl Desk {
         }
     }
 
-    async fn rule(&self, order: &Order) -> Result<Ruled, SessionError> {
+    async fn rule(&self, order: &Order, groups: &[String]) -> Result<Ruled, SessionError> {
         // The semaphore is never closed.
         let turn = time::timeout(self.turn, self.turns.acquire()).await.ok().and_then(Result::ok);
         let (policy, entropy) = (Arc::clone(&self.policy), Arc::clone(&self.entropy));
         let policy = if turn.is_some() { policy } else { Arc::new(StandIn(policy)) };
         let mut view = View::new(self.store.snapshot().await?);
-        let wish = self.wish(order, &view).await?;
+        let wish = self.wish(order, groups, &view).await?;
         let asked =
             tokio::task::spawn_blocking(move || batch::ask(&wish, 0, &mut view, policy.as_ref(), entropy.as_ref()));
         asked.await.unwrap_or_else(|_| {
@@ -129,7 +139,7 @@ mod tests {
         let mut desk = Desk::new(cluster.store.clone(), policy, Arc::new(Numbers::default()));
         desk.turns = Arc::new(Semaphore::new(0));
         desk.turn = Duration::from_millis(1);
-        desk.rule(&Order::New(new_session("ada"))).await
+        desk.rule(&Order::New(new_session("ada")), &[]).await
     }
 
     #[tokio::test]

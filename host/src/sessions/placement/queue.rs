@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    Order, Placed, Policy,
+    Order, Placed, Policy, Terms,
     batch::{self, Made, Ruled, Wish},
     beside::{self, Desk},
     recorder::Recorder,
@@ -53,6 +53,8 @@ pub struct Queue {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) order: Order,
+    /// The groups of who asks.
+    pub(super) groups: Vec<String>,
     /// What a slow policy has decided on it.
     pub(super) ruled: Option<Ruled>,
     since: Instant,
@@ -68,10 +70,10 @@ struct Decided {
 }
 
 impl Placer {
-    /// Reserves a node for a session.
-    pub async fn place(&self, order: Order) -> Result<Placed, SessionError> {
+    /// Reserves a node for a session whose user is in these groups.
+    pub async fn place(&self, order: Order, groups: Vec<String>) -> Result<Placed, SessionError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { order, ruled: None, since: Instant::now(), answer };
+        let waiting = Waiting { order, groups, ruled: None, since: Instant::now(), answer };
         self.orders.try_send(waiting).map_err(|_| SessionError::Busy)?;
         answered.await.map_err(|_| SessionError::Busy)?
     }
@@ -83,6 +85,12 @@ impl Queue {
         let (sender, orders) = mpsc::channel(CAPACITY);
         let desk = Desk::new(store, policy, entropy);
         (Placer { orders: sender }, Self { orders, desk, recorder: Recorder::default(), second: None })
+    }
+
+    /// Has these terms kept.
+    pub fn under(mut self, terms: Terms) -> Self {
+        self.desk.terms = terms;
+        self
     }
 
     /// Hands over what decisions were made on, to be kept.
@@ -214,7 +222,7 @@ impl Queue {
         let mut waiting = Vec::with_capacity(batch.len());
         let mut wishes = Vec::with_capacity(batch.len());
         for one in batch {
-            match self.desk.wish(&one.order, view).await {
+            match self.desk.wish(&one.order, &one.groups, view).await {
                 Ok(wish) => {
                     wishes.push(Wish { ruled: one.ruled.clone(), ..wish });
                     waiting.push(one);

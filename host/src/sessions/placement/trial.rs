@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{eligible::Needs, view::View};
 use crate::{
     balancer::{Question, Request},
-    domain::NodeStatus,
+    domain::{NodeStatus, Usage},
     store::Snapshot,
 };
 
@@ -17,7 +17,8 @@ pub fn question(snapshot: Snapshot) -> Option<Question> {
     let now = u64::try_from(snapshot.now.as_millisecond()).unwrap_or_default();
     let mut view = View::new(snapshot);
     let labels = BTreeMap::new();
-    let group = view.group(&Needs { kind: &kind, labels: &labels, avoid: &[] });
+    let usage = Usage::of(0.0, 0);
+    let group = view.group(&Needs { kind: &kind, labels: &labels, kind_labels: &labels, usage, avoid: &[] });
     let username = "trial".to_owned();
     let request = Request { groups: vec![username.clone()], username, kind, now, ..Request::default() };
     let question = Question {

@@ -9,11 +9,14 @@ use jiff::Timestamp;
 
 use crate::{
     balancer::{Columns, columns::name_hash},
-    domain::{Node, NodeId, Revision, Session},
+    domain::{Node, NodeId, Revision, Session, Usage},
     store::{LiveSession, Snapshot},
 };
 
-use super::eligible::{self, Needs, Selection};
+use super::{
+    counted::Counted,
+    eligible::{self, Needs, Selection, rule_against},
+};
 
 /// The seconds after which the 5-minute load average has absorbed all but 1/e of a session's load.
 const ABSORPTION_SECONDS: f64 = 300.0;
@@ -28,25 +31,46 @@ pub struct View {
     now: Timestamp,
     nodes: Vec<Node>,
     indexes: HashMap<NodeId, usize>,
+    /// Whether any node promises no more than it has.
+    bounded: bool,
     tallies: Vec<Tally>,
     users: HashMap<String, HashMap<usize, u32>>,
+    counted: Counted,
     groups: HashMap<GroupKey, Arc<Group>>,
 }
 
 /// What a node's live sessions add up to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    sessions: u32,
+    usage: Usage,
     unseen5: f64,
-    cpus: f64,
-    memory: u64,
+}
+
+impl Tally {
+    fn sessions(&self) -> u32 {
+        u32::try_from(self.usage.sessions).unwrap_or(u32::MAX)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sum of a node's processors")]
+    fn cpus(&self) -> f64 {
+        self.usage.cpus as f64 / 1000.0
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct GroupKey {
     kind: String,
     labels: BTreeMap<String, String>,
+    kind_labels: BTreeMap<String, String>,
+    usage: Usage,
     avoid: Vec<NodeId>,
+}
+
+impl GroupKey {
+    fn needs(&self) -> Needs<'_> {
+        let Self { kind, labels, kind_labels, usage, avoid } = self;
+        Needs { kind, labels, kind_labels, usage: *usage, avoid }
+    }
 }
 
 /// Nodes that are eligible for the same needs.
@@ -64,17 +88,21 @@ impl View {
     /// A snapshot, with nothing reserved since.
     pub fn new(snapshot: Snapshot) -> Self {
         let indexes: HashMap<_, _> = snapshot.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
+        let bounded = |node: &Node| node.promise_cpus.is_some() || node.promise_memory.is_some();
         let mut view = Self {
             revision: snapshot.revision,
             now: snapshot.now,
+            bounded: snapshot.nodes.iter().any(bounded),
             tallies: vec![Tally::default(); snapshot.nodes.len()],
             nodes: snapshot.nodes,
             indexes,
             users: HashMap::new(),
+            counted: Counted::default(),
             groups: HashMap::new(),
         };
         for live in &snapshot.live {
-            // A session of a node that has just been deleted counts nowhere.
+            view.counted.add(&live.user, &live.groups, Usage::of(amount(live.cpus), live.memory));
+            // A session of a node that has just been deleted is on none.
             if let Some(&index) = view.indexes.get(&live.node) {
                 view.count(index, live);
             }
@@ -107,9 +135,21 @@ impl View {
         self.indexes.get(&id).copied()
     }
 
+    /// What counts to limits.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// The nodes for these needs and their columns.
     pub fn group(&mut self, needs: &Needs<'_>) -> Arc<Group> {
-        let key = GroupKey { kind: needs.kind.to_owned(), labels: needs.labels.clone(), avoid: needs.avoid.to_vec() };
+        let key = GroupKey {
+            kind: needs.kind.to_owned(),
+            labels: needs.labels.clone(),
+            kind_labels: needs.kind_labels.clone(),
+            // Where that makes no difference, sessions of any size have one group.
+            usage: if self.bounded { needs.usage } else { Usage::of(0.0, 0) },
+            avoid: needs.avoid.to_vec(),
+        };
         if let Some(group) = self.groups.get(&key) {
             return Arc::clone(group);
         }
@@ -129,23 +169,24 @@ impl View {
         counts.into()
     }
 
-    /// Counts a reservation, so that the next decision sees it.
-    pub fn reserve(&mut self, session: &Session) {
+    /// Counts a reservation, so that the next decision sees it; to the limits, where the session was not live before.
+    pub fn reserve(&mut self, session: &Session, was_live: bool) {
+        if !was_live {
+            self.counted.add(&session.user, &session.groups, Usage::of(amount(session.cpus), session.memory));
+        }
         let Some(&index) = self.indexes.get(&session.node) else { return };
         let live = LiveSession {
             node: session.node,
             user: session.user.clone(),
+            groups: Vec::new(),
             placed: self.now,
             cpus: session.cpus,
             memory: session.memory,
         };
         self.count(index, &live);
-        let tally = self.tallies[index];
-        if self.nodes[index].capacity.is_some_and(|capacity| tally.sessions >= capacity) {
-            // The node is no longer eligible for anything.
-            self.groups.clear();
-            return;
-        }
+        let (node, tally) = (&self.nodes[index], self.tallies[index]);
+        // What the node cannot take any more is to be decided without it.
+        self.groups.retain(|key, group| !group.has(index) || rule_against(node, tally.usage, &key.needs()).is_none());
         for group in self.groups.values_mut() {
             Arc::make_mut(group).set(index, tally);
         }
@@ -153,11 +194,9 @@ impl View {
 
     fn count(&mut self, index: usize, live: &LiveSession) {
         let tally = &mut self.tallies[index];
-        tally.sessions = tally.sessions.saturating_add(1);
+        tally.usage = tally.usage.and(Usage::of(amount(live.cpus), live.memory));
         let age = self.now.duration_since(live.placed).as_secs_f64().max(0.0);
         tally.unseen5 += (-age / ABSORPTION_SECONDS).exp();
-        tally.cpus += amount(live.cpus);
-        tally.memory = tally.memory.saturating_add(live.memory);
         match self.users.get_mut(&live.user) {
             Some(counts) => *counts.entry(index).or_default() += 1,
             None => {
@@ -167,8 +206,8 @@ impl View {
     }
 
     fn build(&self, needs: &Needs<'_>) -> Group {
-        let counts = self.tallies.iter().map(|tally| tally.sessions);
-        let selection = eligible::select(self.nodes.iter().zip(counts), needs);
+        let present = self.tallies.iter().map(|tally| tally.usage);
+        let selection = eligible::select(self.nodes.iter().zip(present), needs);
         let ids = selection.eligible.iter().map(|&index| self.nodes[index].id).collect();
         let columns = Arc::new(self.columns(&selection.eligible));
         Group { selection, ids, columns }
@@ -186,15 +225,15 @@ impl View {
             cores: nodes().map(|node| node.cores.max(1)).collect(),
             weights: nodes().map(|node| node.weight.max(1)).collect(),
             capacities: nodes().map(|node| node.capacity.unwrap_or(u32::MAX)).collect(),
-            sessions: tallies().map(|tally| tally.sessions).collect(),
+            sessions: tallies().map(Tally::sessions).collect(),
             load1: nodes().map(|node| amount(node.reading.load[0])).collect(),
             load5: nodes().map(|node| amount(node.reading.load[1])).collect(),
             load15: nodes().map(|node| amount(node.reading.load[2])).collect(),
             unseen5: tallies().map(|tally| tally.unseen5).collect(),
             memory_total: nodes().map(|node| node.memory_total).collect(),
             memory_available: nodes().map(|node| node.reading.memory_available).collect(),
-            cpus_promised: tallies().map(|tally| tally.cpus).collect(),
-            memory_promised: tallies().map(|tally| tally.memory).collect(),
+            cpus_promised: tallies().map(Tally::cpus).collect(),
+            memory_promised: tallies().map(|tally| tally.usage.memory).collect(),
             labels: nodes().map(|node| node.labels.clone()).collect(),
             metrics: nodes().map(|node| node.metrics.clone()).collect(),
         }
@@ -202,13 +241,17 @@ impl View {
 }
 
 impl Group {
+    fn has(&self, index: usize) -> bool {
+        self.selection.eligible.binary_search(&index).is_ok()
+    }
+
     fn set(&mut self, index: usize, tally: Tally) {
         let Ok(position) = self.selection.eligible.binary_search(&index) else { return };
         let columns = Arc::make_mut(&mut self.columns);
-        Arc::make_mut(&mut columns.sessions)[position] = tally.sessions;
+        Arc::make_mut(&mut columns.sessions)[position] = tally.sessions();
         Arc::make_mut(&mut columns.unseen5)[position] = tally.unseen5;
-        Arc::make_mut(&mut columns.cpus_promised)[position] = tally.cpus;
-        Arc::make_mut(&mut columns.memory_promised)[position] = tally.memory;
+        Arc::make_mut(&mut columns.cpus_promised)[position] = tally.cpus();
+        Arc::make_mut(&mut columns.memory_promised)[position] = tally.usage.memory;
     }
 }
 
@@ -230,7 +273,8 @@ mod tests {
 
     fn live(node: i64, user: &str, age: i64) -> LiveSession {
         let placed = now() - jiff::SignedDuration::from_secs(age);
-        LiveSession { node: NodeId(node), user: user.to_owned(), placed, cpus: 1.5, memory: 100 }
+        let groups = vec!["staff".to_owned()];
+        LiveSession { node: NodeId(node), user: user.to_owned(), groups, placed, cpus: 1.5, memory: 100 }
     }
 
     fn now() -> Timestamp {
@@ -243,11 +287,16 @@ mod tests {
 
     fn reserve(view: &mut View, node: i64) {
         let wish = Wish::new(&new_session("ada"), view, &Numbers::default());
-        view.reserve(&Session { node: NodeId(node), ..wish.session });
+        view.reserve(&Session { node: NodeId(node), ..wish.session }, false);
     }
 
     fn group(view: &mut View, avoid: &[NodeId]) -> Arc<Group> {
-        view.group(&Needs { kind: KIND, labels: &BTreeMap::new(), avoid })
+        sized(view, avoid, Usage::of(0.0, 0))
+    }
+
+    fn sized(view: &mut View, avoid: &[NodeId], usage: Usage) -> Arc<Group> {
+        let none = BTreeMap::new();
+        view.group(&Needs { kind: KIND, labels: &none, kind_labels: &none, usage, avoid })
     }
 
     #[test]
@@ -298,5 +347,25 @@ mod tests {
         assert_eq!(group(&mut view, &[]).selection.eligible, [0, 1]);
         reserve(&mut view, 1);
         assert_eq!(group(&mut view, &[]).selection.eligible, [1]);
+    }
+
+    #[test]
+    fn a_node_that_has_promised_what_it_may_is_eligible_for_what_asks_for_less() {
+        let mut view = view(vec![Node { promise_cpus: Some(3.0), ..node(1) }, node(2)], vec![live(1, "ada", 0)]);
+        let [small, large] = [1.0, 1.5].map(|cpus| Usage::of(cpus, 0));
+        assert_eq!(sized(&mut view, &[], small).selection.eligible, [0, 1]);
+        assert_eq!(sized(&mut view, &[], large).selection.eligible, [0, 1]);
+        let wish = Wish::new(&new_session("ada"), &view, &Numbers::default());
+        view.reserve(&Session { node: NodeId(1), cpus: 0.5, ..wish.session }, false);
+        assert_eq!(sized(&mut view, &[], small).selection.eligible, [0, 1]);
+        assert_eq!(sized(&mut view, &[], large).selection.eligible, [1]);
+    }
+
+    #[test]
+    fn sessions_of_any_size_have_one_group_where_no_node_is_bounded() {
+        let mut view = view(vec![node(1)], Vec::new());
+        sized(&mut view, &[], Usage::of(1.0, 2));
+        sized(&mut view, &[], Usage::of(3.0, 4));
+        assert_eq!(view.groups.len(), 1);
     }
 }

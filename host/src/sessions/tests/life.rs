@@ -5,7 +5,7 @@ use crate::{
     launcher::Exit,
     sessions::{
         SessionError,
-        fixtures::{Cluster, KIND, eventually, new_session, registration},
+        fixtures::{Cluster, KIND, START_LIMIT, eventually, new_session, registration},
     },
     store::Store,
 };
@@ -149,7 +149,7 @@ async fn the_log_comes_from_the_node_that_has_it() {
 async fn starts_at_once_are_bounded_and_all_have_their_turn() {
     let cluster = Cluster::start(1).await;
     let daemon = &cluster.daemons[0];
-    let most = daemon.sessions.owner.starts.available_permits();
+    let most = START_LIMIT;
     daemon.programs.slow_down();
     for _ in 0..most + 3 {
         daemon.sessions.start(new_session("ada")).await.expect("a start");

@@ -111,8 +111,9 @@ async fn two_orders_for_one_session_in_one_batch_start_it_once() {
     let (placer, mut queue) = Queue::new(cluster.store.clone(), policy, cluster.entropy.clone());
     let stop = CancellationToken::new();
     let orders = async {
-        let resume = || placer.place(Order::Resume { id, epoch, may_run_twice: false });
-        let (first, second, other) = tokio::join!(resume(), resume(), placer.place(Order::New(new_session("bob"))));
+        let resume = || placer.place(Order::Resume { id, epoch, may_run_twice: false }, Vec::new());
+        let new = placer.place(Order::New(new_session("bob")), Vec::new());
+        let (first, second, other) = tokio::join!(resume(), resume(), new);
         stop.cancel();
         assert_eq!(first.expect("a start").session.epoch, epoch.next());
         assert!(matches!(second, Err(SessionError::State { .. })), "{second:?}");

@@ -33,6 +33,8 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
         memory_total: fields.number("memory_total")?,
         weight: fields.number("weight")?,
         capacity: fields.optional_number("capacity")?,
+        promise_cpus: fields.get("promise_cpus")?,
+        promise_memory: fields.optional_number("promise_memory")?,
         labels: fields.json("labels")?,
         kinds: fields.json("kinds")?,
         cordoned: fields.flag("cordoned")?,
@@ -82,15 +84,17 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     let now = write.now;
     let id = sqlx::query_scalar(
         "INSERT INTO nodes (id, name, address, ip, version, balancer_digest, cores, memory_total, weight, capacity,
-                            labels, kinds, load1, load5, load15, memory_available, last_seen, metrics)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                            labels, kinds, load1, load5, load15, memory_available, last_seen, metrics,
+                            promise_cpus, promise_memory)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
          ON CONFLICT (id) DO UPDATE SET
              name = excluded.name, address = excluded.address, ip = excluded.ip, version = excluded.version,
              balancer_digest = excluded.balancer_digest, cores = excluded.cores, memory_total = excluded.memory_total,
              weight = excluded.weight, capacity = excluded.capacity, labels = excluded.labels, kinds = excluded.kinds,
              load1 = excluded.load1, load5 = excluded.load5, load15 = excluded.load15,
              memory_available = excluded.memory_available, last_seen = excluded.last_seen,
-             metrics = excluded.metrics, stopped = 0
+             metrics = excluded.metrics, promise_cpus = excluded.promise_cpus,
+             promise_memory = excluded.promise_memory, stopped = 0
          RETURNING id",
     )
     .bind(id)
@@ -111,6 +115,8 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     .bind(size(registration.reading.memory_available))
     .bind(now)
     .bind(metrics)
+    .bind(registration.promise_cpus)
+    .bind(registration.promise_memory.map(size))
     .fetch_one(write.on())
     .await
     .map_err(failed(OPERATION))?;
@@ -219,7 +225,8 @@ pub(super) async fn heartbeat(
          WHERE node = ?1 AND state IN ('starting', 'active')
            AND (wanted IS NOT NULL OR (state = 'starting' AND claimed = 0))
          UNION ALL
-         SELECT * FROM sessions WHERE ?2 AND node = ?1 AND state = 'lost' AND claimed = 1",
+         SELECT * FROM sessions WHERE ?2 AND node = ?1 AND state = 'lost' AND claimed = 1
+         ORDER BY placed, id",
     )
     .bind(node.0)
     .bind(returns)

@@ -18,11 +18,12 @@ pub(super) async fn snapshot(store: &SqliteStore) -> Result<Snapshot, StoreError
         .await
         .map_err(&failed)?;
     let nodes = sqlx::query(nodes::ALL).fetch_all(&mut *transaction).await.map_err(&failed)?;
-    let live =
-        sqlx::query("SELECT id, node, user, placed, cpus, memory FROM sessions WHERE state IN ('starting', 'active')")
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(&failed)?;
+    let live = sqlx::query(
+        "SELECT id, node, user, groups, placed, cpus, memory FROM sessions WHERE state IN ('starting', 'active')",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(&failed)?;
     transaction.commit().await.map_err(&failed)?;
 
     let nodes = nodes.iter().map(|row| nodes::read(row, store.node_timeout)).collect::<Result<_, _>>()?;
@@ -33,6 +34,7 @@ pub(super) async fn snapshot(store: &SqliteStore) -> Result<Snapshot, StoreError
             Ok(LiveSession {
                 node: NodeId(fields.get("node")?),
                 user: fields.get("user")?,
+                groups: fields.json("groups")?,
                 placed: fields.time("placed")?,
                 cpus: fields.get("cpus")?,
                 memory: fields.number("memory")?,
@@ -86,8 +88,8 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
     let (now, operation) = (write.now, write.operation);
     let written = sqlx::query(
         "INSERT INTO sessions (id, user, kind, name, state, node, epoch, claimed, cpus, memory, labels, candidates,
-                               failed_nodes, created, changed, placed)
-         VALUES (?1, ?2, ?3, ?4, 'starting', ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                               failed_nodes, created, changed, placed, groups)
+         VALUES (?1, ?2, ?3, ?4, 'starting', ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )
     .bind(session.id.as_str())
     .bind(&session.user)
@@ -103,6 +105,7 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
     .bind(session.created.as_millisecond())
     .bind(session.changed.as_millisecond())
     .bind(now)
+    .bind(to_json(operation, &session.groups)?)
     .execute(write.on())
     .await;
     match written {
@@ -123,7 +126,8 @@ async fn place_again(write: &mut Write, reservation: &Reservation) -> Result<boo
     let written = sqlx::query(
         "UPDATE sessions SET
              state = 'starting', node = ?3, epoch = ?2, claimed = 0, pid = NULL, cpus = ?4, memory = ?5, labels = ?6,
-             candidates = ?7, failed_nodes = ?8, failure = NULL, note = NULL, changed = ?9, placed = ?10
+             candidates = ?7, failed_nodes = ?8, failure = NULL, note = NULL, changed = ?9, placed = ?10,
+             groups = ?11
          WHERE id = ?1 AND epoch = ?2 - 1 AND state NOT IN ('active', 'ended') AND wanted IS NULL",
     )
     .bind(session.id.as_str())
@@ -136,6 +140,7 @@ async fn place_again(write: &mut Write, reservation: &Reservation) -> Result<boo
     .bind(to_json(operation, &session.failed_nodes)?)
     .bind(session.changed.as_millisecond())
     .bind(now)
+    .bind(to_json(operation, &session.groups)?)
     .execute(write.on())
     .await
     .map_err(failed(operation))?;

@@ -10,6 +10,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
     Ok(Session {
         id: fields.parsed("id")?,
         user: fields.get("user")?,
+        groups: fields.json("groups")?,
         kind: fields.get("kind")?,
         name: fields.get("name")?,
         state: fields.parsed("state")?,
@@ -69,6 +70,22 @@ pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<
     }
     query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(filter.limit.map_or(-1, i64::from));
     let rows = query.build().fetch_all(&store.readers).await.map_err(failed("sessions"))?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn waiting(store: &SqliteStore) -> Result<Vec<(NodeId, SessionId)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, node FROM sessions
+         WHERE state IN ('starting', 'active') AND state = 'starting' AND claimed = 0 AND wanted IS NULL
+         ORDER BY placed, id",
+    )
+    .fetch_all(&store.readers)
+    .await
+    .map_err(failed("waiting starts"))?;
+    let read = |row| {
+        let fields = Fields::new("sessions", row);
+        Ok((NodeId(fields.get("node")?), fields.parsed("id")?))
+    };
     rows.iter().map(read).collect()
 }
 

@@ -83,6 +83,8 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
         ip: Some("2001:db8::7".parse().unwrap()),
         balancer_digest: Some("ff00".to_owned()),
         capacity: Some(7),
+        promise_cpus: Some(6.5),
+        promise_memory: Some(9 << 30),
         labels: BTreeMap::from([("gpu".to_owned(), "a \"big\" one; ünïcode".to_owned())]),
         kinds: vec!["jupyterlab".to_owned(), "echo".to_owned()],
         metrics: BTreeMap::from([("free{kind=\"a\\\\b\"}".to_owned(), 0.1)]),
@@ -96,6 +98,7 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
     assert_eq!(read.balancer_digest, full.balancer_digest);
     assert_eq!((read.cores, read.memory_total, read.weight), (4, 8 << 30, 100));
     assert_eq!(read.capacity, Some(7));
+    assert_eq!((read.promise_cpus, read.promise_memory), (Some(6.5), Some(9 << 30)));
     assert_eq!(read.labels, full.labels);
     assert_eq!(read.kinds, BTreeSet::from(["echo".to_owned(), "jupyterlab".to_owned()]));
     assert_eq!(read.reading, full.reading);

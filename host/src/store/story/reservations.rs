@@ -49,6 +49,7 @@ pub(crate) async fn a_snapshot_shows_live_sessions_only(bed: &impl Bed) {
     assert_eq!(on, [a, b]);
     for session in live {
         assert_eq!((session.user.as_str(), session.cpus, session.memory), ("ada", 0.5, 1 << 20));
+        assert_eq!(session.groups, ["staff"]);
         assert!(session.placed <= now);
     }
 }
@@ -168,6 +169,69 @@ pub(crate) async fn a_session_is_placed_again_under_the_next_epoch_only(bed: &im
     let moved = Reservation { session: Session { epoch: Epoch(2), node: b, ..other.clone() }, ..resumed(Epoch(2)) };
     assert!(store.reserve(seen.revision, &[moved]).await.unwrap());
     assert_eq!(read(&*store, other.id).await.node, b);
+}
+
+/// Each of a hundred tasks reserves unless seven sessions are there, until it has succeeded or they are. Some end
+/// meanwhile, and others take their place.
+pub(crate) async fn a_limit_that_is_checked_on_the_snapshot_is_exact(bed: &impl Bed) {
+    const LIMIT: usize = 7;
+    let stores = [bed.open().await, bed.open().await, bed.open().await];
+    let a = stores[0].register(&registration("a")).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let store: Arc<dyn Store> = Arc::clone(&stores[number % 3]);
+        tasks.spawn(async move {
+            loop {
+                let seen = store.snapshot().await.expect("snapshot");
+                let present = seen.live.iter().filter(|live| live.groups.contains(&"staff".to_owned())).count();
+                assert!(present <= LIMIT, "{present}");
+                if present == LIMIT {
+                    return false;
+                }
+                let wish = reservation(seen.now, a, "ada");
+                if store.reserve(seen.revision, std::slice::from_ref(&wish)).await.expect("reserve") {
+                    if number % 10 == 0 {
+                        store.want(wish.session.id, Wanted::Ended).await.expect("it ends");
+                    }
+                    return true;
+                }
+            }
+        });
+    }
+    let reserved = tasks.join_all().await.into_iter().filter(|reserved| *reserved).count();
+    let live = stores[0].snapshot().await.unwrap().live.len();
+    assert!(live <= LIMIT && reserved >= LIMIT, "{live} live of {reserved}");
+}
+
+pub(crate) async fn a_session_that_is_placed_again_counts_to_the_groups_of_then(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let session = starting(&*store, a).await;
+    store.want(session.id, Wanted::Suspended).await.unwrap();
+    let seen = store.snapshot().await.unwrap();
+    let groups = vec!["lab".to_owned(), "a\"b".to_owned()];
+    let again = Session { epoch: Epoch(2), groups: groups.clone(), cpus: 3.0, memory: 5, ..session };
+    let again = Reservation { session: again, new: false, ..reservation(seen.now, a, "ada") };
+    assert!(store.reserve(seen.revision, &[again]).await.unwrap());
+    let live = store.snapshot().await.unwrap().live;
+    let counted: Vec<_> = live.into_iter().map(|live| (live.groups, live.cpus, live.memory)).collect();
+    assert_eq!(counted, [(groups, 3.0, 5)]);
+}
+
+pub(crate) async fn reservations_wait_in_the_order_of_their_placement(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let b = store.register(&registration("b")).await.unwrap();
+    let mut waiting = vec![];
+    for node in [a, b, a] {
+        waiting.push((node, starting(&*store, node).await.id));
+        // Two of one millisecond have no order but that of their ids.
+        bed.pass(Duration::from_millis(1)).await;
+    }
+    active(&*store, a).await;
+    assert_eq!(store.waiting().await.unwrap(), waiting);
+    store.want(waiting[1].1, Wanted::Ended).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap(), [waiting[0], waiting[2]]);
 }
 
 pub(crate) async fn placements_are_paged_newest_first(bed: &impl Bed) {

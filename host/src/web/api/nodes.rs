@@ -50,6 +50,10 @@ pub(crate) struct NodeView {
     pub weight: u32,
     /// The most sessions it takes; null where there is no limit.
     pub capacity: Option<u32>,
+    /// The most processors that it promises to sessions; null where there is no limit.
+    pub promise_cpus: Option<f64>,
+    /// The most memory that it promises to sessions, bytes; null where there is no limit.
+    pub promise_memory: Option<u64>,
     /// What an administrator says of it.
     pub labels: BTreeMap<String, String>,
     /// Numbers that its administrator publishes for balancers, by key; none that is too old.
@@ -79,6 +83,8 @@ impl From<Node> for NodeView {
             load: node.reading.load,
             weight: node.weight,
             capacity: node.capacity,
+            promise_cpus: node.promise_cpus,
+            promise_memory: node.promise_memory,
             labels: node.labels,
             metrics: node.metrics,
             kinds: node.kinds,

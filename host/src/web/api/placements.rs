@@ -126,7 +126,7 @@ impl ShadowView {
 pub(crate) struct ExcludedNode {
     /// Its name.
     pub name: String,
-    /// `offline`, `cordoned`, `kind`, `labels`, `full` or `failed`.
+    /// `offline`, `cordoned`, `kind`, `required`, `labels`, `full`, `cpus`, `memory` or `failed`.
     #[schema(value_type = String, example = "cordoned")]
     pub rule: Rule,
     /// The rule as a sentence about the node.
@@ -139,7 +139,7 @@ impl ExcludedNode {
         let one = |(rule, name): &(Rule, String)| Self {
             name: name.clone(),
             rule: *rule,
-            why: rule.sentence(&request.kind, &request.labels),
+            why: rule.sentence(&request.kind, &request.own_labels(), &request.kind_labels),
         };
         excluded.iter().map(one).collect()
     }

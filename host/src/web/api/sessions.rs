@@ -47,6 +47,15 @@ pub(crate) struct SessionView {
     pub wanted: Option<Wanted>,
     /// The node it runs or last ran on.
     pub node: NodeRef,
+    /// Which it is of the starts that its node has not begun yet, from 1; absent once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u32>,
+    /// Processors promised to it; absent where none are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Memory promised to it, bytes; absent where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// The path where the browser reaches it, on any node.
     #[schema(example = "/s/7k3n9v2q/")]
     pub url: String,
@@ -111,6 +120,9 @@ impl SessionView {
             state: session.state,
             wanted: session.wanted,
             node: nodes.refer(session.node),
+            turn: None,
+            cpus: Some(session.cpus).filter(|cpus| *cpus > 0.0),
+            memory: Some(session.memory).filter(|memory| *memory > 0),
             created: session.created,
             changed: session.changed,
             pid: session.pid,
@@ -118,6 +130,33 @@ impl SessionView {
             note: session.note,
             last_activity: session.last_activity,
         }
+    }
+}
+
+/// Which starts have to wait for others.
+#[derive(Debug, Default)]
+pub(in crate::web) struct Turns(BTreeMap<SessionId, u32>);
+
+impl Turns {
+    /// Of these sessions; the store is asked where one of them waits.
+    pub(in crate::web) async fn read(store: &dyn Store, sessions: &[Session]) -> Result<Self, StoreError> {
+        let waits = |session: &Session| session.state == State::Starting && !session.claimed;
+        if !sessions.iter().any(waits) {
+            return Ok(Self::default());
+        }
+        let mut at: BTreeMap<NodeId, u32> = BTreeMap::new();
+        let mut turn = |(node, id)| {
+            let turn = at.entry(node).or_default();
+            *turn += 1;
+            (id, *turn)
+        };
+        Ok(Self(store.waiting().await?.into_iter().map(&mut turn).collect()))
+    }
+
+    /// A session as it is shown, with its turn.
+    pub(in crate::web) fn view(&self, session: Session, nodes: &NodeNames) -> SessionView {
+        let turn = self.0.get(&session.id).copied();
+        SessionView { turn, ..SessionView::new(session, nodes) }
     }
 }
 
@@ -172,6 +211,7 @@ impl Desk {
 
     /// How a session is shown.
     pub(in crate::web) async fn view(&self, session: Session) -> Result<SessionView, Problem> {
-        Ok(SessionView::new(session, &NodeNames::read(&*self.store).await?))
+        let turns = Turns::read(&*self.store, std::slice::from_ref(&session)).await?;
+        Ok(turns.view(session, &NodeNames::read(&*self.store).await?))
     }
 }

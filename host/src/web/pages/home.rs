@@ -15,11 +15,11 @@ use jiff::Timestamp;
 
 use super::{Frame, Overseer, Refusal, balancers::troubles, render};
 use crate::{
-    domain::{Clock, Node, NodeId, NodeStatus, State, Wanted, disagreement},
+    domain::{Allowance, Clock, Node, NodeId, NodeStatus, State, Wanted, disagreement, limit::Quantity},
     store::{SessionFilter, Store, StoreError},
     web::{
-        Balancers, Problem, RETRY_AFTER, ThisNode,
-        api::sessions::{NodeNames, SessionView},
+        Balancers, Problem, RETRY_AFTER, SessionControl, ThisNode,
+        api::sessions::{NodeNames, SessionView, Turns},
         identity::Viewer,
         status::two_digits,
     },
@@ -39,16 +39,56 @@ struct HomePage {
     away: Option<String>,
     cards: Vec<Card>,
     can_suspend_any: bool,
-    kinds: Vec<KindChoice>,
+    kinds: Vec<Choice>,
+    /// What of a session's resources can be chosen.
+    resources: Vec<ResourceField>,
+    profiles: Vec<Choice>,
     rows: Vec<NodeRow>,
     /// What is wrong with how sessions are placed.
     troubles: Vec<String>,
 }
 
-/// A kind that can be chosen.
-struct KindChoice {
+/// A kind or a resource profile that can be chosen.
+struct Choice {
     name: String,
     title: String,
+}
+
+/// How much of something a session is promised.
+struct ResourceField {
+    name: &'static str,
+    label: &'static str,
+    /// The steps that it has.
+    step: &'static str,
+    /// What it is where nothing is entered.
+    usual: String,
+    /// The most that it may be; empty where there is no limit.
+    most: String,
+}
+
+impl ResourceField {
+    /// What the administrator has said something about.
+    fn all(allowance: &Allowance) -> Vec<Self> {
+        let mebibytes = |bytes: u64| (bytes >> 20).to_string();
+        let [cpus, memory] = [Quantity::Cpus, Quantity::Memory].map(|quantity| allowance.most(quantity));
+        let usual_cpus = allowance.default_cpus;
+        let mut fields = Vec::new();
+        if allowance.only_resources {
+            return fields;
+        }
+        if usual_cpus > 0.0 || cpus.is_some() {
+            let most = cpus.map(|most| format!("{}.{:03}", most / 1000, most % 1000)).unwrap_or_default();
+            let most = most.trim_end_matches('0').trim_end_matches('.').to_owned();
+            let (name, label, step) = ("cpus", "CPUs", "any");
+            fields.push(Self { name, label, step, usual: usual_cpus.to_string(), most });
+        }
+        if allowance.default_memory > 0 || memory.is_some() {
+            let (name, label, step) = ("memory", "Memory (MB)", "1");
+            let (usual, most) = (mebibytes(allowance.default_memory), memory.map(mebibytes).unwrap_or_default());
+            fields.push(Self { name, label, step, usual, most });
+        }
+        fields
+    }
 }
 
 /// A session as it is shown.
@@ -60,6 +100,8 @@ pub(super) struct Card {
     pub(super) state: &'static str,
     /// For people.
     pub(super) condition: &'static str,
+    /// Which of the starts that wait for their turn.
+    pub(super) turn: Option<u32>,
     pub(super) node: String,
     pub(super) url: String,
     pub(super) created: String,
@@ -92,6 +134,7 @@ impl Card {
             kind: titles.get(&view.kind).cloned().unwrap_or(view.kind),
             state: view.state.as_str(),
             condition,
+            turn: view.turn,
             node: view.node.name.unwrap_or_else(|| format!("node {} (deleted)", view.node.id)),
             created: view.created.to_string(),
             age: age(view.created, now),
@@ -149,6 +192,7 @@ pub(super) async fn show(
     Piece(this): Piece<Arc<ThisNode>>,
     Piece(clock): Piece<Arc<dyn Clock>>,
     Piece(balancers): Piece<Arc<dyn Balancers>>,
+    Piece(sessions): Piece<Arc<dyn SessionControl>>,
 ) -> Result<Response, Refusal> {
     let frame = Frame { refresh: Some(15), ..Frame::new(Some(&identity)) };
     let mut page = HomePage {
@@ -159,6 +203,8 @@ pub(super) async fn show(
         cards: Vec::new(),
         can_suspend_any: false,
         kinds: Vec::new(),
+        resources: Vec::new(),
+        profiles: Vec::new(),
         rows: Vec::new(),
         troubles: troubles(&balancers.reports()),
     };
@@ -166,9 +212,13 @@ pub(super) async fn show(
         Ok(found) => {
             let names = NodeNames::of(&found.nodes);
             let now = clock.now();
-            let card = |session| Card::new(SessionView::new(session, &names), &this.kind_titles, now);
+            let card = |session| Card::new(found.turns.view(session, &names), &this.kind_titles, now);
             page.troubles.extend(disagreement(found.nodes.iter().filter_map(Node::vote)));
             page.kinds = kinds(&found.nodes, &this.kind_titles);
+            let allowance = sessions.allowance(&identity.user).await;
+            page.resources = ResourceField::all(&allowance);
+            page.profiles =
+                allowance.resources.into_iter().map(|one| Choice { name: one.name, title: one.title }).collect();
             page.rows = found.nodes.iter().map(|node| NodeRow::new(node, found.count(node.id))).collect();
             page.cards = found.sessions.into_iter().map(card).collect();
             page.can_suspend_any = page.cards.iter().any(|card| card.can_suspend);
@@ -187,6 +237,7 @@ pub(super) async fn show(
 struct Found {
     nodes: Vec<Node>,
     sessions: Vec<crate::domain::Session>,
+    turns: Turns,
     live: BTreeMap<NodeId, usize>,
 }
 
@@ -209,15 +260,16 @@ async fn read(store: &dyn Store, user: &str) -> Result<Found, StoreError> {
     for session in &snapshot.live {
         *live.entry(session.node).or_default() += 1;
     }
-    Ok(Found { sessions: store.sessions(&filter).await?, nodes: snapshot.nodes, live })
+    let sessions = store.sessions(&filter).await?;
+    Ok(Found { turns: Turns::read(store, &sessions).await?, sessions, nodes: snapshot.nodes, live })
 }
 
 /// The kinds that a node which takes sessions offers.
-fn kinds(nodes: &[Node], titles: &BTreeMap<String, String>) -> Vec<KindChoice> {
+fn kinds(nodes: &[Node], titles: &BTreeMap<String, String>) -> Vec<Choice> {
     let takes_sessions = |node: &&Node| node.status == NodeStatus::Online && !node.cordoned;
     let names: BTreeSet<_> = nodes.iter().filter(takes_sessions).flat_map(|node| &node.kinds).collect();
     let title = |name: &String| titles.get(name).unwrap_or(name).clone();
-    names.into_iter().map(|name| KindChoice { name: name.clone(), title: title(name) }).collect()
+    names.into_iter().map(|name| Choice { name: name.clone(), title: title(name) }).collect()
 }
 
 /// How long ago, roughly.

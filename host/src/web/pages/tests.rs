@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
     domain::{Epoch, NodeId, State, Wanted},
-    store::{Registration, Report, Store, story::registration},
+    store::{Registration, Report, SessionFilter, Store, story::registration},
     web::{
         Client,
         fixture::{Answer, Site, USER},
@@ -212,6 +212,50 @@ async fn a_failed_session_shows_why() {
         assert!(shown.contains("&#60;b&#62;no module named lab"), "{shown}");
         assert!(shown.contains("Failed") && !shown.contains("http-equiv=\"refresh\" content=\"2\""));
     }
+}
+
+#[tokio::test]
+async fn what_is_limited_can_be_chosen_and_a_limit_that_is_reached_is_told_on_the_page() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let home = site.visit("/", &cookie).await.text;
+    let field = r#"<input id="cpus" name="cpus" type="number" min="0" step="any" max="4" placeholder="0.5""#;
+    assert!(home.contains(field) && !home.contains("name=\"memory\""), "{home}");
+    assert!(home.contains("<option value=\"small\">Small &#60;one&#62;</option>"), "{home}");
+    let refused = site.submit("/sessions", &cookie, HERE, "kind=echo&name=&cpus=3.5").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
+    let told = "has 1 processor now, this session asks for 3.5 processors, and max-cpus=4 under [*] allows";
+    assert!(refused.text.contains(told), "{refused:?}");
+    let started = site.submit("/sessions", &cookie, HERE, "kind=echo&name=&cpus=3&memory=512").await;
+    assert_eq!(started.status, StatusCode::SEE_OTHER, "{started:?}");
+    let session = site.store.sessions(&SessionFilter::default()).await.unwrap().remove(0);
+    assert_eq!((session.cpus, session.memory), (3.0, 512 << 20));
+    for (form, told) in [
+        ("cpus=many", "cpus: must be a number from 0 to 65536"),
+        ("memory=1.5", "memory: must be a whole number of MB"),
+        ("memory=99999999999999999", "memory: must be a whole number of MB"),
+    ] {
+        let wrong = site.submit("/sessions", &cookie, HERE, &format!("kind=echo&{form}")).await;
+        assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.text.contains(told), "{form}: {wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn starts_that_wait_for_others_are_told_their_turn() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let [first, second] = [site.start(USER).await.id, site.start(USER).await.id];
+    assert!(site.store.claim(first, Epoch::FIRST, NodeId(1)).await.unwrap());
+    let turn = |session: serde_json::Value| session["turn"].as_u64();
+    let one = site.ask(Method::GET, &format!("/api/v1/sessions/{second}"), "").await.json();
+    assert_eq!(turn(one), Some(1));
+    let list = site.ask(Method::GET, "/api/v1/sessions", "").await.json();
+    let turns: Vec<_> = list["items"].as_array().unwrap().iter().filter_map(|one| turn(one.clone())).collect();
+    assert_eq!(turns, [1]);
+    let home = site.visit("/", &cookie).await.text;
+    assert_eq!(home.matches("number 1 in line,").count(), 1, "{home}");
+    let join = site.visit(&format!("/sessions/{second}/join"), &cookie).await.text;
+    assert!(join.contains("number 1 in line,"), "{join}");
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl Bench {
     }
 
     async fn place(&self, user: &str) -> Placed {
-        self.placer.place(Order::New(new_session(user))).await.expect("a place")
+        self.placer.place(Order::New(new_session(user)), Vec::new()).await.expect("a place")
     }
 
     /// The record of what was placed, once the second balancer has answered.

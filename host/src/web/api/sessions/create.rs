@@ -26,9 +26,12 @@ struct SessionRequest {
     kind: String,
     /// What to call it; the kind's title where absent.
     name: Option<String>,
-    /// Processors asked for.
+    /// The resource profile that it is to have, instead of `cpus` and `memory`.
+    #[schema(example = "small")]
+    profile: Option<String>,
+    /// Processors that it is to be promised; the usual ones where absent.
     cpus: Option<f64>,
-    /// Memory asked for, bytes.
+    /// Memory that it is to be promised, bytes; the usual one where absent.
     memory: Option<u64>,
     /// Labels that its node must have.
     labels: Option<BTreeMap<String, String>>,
@@ -58,6 +61,7 @@ fn read(mut fields: Fields) -> Result<NewSession, Problem> {
         user: String::new(),
         kind: fields.require("kind", |value| text(value, 64)),
         name: fields.take("name", |value| text(value, LONGEST_NAME)),
+        profile: fields.take("profile", |value| text(value, 64)),
         cpus: fields.take("cpus", |value| cpus(&value)).unwrap_or_default(),
         memory: fields.take("memory", |value| memory(&value)).unwrap_or_default(),
         labels: fields.take("labels", labels).unwrap_or_default(),
@@ -65,13 +69,15 @@ fn read(mut fields: Fields) -> Result<NewSession, Problem> {
     fields.finish().map(|()| new)
 }
 
-fn cpus(value: &Value) -> Result<f64, String> {
+/// Processors as they are asked for.
+pub(in crate::web) fn cpus(value: &Value) -> Result<f64, String> {
     const MOST: f64 = 65_536.0;
     let within = |cpus: &f64| (0.0..=MOST).contains(cpus);
     value.as_f64().filter(within).ok_or_else(|| format!("must be a number from 0 to {MOST}"))
 }
 
-fn memory(value: &Value) -> Result<u64, String> {
+/// Memory as it is asked for.
+pub(in crate::web) fn memory(value: &Value) -> Result<u64, String> {
     // What the databases' integers hold.
     let within = |bytes: &u64| i64::try_from(*bytes).is_ok();
     value.as_u64().filter(within).ok_or_else(|| "must be a whole number of bytes, not negative".to_owned())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State as Piece};
 
-use super::{NodeNames, SessionView};
+use super::{NodeNames, SessionView, Turns};
 use crate::{
     domain::State,
     store::{SessionFilter, Store},
@@ -42,7 +42,8 @@ pub(in crate::web) async fn list_sessions(
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|session| session.id.to_string());
     let names = NodeNames::read(&*store).await?;
-    let items = found.into_iter().map(|session| SessionView::new(session, &names)).collect();
+    let turns = Turns::read(&*store, &found).await?;
+    let items = found.into_iter().map(|session| turns.view(session, &names)).collect();
     Ok(Json(Page { items, next }))
 }
 
