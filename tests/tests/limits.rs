@@ -72,6 +72,28 @@ async fn of_a_hundred_requests_at_once_at_three_nodes_as_many_start_as_the_limit
 }
 
 #[tokio::test]
+async fn a_limit_is_as_exact_under_a_script_that_decides_beside_the_queue() -> Result<()> {
+    let mut cluster = prepare(3, "[*]\nsession-limit=7\n")?;
+    // Where the daemon is root, the script is run by an account that must find it.
+    fs::set_permissions(cluster.root(), Permissions::from_mode(0o711))?;
+    let script = cluster.root().join("rserver-balancer");
+    fs::write(&script, "#!/bin/sh\nsleep 0.02\necho \"${RSTUDIO_NODES%%,*}\"\n")?;
+    fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    for index in 0..3 {
+        let text = format!("balancer = custom\nbalancer-script = {}\n", script.display());
+        fs::write(cluster.node(index).files.config.join("load-balancer"), text)?;
+    }
+    cluster.start_all().await?;
+    let replies = ask_at_once(&cluster, 100, &json!({ "kind": "echo" })).await?;
+    assert_eq!((started(&replies), live(cluster.client(0)?).await?), (7, 7));
+    let refused = replies.iter().filter(|reply| reply.status == StatusCode::CONFLICT).count();
+    assert_eq!(refused, 93, "{:?}", replies.iter().map(|reply| reply.status).collect::<Vec<_>>());
+    let placements: Value = cluster.client(1)?.get("/api/v1/placements").await?.success()?.json()?;
+    assert_eq!(placements["items"][0]["balancer"], "custom");
+    Ok(())
+}
+
+#[tokio::test]
 async fn resuming_is_held_against_the_limit_as_well() -> Result<()> {
     let cluster = start(2, "[*]\nsession-limit=1\n").await?;
     let client = cluster.client(0)?;
