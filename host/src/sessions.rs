@@ -276,7 +276,6 @@ impl Sessions {
 
     /// Stops a session so that it can be resumed. As [`Sessions::end`] where its node is offline.
     pub async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.check(id, Action::Suspend).await?;
         self.want(id, Wanted::Suspended).await
     }
 
@@ -311,10 +310,8 @@ impl Sessions {
     /// The session, if that can be done to it as it is.
     async fn check(&self, id: SessionId, action: Action) -> Result<Session, SessionError> {
         let session = self.get(id).await?;
-        match action.objection(&session) {
-            None => Ok(session),
-            Some(problem) => Err(SessionError::State { id, state: session.state, problem }),
-        }
+        allow(action, &session)?;
+        Ok(session)
     }
 
     /// The last lines of a session's log, fetched from its node.
@@ -350,6 +347,9 @@ impl Sessions {
 
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
         let session = self.store.want(id, wanted).await?.ok_or(SessionError::Missing(id))?;
+        if wanted == Wanted::Suspended {
+            allow(Action::Suspend, &session)?;
+        }
         // Where it is over already, its node still has its log to forget.
         self.owner.tell(&session, None);
         if !session.state.is_live() {
@@ -368,6 +368,12 @@ impl Sessions {
         }
         Ok(session)
     }
+}
+
+/// An error where that cannot be done to a session as it is.
+fn allow(action: Action, session: &Session) -> Result<(), SessionError> {
+    let Session { id, state, .. } = *session;
+    action.objection(session).map_or(Ok(()), |problem| Err(SessionError::State { id, state, problem }))
 }
 
 /// The groups of a user, none where there is no such user here. Found before the queue, which a directory that hangs must

@@ -52,7 +52,7 @@ pub trait Store: Send + Sync + Debug {
     /// Cordons a node or lifts the cordon; false where there is no such node. Raises the revision.
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError>;
 
-    /// Removes an offline node; its live sessions become `lost`. Raises the revision.
+    /// Removes an offline node; its live sessions become `lost`, as in [`Store::expire`]. Raises the revision.
     async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError>;
 
     /// What a placement is decided on: one statement or one transaction with a consistent view.
@@ -81,11 +81,11 @@ pub trait Store: Send + Sync + Debug {
     /// unclaimed and nothing else is wanted of it. To be called before the program is started.
     async fn claim(&self, id: SessionId, epoch: Epoch, node: NodeId) -> Result<bool, StoreError>;
 
-    /// Reports what became of a session under `epoch`; false where the epoch is another by now or the state does not
-    /// allow it. Where something is wanted of the session, any end of it is the one that was wanted. A session that is
+    /// Reports what became of a session under `epoch`, and returns the state it then is in; `None` where the epoch is
+    /// another by now or the state does not allow it. Where something is wanted of the session, any end of it is the one that was wanted. A session that is
     /// `lost` is taken up again by such a report: its node has returned, and `Started` or `Active` makes it live under
     /// the same epoch. Leaving or entering the live states raises the revision.
-    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<bool, StoreError>;
+    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<Option<State>, StoreError>;
 
     /// Notes on the session's placement that the start under `epoch` failed, and moves the reservation to `next` under
     /// the next epoch, unclaimed; with no `next`, the session becomes `failed`. Where something is wanted of it, it
@@ -101,7 +101,7 @@ pub trait Store: Send + Sync + Debug {
 
     /// Asks for a session to be suspended or ended. A session that runs nowhere (suspended, lost, failed, or starting and
     /// unclaimed) becomes so at once. Returns the session as it then is. `Wanted::Ended` overrides `Wanted::Suspended`, and
-    /// what has ended stays so.
+    /// what has ended stays so. What cannot be suspended as it is ([`Action::Suspend`](crate::domain::Action::Suspend)) stays as it is.
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
 
     /// As [`Store::want`], of all sessions of a user that this is about: to be suspended, those that are live; to be ended,
@@ -109,13 +109,15 @@ pub trait Store: Send + Sync + Debug {
     async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError>;
 
     /// As [`Store::want`], for a session that nobody has used: only while it is active under `epoch`, or suspended and to
-    /// be ended, and nothing is wanted of it; else `None`. The note stays with it until it is started again.
+    /// be ended, nothing is wanted of it, and `still` says so once nobody else can change it; else `None`. The note stays
+    /// with it until it is started again.
     async fn want_unused(
         &self,
         id: SessionId,
         epoch: Epoch,
         wanted: Wanted,
         note: &str,
+        still: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Session>, StoreError>;
 
     /// Writes when sessions were last used, each under its epoch; what is known to be later stays. Does not raise the
@@ -126,7 +128,8 @@ pub trait Store: Send + Sync + Debug {
     async fn rename(&self, id: SessionId, name: &str) -> Result<Option<Session>, StoreError>;
 
     /// Marks the live sessions of nodes that are offline and have not been seen for longer than `after` as `lost`, and
-    /// returns them; what was wanted of a session, it becomes instead. Where no node's heartbeat was written for a
+    /// returns them. One that was to be ended is `ended` instead; one that was to be suspended is `lost` like the others,
+    /// since its program may still run there and a suspended session is resumed without a question. Where no node's heartbeat was written for a
     /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another
     /// time-out passes before any session is lost.
     async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError>;

@@ -17,7 +17,7 @@ pub enum Action {
 }
 
 /// What is said before a lost session is resumed.
-pub const MAY_RUN_TWICE: &str = "its node is gone; if that is only cut off, the program still runs there, and resuming \
+const RESUME_RISK: &str = "its node is gone; if that is only cut off, the program still runs there, and resuming \
     starts a second one, until the node returns and stops the first. To do so, confirm \"may-run-twice\"; or end the session";
 
 impl Action {
@@ -32,7 +32,7 @@ impl Action {
             (_, _, Some(Wanted::Ended)) if is_live => Some("it is being ended; start a new session instead"),
             (Self::Suspend, State::Lost, _) => Some("its node is gone; resume it on another, or end it"),
             (Self::Suspend, ..) => None,
-            (Self::Resume { may_run_twice }, State::Lost, _) => (!may_run_twice).then_some(MAY_RUN_TWICE),
+            (Self::Resume { may_run_twice }, State::Lost, _) => (!may_run_twice).then_some(RESUME_RISK),
             (Self::Resume { .. }, State::Suspended, _) => None,
             (Self::Resume { .. }, _, Some(Wanted::Suspended)) => Some("it is being suspended; resume it once it is"),
             (Self::Resume { .. }, State::Starting, _) => Some("it is being started; open it once it is active"),

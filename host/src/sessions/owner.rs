@@ -241,7 +241,7 @@ impl Owner {
 
     /// Sees a program that has been started through to its end.
     async fn see_through(self: &Arc<Self>, session: &Session, pid: u32, mut hand: Hand, place: Option<Place>) {
-        if !self.report(session, Report::Started { pid }).await {
+        if self.report(session, Report::Started { pid }).await.is_none() {
             return self.stop_superseded(session.id, session.epoch).await;
         }
         self.note_route(session, &self.here);
@@ -254,7 +254,7 @@ impl Owner {
             return self.start_has_failed(session, &failure, hand).await;
         }
         self.note_route(&Session { state: State::Active, ..session.clone() }, &self.here);
-        if !self.report(session, Report::Active).await {
+        if self.report(session, Report::Active).await.is_none() {
             return self.stop_superseded(session.id, session.epoch).await;
         }
         tracing::info!(session = %session.id, epoch = %session.epoch, pid, "active");
@@ -307,10 +307,11 @@ impl Owner {
         }
         self.mirror.remove(id, epoch);
         tracing::info!(session = %id, %epoch, "{} as wanted", wanted.as_str());
-        match wanted {
-            Wanted::Suspended => drop(self.report(session, Report::Suspended).await),
-            Wanted::Ended => self.ended(session).await,
-        }
+        let report = match wanted {
+            Wanted::Suspended => Report::Suspended,
+            Wanted::Ended => Report::Ended,
+        };
+        self.report_end(session, report).await;
     }
 
     /// Stops a program the way it suspends itself by, or, where it is to end meanwhile, the way it ends by.
@@ -329,23 +330,14 @@ impl Owner {
         if suspended.as_ref() == Some(exit) {
             self.mirror.remove(session.id, session.epoch);
             tracing::info!(session = %session.id, epoch = %session.epoch, "suspended by itself");
-            self.report(session, Report::Suspended).await;
-            return;
+            return self.report_end(session, Report::Suspended).await;
         }
         if *exit != Exit::Status(0) {
             return self.fail(session, &format!("the program ended: {exit}")).await;
         }
         self.mirror.remove(session.id, session.epoch);
         tracing::info!(session = %session.id, epoch = %session.epoch, "ended by itself");
-        self.ended(session).await;
-    }
-
-    /// Reports that a session is over; nothing of it is kept here.
-    async fn ended(&self, session: &Session) {
-        // Where it was superseded, a later start may use what is here.
-        if self.report(session, Report::Ended).await {
-            self.launcher.forget(session.id).await;
-        }
+        self.report_end(session, Report::Ended).await;
     }
 
     /// Reports that a program died, with the last lines of its log.
@@ -357,7 +349,7 @@ impl Owner {
         };
         tracing::warn!(session = %session.id, epoch = %session.epoch, "failed: {what}");
         self.mirror.remove(session.id, session.epoch);
-        self.report(session, Report::Failed { failure: bounded(&failure) }).await;
+        self.report_end(session, Report::Failed { failure: bounded(&failure) }).await;
     }
 
     /// Lets the proxy find a session before the mirror's next read does.

@@ -26,7 +26,7 @@ use super::{
     SignOuts, Snapshot, Store, StoreError,
 };
 use crate::domain::{
-    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, Wanted,
+    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod filesystem;
@@ -209,7 +209,7 @@ impl Store for SqliteStore {
         life::claim(self, id, epoch, node).await
     }
 
-    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<bool, StoreError> {
+    async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<Option<State>, StoreError> {
         life::report(self, id, epoch, report).await
     }
 
@@ -237,8 +237,9 @@ impl Store for SqliteStore {
         epoch: Epoch,
         wanted: Wanted,
         note: &str,
+        still: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Session>, StoreError> {
-        wishes::want_unused(self, id, epoch, wanted, note).await
+        wishes::want_unused(self, id, epoch, wanted, note, still).await
     }
 
     async fn note_activity(&self, notes: &[(SessionId, Epoch, Timestamp)]) -> Result<(), StoreError> {

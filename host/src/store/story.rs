@@ -87,6 +87,7 @@ macro_rules! tell {
             a_failed_start_of_a_session_that_is_to_end_ends_it,
             what_runs_is_asked_and_what_does_not_becomes_so_at_once,
             to_end_overrides_to_suspend_and_any_end_is_the_wanted_one,
+            what_cannot_be_suspended_stays_as_it_is,
             what_is_over_takes_no_report,
             all_of_a_users_sessions_are_asked_at_once_and_nobody_elses,
             what_nobody_uses_is_suspended_only_as_it_was_seen,
@@ -106,6 +107,7 @@ macro_rules! tell {
             sessions_of_a_node_that_stays_silent_are_lost,
             a_stopped_node_keeps_its_sessions_for_the_time_given,
             a_session_that_was_to_end_ends_with_its_node,
+            a_session_cut_off_while_it_was_to_be_suspended_is_lost_since_it_may_still_run,
             nobody_is_lost_for_a_time_out_after_all_were_away,
             nobody_judges_while_nobody_writes,
             a_node_that_returns_takes_its_lost_sessions_up_again,
@@ -231,8 +233,10 @@ pub(crate) async fn starting_with(store: &dyn Store, node: NodeId, candidates: &
 pub(crate) async fn active(store: &dyn Store, node: NodeId) -> Session {
     let session = starting(store, node).await;
     assert!(store.claim(session.id, session.epoch, node).await.expect("claim"));
-    assert!(store.report(session.id, session.epoch, &super::Report::Started { pid: 42 }).await.expect("report"));
-    assert!(store.report(session.id, session.epoch, &super::Report::Active).await.expect("report"));
+    assert!(
+        store.report(session.id, session.epoch, &super::Report::Started { pid: 42 }).await.expect("report").is_some()
+    );
+    assert!(store.report(session.id, session.epoch, &super::Report::Active).await.expect("report").is_some());
     read(store, session.id).await
 }
 

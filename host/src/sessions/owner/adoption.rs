@@ -83,7 +83,9 @@ impl Owner {
 
     /// This node was thought lost, but its daemon was there all the time and has the session in hand.
     async fn take_back(&self, row: &Session, pid: u32) {
-        if self.report(row, Report::Started { pid }).await && self.launcher.ready(row.id, row.epoch).await.is_ok() {
+        if self.report(row, Report::Started { pid }).await.is_some()
+            && self.launcher.ready(row.id, row.epoch).await.is_ok()
+        {
             self.report(row, Report::Active).await;
         }
     }

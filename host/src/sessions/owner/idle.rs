@@ -103,16 +103,24 @@ impl Owner {
             }
         }
         let Some((wanted, idle)) = meter.verdict() else { return };
-        self.want_unused(id, epoch, wanted, idle).await;
+        // Somebody may come while the store is asked.
+        let still = || meter.verdict().is_some_and(|(verdict, _)| verdict == wanted);
+        self.want_unused((id, epoch), wanted, idle, &still).await;
     }
 
-    async fn want_unused(self: &Arc<Self>, id: SessionId, epoch: Epoch, wanted: Wanted, idle: Duration) {
+    async fn want_unused(
+        self: &Arc<Self>,
+        (id, epoch): (SessionId, Epoch),
+        wanted: Wanted,
+        idle: Duration,
+        still: &(dyn Fn() -> bool + Sync),
+    ) {
         let limit = match wanted {
             Wanted::Suspended => self.idle.suspend_after,
             Wanted::Ended => self.idle.end_after,
         };
         let note = format!("{} after {} without use", wanted.as_str(), Spoken(limit.unwrap_or(idle)));
-        match self.store.want_unused(id, epoch, wanted, &note).await {
+        match self.store.want_unused(id, epoch, wanted, &note, still).await {
             Ok(Some(session)) => {
                 tracing::info!(session = %id, %epoch, "{note}");
                 self.look(session);
@@ -137,7 +145,7 @@ impl Owner {
             let last = row.last_activity.map_or(row.changed, |last| last.max(row.changed));
             let idle = Duration::try_from(now.duration_since(last)).unwrap_or_default();
             if idle >= limit {
-                self.want_unused(row.id, row.epoch, Wanted::Ended, idle).await;
+                self.want_unused((row.id, row.epoch), Wanted::Ended, idle, &|| true).await;
             }
         }
     }

@@ -16,20 +16,30 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FAILURE_BYTES: usize = 8 * 1024;
 
 impl Owner {
-    /// Reports until the store has it. False where the session is no longer this node's under this epoch: whatever runs
-    /// of it here has been superseded.
-    pub(super) async fn report(&self, session: &Session, report: Report) -> bool {
+    /// Reports until the store has it, and returns the state that the session then is in. `None` where it is no longer this
+    /// node's under this epoch: whatever runs of it here has been superseded.
+    pub(super) async fn report(&self, session: &Session, report: Report) -> Option<State> {
         let (id, epoch) = (session.id, session.epoch);
-        if self.persist(id, "reporting a session", || self.store.report(id, epoch, &report)).await {
+        let taken = self.persist(id, "reporting a session", || self.store.report(id, epoch, &report)).await;
+        if taken.is_some() {
             self.mirror.announce();
-            return true;
+            return taken;
         }
         let stored = self.persist(id, "reading a session", || self.store.session(id)).await;
-        let ours = stored.is_some_and(|stored| self.is_ours(session, &stored));
-        if !ours {
+        let ours = stored.filter(|stored| self.is_ours(session, stored));
+        if ours.is_none() {
             tracing::info!(session = %id, %epoch, ?report, "superseded: the report is void");
         }
-        ours
+        ours.map(|stored| stored.state)
+    }
+
+    /// Reports how a session is over. Where it has ended, nothing of it is kept here; what was wanted of it decides whether
+    /// it has.
+    pub(super) async fn report_end(&self, session: &Session, report: Report) {
+        // Where it was superseded, a later start may use what is here.
+        if self.report(session, report).await == Some(State::Ended) {
+            self.launcher.forget(session.id).await;
+        }
     }
 
     /// Whether what runs here is what the stored row is about.

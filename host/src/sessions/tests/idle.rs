@@ -86,6 +86,18 @@ async fn use_is_seen_by_traffic_and_starts_the_time_anew() {
 }
 
 #[tokio::test]
+async fn a_use_while_the_store_is_asked_is_seen() {
+    let cluster = Cluster::start_with(rules()).await;
+    let session = session(&cluster).await;
+    let meter = cluster.daemons[0].sessions.owner.traffic.meter(session.id).expect("a meter");
+    cluster.store.meanwhile(move || meter.message(1));
+    pass(&cluster, 10).await;
+    assert_eq!(fate(&cluster, &session).await, KEPT);
+    pass(&cluster, 10).await;
+    cluster.reaches(session.id, State::Suspended).await;
+}
+
+#[tokio::test]
 async fn what_is_busy_is_not_idle_and_is_once_it_has_been_so_for_long_enough() {
     let cluster = Cluster::start_with(rules()).await;
     let session = session(&cluster).await;

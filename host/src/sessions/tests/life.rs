@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Epoch, NodeId, State, Wanted},
-    launcher::Exit,
+    launcher::{Exit, Launcher},
     sessions::{
         SessionError,
         fixtures::{Cluster, KIND, START_LIMIT, eventually, new_session, registration},
@@ -164,4 +164,23 @@ async fn starts_at_once_are_bounded_and_all_have_their_turn() {
     })
     .await;
     assert_eq!(daemon.programs.starts().len(), most + 3);
+}
+
+#[tokio::test]
+async fn what_is_suspended_by_its_programs_own_end_keeps_its_log() {
+    let cluster = Cluster::start(1).await;
+    let daemon = &cluster.daemons[0];
+    let session = daemon.sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    let traffic = daemon.sessions.owner.traffic.clone();
+    eventually("it is watched", async || traffic.meter(session.id).is_some()).await;
+    // Another node wrote the wish, and the nudge has not come when the program ends.
+    cluster.store.want(session.id, Wanted::Suspended).await.expect("the store answers");
+    daemon.programs.exit(session.id, &Exit::Status(0));
+    cluster.reaches(session.id, State::Suspended).await;
+    eventually("its end is dealt with", async || traffic.meter(session.id).is_none()).await;
+    assert_eq!(daemon.programs.kept().await.expect("a list"), [session.id]);
+
+    daemon.sessions.end(session.id).await.expect("an end");
+    eventually("it is forgotten", async || daemon.programs.kept().await.expect("a list").is_empty()).await;
 }

@@ -94,14 +94,14 @@ pub(super) async fn report(
     id: SessionId,
     epoch: Epoch,
     report: &Report,
-) -> Result<bool, StoreError> {
+) -> Result<Option<State>, StoreError> {
     let mut write = store.write("report").await?;
-    let Some(before) = present(&mut write, id).await? else { return Ok(false) };
+    let Some(before) = present(&mut write, id).await? else { return Ok(None) };
     if before.epoch != epoch || !matches!(before.state, State::Starting | State::Active | State::Lost) {
-        return Ok(false);
+        return Ok(None);
     }
     let after = match report {
-        Report::Started { .. } | Report::Active if !before.claimed => return Ok(false),
+        Report::Started { .. } | Report::Active if !before.claimed => return Ok(None),
         Report::Started { pid } => {
             let state = if before.state == State::Lost { State::Starting } else { before.state };
             Session { state, pid: Some(*pid), failure: None, ..before.clone() }
@@ -111,9 +111,9 @@ pub(super) async fn report(
         Report::Ended => over(&before, State::Ended, None),
         Report::Failed { failure } => over(&before, State::Failed, Some(failure.clone())),
     };
-    update(&mut write, &before, after).await?;
+    let after = update(&mut write, &before, after).await?;
     write.commit().await?;
-    Ok(true)
+    Ok(Some(after.state))
 }
 
 pub(super) async fn start_failed(
@@ -161,8 +161,8 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     }
     let rows = sqlx::query(
         "UPDATE sessions SET
-             state = coalesce(wanted, 'lost'), wanted = NULL, changed = ?1,
-             failure = CASE WHEN wanted IS NULL THEN 'its node '
+             state = CASE WHEN wanted = 'ended' THEN 'ended' ELSE 'lost' END, wanted = NULL, changed = ?1,
+             failure = CASE WHEN wanted = 'ended' THEN NULL ELSE 'its node '
                  || coalesce((SELECT name FROM nodes WHERE nodes.id = sessions.node), sessions.node)
                  || ' is offline' END
          WHERE state IN ('starting', 'active')

@@ -329,8 +329,8 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
     }
     let lost = sqlx::query(
         "UPDATE sessions SET
-             state = coalesce(wanted, 'lost'), wanted = NULL, changed = ?2,
-             failure = CASE WHEN wanted IS NULL THEN ?3 END
+             state = CASE WHEN wanted = 'ended' THEN 'ended' ELSE 'lost' END, wanted = NULL, changed = ?2,
+             failure = CASE WHEN wanted = 'ended' THEN NULL ELSE ?3 END
          WHERE node = ?1 AND state IN ('starting', 'active')
          RETURNING id, state",
     )
@@ -347,7 +347,7 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
     Ok(NodeDeletion::Deleted(lost))
 }
 
-/// Of sessions that their node was taken from, those that are lost and not what had been wanted of them.
+/// Of sessions that their node was taken from, those that are lost and not ended as had been wanted of them.
 pub(super) fn only_lost(rows: &[SqliteRow]) -> Result<Vec<SessionId>, StoreError> {
     rows.iter()
         .filter(|row| row.try_get::<&str, _>("state").is_ok_and(|state| state == "lost"))

@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 
 use super::{SqliteStore, StoreError, Write, life, sessions};
-use crate::domain::{Epoch, Session, SessionId, State, Wanted};
+use crate::domain::{Action, Epoch, Session, SessionId, State, Wanted};
 
 pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish").await?;
     let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
+    if wanted == Wanted::Suspended && Action::Suspend.objection(&before).is_some() {
+        return Ok(Some(before));
+    }
     let after = wish(&mut write, &before, wanted, None).await?;
     write.commit().await?;
     Ok(Some(after))
@@ -41,6 +44,7 @@ pub(super) async fn want_unused(
     epoch: Epoch,
     wanted: Wanted,
     note: &str,
+    still: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish for what is unused").await?;
     let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
@@ -49,7 +53,7 @@ pub(super) async fn want_unused(
         State::Suspended => wanted == Wanted::Ended,
         _ => false,
     };
-    if before.epoch != epoch || before.wanted.is_some() || !is_about_it {
+    if before.epoch != epoch || before.wanted.is_some() || !is_about_it || !still() {
         return Ok(None);
     }
     let after = wish(&mut write, &before, wanted, Some(note.to_owned())).await?;

@@ -44,17 +44,17 @@ pub(crate) async fn a_session_goes_from_starting_to_active_to_ended(bed: &impl B
     let before = revision(&*store).await;
     assert!(store.claim(id, Epoch::FIRST, a).await.unwrap());
     assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
-    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 4_000_000 }).await.unwrap());
+    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 4_000_000 }).await.unwrap().is_some());
     assert_eq!(read(&*store, id).await.pid, Some(4_000_000));
     assert_eq!(read(&*store, id).await.state, State::Starting);
-    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
     assert_eq!(read(&*store, id).await.state, State::Active);
     // Reports may be repeated, after a restart of the daemon.
-    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 5 }).await.unwrap());
-    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 5 }).await.unwrap().is_some());
+    assert!(store.report(id, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
     assert_eq!(read(&*store, id).await.pid, Some(5));
     assert_eq!(revision(&*store).await, before);
-    assert!(store.report(id, Epoch::FIRST, &Report::Ended).await.unwrap());
+    assert!(store.report(id, Epoch::FIRST, &Report::Ended).await.unwrap().is_some());
     let over = read(&*store, id).await;
     assert_eq!((over.state, over.pid), (State::Ended, None));
     assert!(over.changed >= over.created);
@@ -69,12 +69,12 @@ pub(crate) async fn a_report_under_an_old_epoch_changes_nothing(bed: &impl Bed) 
     assert!(store.claim(session.id, session.epoch, a).await.unwrap());
     let moved = store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap().expect("moved");
     for report in [Report::Started { pid: 9 }, Report::Active, Report::Suspended, Report::Ended, failed()] {
-        assert!(!store.report(session.id, session.epoch, &report).await.unwrap(), "{report:?}");
+        assert!(store.report(session.id, session.epoch, &report).await.unwrap().is_none(), "{report:?}");
     }
     assert!(!store.claim(session.id, session.epoch, a).await.unwrap());
     assert_eq!(store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap(), None);
     assert_eq!(read(&*store, session.id).await, moved);
-    assert!(!store.report(super::fresh_id(), session.epoch, &Report::Active).await.unwrap());
+    assert!(store.report(super::fresh_id(), session.epoch, &Report::Active).await.unwrap().is_none());
 }
 
 pub(crate) async fn a_session_that_is_not_claimed_cannot_run(bed: &impl Bed) {
@@ -82,7 +82,7 @@ pub(crate) async fn a_session_that_is_not_claimed_cannot_run(bed: &impl Bed) {
     let a = store.register(&registration("a")).await.unwrap();
     let session = starting(&*store, a).await;
     for report in [Report::Started { pid: 9 }, Report::Active] {
-        assert!(!store.report(session.id, session.epoch, &report).await.unwrap());
+        assert!(store.report(session.id, session.epoch, &report).await.unwrap().is_none());
     }
     assert_eq!(read(&*store, session.id).await, session);
 }
@@ -95,7 +95,7 @@ pub(crate) async fn a_failed_start_moves_to_the_next_node_under_the_next_epoch(b
     }
     let session = starting_with(&*store, nodes[0], &nodes[1..]).await;
     assert!(store.claim(session.id, session.epoch, nodes[0]).await.unwrap());
-    assert!(store.report(session.id, session.epoch, &Report::Started { pid: 9 }).await.unwrap());
+    assert!(store.report(session.id, session.epoch, &Report::Started { pid: 9 }).await.unwrap().is_some());
     let before = revision(&*store).await;
     let moved =
         store.start_failed(session.id, session.epoch, "no \"disk\"\n", Some(nodes[1])).await.unwrap().expect("moved");
@@ -146,7 +146,7 @@ pub(crate) async fn what_runs_is_asked_and_what_does_not_becomes_so_at_once(bed:
     let asked = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
     assert_eq!((asked.state, asked.wanted), (State::Active, Some(Wanted::Suspended)));
     assert_eq!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending, [asked]);
-    assert!(store.report(running.id, running.epoch, &Report::Suspended).await.unwrap());
+    assert!(store.report(running.id, running.epoch, &Report::Suspended).await.unwrap().is_some());
     let suspended = read(&*store, running.id).await;
     assert_eq!((suspended.state, suspended.wanted), (State::Suspended, None));
     assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
@@ -161,7 +161,7 @@ pub(crate) async fn what_runs_is_asked_and_what_does_not_becomes_so_at_once(bed:
     assert_eq!(revision(&*store).await, before + 1);
 
     let dead = active(&*store, a).await;
-    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap());
+    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap().is_some());
     assert_eq!(read(&*store, dead.id).await.failure.as_deref(), Some("exit status 1"));
     assert_eq!(store.want(dead.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
 }
@@ -174,15 +174,34 @@ pub(crate) async fn to_end_overrides_to_suspend_and_any_end_is_the_wanted_one(be
     store.want(session.id, Wanted::Ended).await.unwrap();
     let asked = store.want(session.id, Wanted::Suspended).await.unwrap().expect("known");
     assert_eq!(asked.wanted, Some(Wanted::Ended));
-    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap().is_some());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 
     for report in [Report::Ended, failed(), Report::Suspended] {
         let session = active(&*store, a).await;
         store.want(session.id, Wanted::Suspended).await.unwrap();
-        assert!(store.report(session.id, session.epoch, &report).await.unwrap());
+        assert!(store.report(session.id, session.epoch, &report).await.unwrap().is_some());
         let over = read(&*store, session.id).await;
         assert_eq!((over.state, over.failure), (State::Suspended, None), "{report:?}");
+    }
+}
+
+pub(crate) async fn what_cannot_be_suspended_stays_as_it_is(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let lost = active(&*store, a).await;
+    store.leave(a).await.unwrap();
+    store.delete_node(a).await.unwrap();
+    let b = store.register(&registration("b")).await.unwrap();
+    let dead = active(&*store, b).await;
+    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap().is_some());
+    let to_end = active(&*store, b).await;
+    store.want(to_end.id, Wanted::Ended).await.unwrap();
+    for (id, state) in [(lost.id, State::Lost), (dead.id, State::Failed), (to_end.id, State::Active)] {
+        let before = read(&*store, id).await;
+        assert_eq!(before.state, state);
+        assert_eq!(store.want(id, Wanted::Suspended).await.unwrap().expect("known"), before);
+        assert_eq!(read(&*store, id).await, before);
     }
 }
 
@@ -191,10 +210,10 @@ pub(crate) async fn what_is_over_takes_no_report(bed: &impl Bed) {
     let a = store.register(&registration("a")).await.unwrap();
     for end in [Report::Ended, Report::Suspended, failed()] {
         let session = active(&*store, a).await;
-        assert!(store.report(session.id, session.epoch, &end).await.unwrap());
+        assert!(store.report(session.id, session.epoch, &end).await.unwrap().is_some());
         let over = read(&*store, session.id).await;
         for late in [Report::Started { pid: 1 }, Report::Active, Report::Ended, Report::Suspended, failed()] {
-            assert!(!store.report(session.id, session.epoch, &late).await.unwrap(), "{late:?} after {end:?}");
+            assert!(store.report(session.id, session.epoch, &late).await.unwrap().is_none(), "{late:?} after {end:?}");
         }
         assert_eq!(read(&*store, session.id).await, over);
     }
@@ -206,11 +225,11 @@ pub(crate) async fn all_of_a_users_sessions_are_asked_at_once_and_nobody_elses(b
     let running = active(&*store, a).await;
     let waiting = starting(&*store, a).await;
     let asleep = active(&*store, a).await;
-    assert!(store.report(asleep.id, asleep.epoch, &Report::Suspended).await.unwrap());
+    assert!(store.report(asleep.id, asleep.epoch, &Report::Suspended).await.unwrap().is_some());
     let dead = active(&*store, a).await;
-    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap());
+    assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap().is_some());
     let over = active(&*store, a).await;
-    assert!(store.report(over.id, over.epoch, &Report::Ended).await.unwrap());
+    assert!(store.report(over.id, over.epoch, &Report::Ended).await.unwrap().is_some());
 
     assert_eq!(store.want_all("bob", Wanted::Ended).await.unwrap(), []);
     let asked = store.want_all("ada", Wanted::Suspended).await.unwrap();
@@ -234,24 +253,28 @@ pub(crate) async fn what_nobody_uses_is_suspended_only_as_it_was_seen(bed: &impl
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
     let session = active(&*store, a).await;
-    let unused = async |epoch| store.want_unused(session.id, epoch, Wanted::Suspended, "nobody came").await.unwrap();
+    let unused =
+        async |epoch| store.want_unused(session.id, epoch, Wanted::Suspended, "nobody came", &|| true).await.unwrap();
     assert_eq!(unused(session.epoch.next()).await, None, "another start");
+    let used = store.want_unused(session.id, session.epoch, Wanted::Suspended, "x", &|| false).await.unwrap();
+    assert_eq!(used, None, "somebody came");
+    assert_eq!(read(&*store, session.id).await, session);
     let asked = unused(session.epoch).await.expect("it is idle");
     assert_eq!(
         (asked.state, asked.wanted, asked.note.as_deref()),
         (State::Active, Some(Wanted::Suspended), Some("nobody came"))
     );
     assert_eq!(unused(session.epoch).await, None, "it is asked already");
-    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap().is_some());
     assert_eq!(read(&*store, session.id).await.note.as_deref(), Some("nobody came"));
     assert_eq!(unused(session.epoch).await, None, "it is suspended");
 
     let waiting = starting(&*store, a).await;
-    assert_eq!(store.want_unused(waiting.id, waiting.epoch, Wanted::Ended, "x").await.unwrap(), None);
-    assert_eq!(store.want_unused(super::fresh_id(), Epoch::FIRST, Wanted::Ended, "x").await.unwrap(), None);
+    assert_eq!(store.want_unused(waiting.id, waiting.epoch, Wanted::Ended, "x", &|| true).await.unwrap(), None);
+    assert_eq!(store.want_unused(super::fresh_id(), Epoch::FIRST, Wanted::Ended, "x", &|| true).await.unwrap(), None);
     let own = active(&*store, a).await;
     store.want(own.id, Wanted::Ended).await.unwrap();
-    assert_eq!(store.want_unused(own.id, own.epoch, Wanted::Suspended, "x").await.unwrap(), None);
+    assert_eq!(store.want_unused(own.id, own.epoch, Wanted::Suspended, "x", &|| true).await.unwrap(), None);
     assert_eq!(read(&*store, own.id).await.wanted, Some(Wanted::Ended));
 }
 
@@ -259,10 +282,14 @@ pub(crate) async fn a_suspended_session_that_nobody_uses_is_ended(bed: &impl Bed
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
     let session = active(&*store, a).await;
-    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap());
-    let over = store.want_unused(session.id, session.epoch, Wanted::Ended, "nobody came").await.unwrap().expect("idle");
+    assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap().is_some());
+    let over = store
+        .want_unused(session.id, session.epoch, Wanted::Ended, "nobody came", &|| true)
+        .await
+        .unwrap()
+        .expect("idle");
     assert_eq!((over.state, over.note.as_deref()), (State::Ended, Some("nobody came")));
-    assert_eq!(store.want_unused(session.id, session.epoch, Wanted::Ended, "again").await.unwrap(), None);
+    assert_eq!(store.want_unused(session.id, session.epoch, Wanted::Ended, "again", &|| true).await.unwrap(), None);
 }
 
 pub(crate) async fn activity_is_noted_under_its_epoch_and_never_goes_back(bed: &impl Bed) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Bed, TIMEOUT, active, node, read, reading, registration, revision, starting};
 use crate::{
     domain::{NodeId, NodeStatus, State, Wanted},
-    store::{Registration, Report, Store},
+    store::{NodeDeletion, Registration, Report, Store},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,6 +72,30 @@ pub(crate) async fn a_session_that_was_to_end_ends_with_its_node(bed: &impl Bed)
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 }
 
+pub(crate) async fn a_session_cut_off_while_it_was_to_be_suspended_is_lost_since_it_may_still_run(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let (first, second) = (active(&*store, b).await, active(&*store, b).await);
+    for session in [&first, &second] {
+        store.want(session.id, Wanted::Suspended).await.unwrap();
+    }
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    let mut lost = store.expire(TIMEOUT).await.unwrap();
+    lost.sort();
+    assert_eq!(lost, [first.id, second.id]);
+    let row = read(&*store, first.id).await;
+    assert_eq!((row.state, row.wanted), (State::Lost, None));
+    assert_eq!(row.failure.as_deref(), Some("its node b is offline"));
+    // Its node heard the wish and returns.
+    assert_eq!(store.report(second.id, second.epoch, &Report::Suspended).await.unwrap(), Some(State::Suspended));
+
+    let third = active(&*store, b).await;
+    store.want(third.id, Wanted::Suspended).await.unwrap();
+    assert_eq!(store.delete_node(b).await.unwrap(), NodeDeletion::Deleted(vec![third.id]));
+    let row = read(&*store, third.id).await;
+    assert_eq!((row.state, row.failure.as_deref()), (State::Lost, Some("its node b was removed from the cluster")));
+}
+
 pub(crate) async fn nobody_is_lost_for_a_time_out_after_all_were_away(bed: &impl Bed) {
     let store = bed.open().await;
     let (a, b) = settled(bed, &*store).await;
@@ -106,17 +130,19 @@ pub(crate) async fn a_node_that_returns_takes_its_lost_sessions_up_again(bed: &i
     assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 4);
     store.register(&Registration { id: Some(b), ..registration("b") }).await.unwrap();
     let before = revision(&*store).await;
-    assert!(store.report(first.id, first.epoch, &Report::Active).await.unwrap());
+    assert!(store.report(first.id, first.epoch, &Report::Active).await.unwrap().is_some());
     assert_eq!(revision(&*store).await, before + 1);
     let back = read(&*store, first.id).await;
     assert_eq!((back.state, back.pid, back.failure), (State::Active, Some(42), None));
     assert_eq!(store.routes().await.unwrap().len(), 1);
     // One that was still to answer, one that died meanwhile, and one that never was its.
-    assert!(store.report(second.id, second.epoch, &Report::Started { pid: 43 }).await.unwrap());
+    assert!(store.report(second.id, second.epoch, &Report::Started { pid: 43 }).await.unwrap().is_some());
     assert_eq!(read(&*store, second.id).await.state, State::Starting);
-    assert!(store.report(third.id, third.epoch, &Report::Failed { failure: "died".to_owned() }).await.unwrap());
+    assert!(
+        store.report(third.id, third.epoch, &Report::Failed { failure: "died".to_owned() }).await.unwrap().is_some()
+    );
     assert_eq!(read(&*store, third.id).await.state, State::Failed);
-    assert!(!store.report(unclaimed.id, unclaimed.epoch, &Report::Active).await.unwrap());
+    assert!(store.report(unclaimed.id, unclaimed.epoch, &Report::Active).await.unwrap().is_none());
 }
 
 pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl Bed) {
@@ -126,7 +152,7 @@ pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl 
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
     assert_eq!(store.expire(TIMEOUT).await.unwrap(), [session.id]);
     assert_eq!(store.want(session.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
-    assert!(!store.report(session.id, session.epoch, &Report::Active).await.unwrap());
+    assert!(store.report(session.id, session.epoch, &Report::Active).await.unwrap().is_none());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 }
 

@@ -112,7 +112,7 @@ async fn a_session_is_started_from_the_home_page_and_joined_when_ready() {
     assert!(waiting.text.contains("http-equiv=\"refresh\"") && waiting.text.contains("starting"), "{waiting:?}");
     assert!(!waiting.text.contains("<script>"), "names are escaped");
     assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
-    assert!(site.store.report(id, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
     let ready = site.visit(&join, &cookie).await;
     assert_eq!((ready.status, ready.header("location")), (StatusCode::SEE_OTHER, format!("/s/{id}/").as_str()));
     let home = site.visit("/", &cookie).await;
@@ -173,7 +173,7 @@ async fn sessions_are_renamed_and_all_suspended_and_ended_from_the_page() {
     assert_eq!(site.submit(&rename, &cookie, "http://evil.example", "name=x").await.status, StatusCode::FORBIDDEN);
 
     assert!(site.store.claim(own, Epoch::FIRST, NodeId(1)).await.unwrap());
-    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
     assert!(site.visit("/", &cookie).await.text.contains("id=\"suspend-all\""));
     assert_eq!(site.submit("/sessions/suspend", &cookie, HERE, "").await.status, StatusCode::SEE_OTHER);
     assert_eq!(site.store.session(own).await.unwrap().unwrap().wanted, Some(Wanted::Suspended));
@@ -189,10 +189,13 @@ async fn the_page_says_why_a_session_was_suspended_and_when_one_was_used() {
     let cookie = site.cookie();
     let own = site.start(USER).await.id;
     assert!(site.store.claim(own, Epoch::FIRST, NodeId(1)).await.unwrap());
-    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap());
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
     assert!(site.visit("/", &cookie).await.text.contains("· used "));
-    site.store.want_unused(own, Epoch::FIRST, Wanted::Suspended, "suspended after 2 hours without use").await.unwrap();
-    assert!(site.store.report(own, Epoch::FIRST, &Report::Suspended).await.unwrap());
+    site.store
+        .want_unused(own, Epoch::FIRST, Wanted::Suspended, "suspended after 2 hours without use", &|| true)
+        .await
+        .unwrap();
+    assert!(site.store.report(own, Epoch::FIRST, &Report::Suspended).await.unwrap().is_some());
     assert!(site.visit("/", &cookie).await.text.contains("suspended after 2 hours without use"));
     let session = site.ask(Method::GET, &format!("/api/v1/sessions/{own}"), "").await.json();
     assert_eq!(session["note"], "suspended after 2 hours without use");
@@ -206,7 +209,7 @@ async fn a_failed_session_shows_why() {
     let id = site.start(USER).await.id;
     let failure = "exit status 1; the last lines of its log:\n<b>no module named lab</b>".to_owned();
     assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
-    assert!(site.store.report(id, Epoch::FIRST, &Report::Failed { failure }).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Failed { failure }).await.unwrap().is_some());
     for page in ["/".to_owned(), format!("/sessions/{id}/join")] {
         let shown = site.visit(&page, &cookie).await.text;
         assert!(shown.contains("&#60;b&#62;no module named lab"), "{shown}");
@@ -335,7 +338,7 @@ async fn the_status_page_is_for_this_machine_and_the_cluster() {
     let site = Site::open().await;
     let session = site.start("bob").await;
     assert!(site.store.claim(session.id, Epoch::FIRST, NodeId(1)).await.unwrap());
-    assert!(site.store.report(session.id, Epoch::FIRST, &Report::Started { pid: 48751 }).await.unwrap());
+    assert!(site.store.report(session.id, Epoch::FIRST, &Report::Started { pid: 48751 }).await.unwrap().is_some());
     site.start("bob").await;
     let page = "node1:8787 - 10.0.0.1  Load: 0.0063, 0.019, 0\n   48751 - bob\n\n";
     for client in ["127.0.0.1:9", "[::1]:9", "10.0.0.1:9", "[::ffff:10.0.0.1]:9"] {
