@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{frames::Frames, headers::tokens, refusal::Refusal};
-use crate::sessions::traffic::Meter;
+use crate::{domain::SessionId, sessions::Traffic};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -83,11 +83,11 @@ pub struct Drain {
 
 /// Passes bytes both ways until both ends have closed, an end breaks, the sign-in is ended, or the drain's time is over. The
 /// browser's bytes are read only now, after the program's 101; what it sent early has waited.
-/// The browser's messages are told to `meter`.
+/// The browser's messages are told to `used` as that session's.
 pub fn pump(
     browser: OnUpgrade,
     program: OnUpgrade,
-    meter: Option<Arc<Meter>>,
+    used: Option<(Arc<Traffic>, SessionId)>,
     sign_in: Option<&SignInEnd>,
     drain: &Drain,
 ) {
@@ -97,7 +97,7 @@ pub fn pump(
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
             // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.
-            let mut browser = Metered { stream: TokioIo::new(browser), frames: Frames::default(), meter };
+            let mut browser = Metered { stream: TokioIo::new(browser), frames: Frames::default(), used };
             let _ = tokio::io::copy_bidirectional(&mut browser, &mut TokioIo::new(program)).await;
         };
         tokio::select! {
@@ -108,20 +108,20 @@ pub fn pump(
     });
 }
 
-/// The browser's end, whose messages are told to a meter as they are read.
+/// The browser's end, whose messages are told as they are read.
 struct Metered<S> {
     stream: S,
     frames: Frames,
-    meter: Option<Arc<Meter>>,
+    used: Option<(Arc<Traffic>, SessionId)>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let Self { frames, meter: Some(meter), .. } = &mut *self else { return Poll::Ready(Ok(())) };
+        let Self { frames, used: Some((traffic, id)), .. } = &mut *self else { return Poll::Ready(Ok(())) };
         if let Some(length) = frames.feed(&buf.filled()[before..]) {
-            meter.message(length);
+            traffic.message(*id, length);
         }
         Poll::Ready(Ok(()))
     }

@@ -5,13 +5,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     domain::{Clock, Epoch, IdleLimits, SessionId, Wanted},
@@ -22,10 +22,16 @@ use crate::{
 pub struct Traffic {
     clock: Arc<dyn Clock>,
     meters: RwLock<HashMap<SessionId, Arc<Meter>>>,
+    /// Use of programs that run here before their sessions are metered: a daemon that has just started passes traffic on at
+    /// once, and may wait for the store.
+    early: Mutex<HashMap<SessionId, Timestamp>>,
 }
 
+/// For how long early use is remembered.
+const EARLY: SignedDuration = SignedDuration::from_hours(24);
+
 /// One session's.
-pub struct Meter {
+pub(super) struct Meter {
     pub(super) id: SessionId,
     pub(super) epoch: Epoch,
     limits: IdleLimits,
@@ -68,11 +74,39 @@ impl fmt::Debug for Traffic {
 impl Traffic {
     /// Nothing is metered yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, meters: RwLock::default() }
+        Self { clock, meters: RwLock::default(), early: Mutex::default() }
+    }
+
+    /// A request of a session's user passes to a program that runs here, to that path below the session's prefix, until the
+    /// answer is dropped; none where there is no need to hold it.
+    pub fn request(&self, id: SessionId, method: &str, path: &str) -> Option<Passing> {
+        match self.meter(id) {
+            Some(meter) => meter.request(method, path),
+            None => {
+                self.used_early(id);
+                None
+            }
+        }
+    }
+
+    /// A message of its user passes on a web socket, so many bytes long.
+    pub fn message(&self, id: SessionId, length: u64) {
+        match self.meter(id) {
+            Some(meter) => meter.message(length),
+            None => self.used_early(id),
+        }
+    }
+
+    fn used_early(&self, id: SessionId) {
+        let now = self.clock.now();
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.insert(id, now).is_none() {
+            early.retain(|_, at| now.duration_since(*at) < EARLY);
+        }
     }
 
     /// The meter of a session that is active here.
-    pub fn meter(&self, id: SessionId) -> Option<Arc<Meter>> {
+    pub(super) fn meter(&self, id: SessionId) -> Option<Arc<Meter>> {
         self.meters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
@@ -84,6 +118,8 @@ impl Traffic {
         limits: IdleLimits,
         since: Timestamp,
     ) -> Metered {
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let since = early.map_or(since, |early| early.max(since));
         let meter = Arc::new(Meter {
             id,
             epoch,
@@ -117,9 +153,8 @@ impl Drop for Metered {
 }
 
 impl Meter {
-    /// A request of its user passes, to that path below the session's prefix, until the answer is dropped; none where it is
-    /// no use.
-    pub fn request(self: &Arc<Self>, method: &str, path: &str) -> Option<Passing> {
+    /// A request of its user passes, until the answer is dropped; none where it is no use.
+    pub(super) fn request(self: &Arc<Self>, method: &str, path: &str) -> Option<Passing> {
         let polls = self.kind.as_ref().map_or(&[][..], |kind| &kind.activity.polls);
         if polls.iter().any(|poll| poll.is(method, path)) {
             return None;
@@ -128,8 +163,8 @@ impl Meter {
         Some(Passing(Arc::clone(self)))
     }
 
-    /// A message of its user passes on a web socket, so many bytes long.
-    pub fn message(&self, length: u64) {
+    /// A message of its user passes.
+    pub(super) fn message(&self, length: u64) {
         if length >= self.kind.as_ref().map_or(0, |kind| kind.activity.shortest_message) {
             self.used_by_user();
         }
@@ -181,8 +216,6 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use jiff::SignedDuration;
 
     use super::*;
     use crate::domain::fakes::SetClock;
@@ -246,6 +279,25 @@ mod tests {
         assert_eq!(metered.meter.verdict(), None);
         clock.advance(SignedDuration::from_mins(1));
         assert!(metered.meter.verdict().is_some());
+    }
+
+    #[test]
+    fn what_is_used_before_it_is_metered_counts() {
+        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
+        let traffic = Arc::new(Traffic::new(clock.clone()));
+        let ids = ["00000000", "00000001"].map(|id| id.parse::<SessionId>().unwrap());
+        let enter = |id, since| traffic.enter((id, Epoch::FIRST), None, IdleLimits::default(), since).meter.last();
+        clock.advance(SignedDuration::from_hours(30));
+        traffic.message(ids[0], 1);
+        let used = clock.now();
+        clock.advance(SignedDuration::from_hours(1));
+        assert_eq!(enter(ids[0], Timestamp::UNIX_EPOCH), used);
+        assert_eq!(enter(ids[0], Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH, "once");
+        // What is never metered is not remembered for ever.
+        assert!(traffic.request(ids[0], "GET", "").is_none());
+        clock.advance(EARLY);
+        assert!(traffic.request(ids[1], "GET", "").is_none());
+        assert_eq!(traffic.early.lock().unwrap().keys().collect::<Vec<_>>(), [&ids[1]]);
     }
 
     #[test]
