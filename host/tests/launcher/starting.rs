@@ -132,7 +132,7 @@ async fn what_a_login_shell_cannot_execute_is_told_in_its_words() {
 /// A file that may be executed and cannot be.
 fn not_a_program(ground: &Ground) -> String {
     let file = ground.runtime().join("not-a-program");
-    std::fs::write(&file, "\x7fELF and nothing else").unwrap();
+    std::fs::write(&file, "#!/no/such/interpreter\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     file.to_str().unwrap().to_owned()
 }
