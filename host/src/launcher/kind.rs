@@ -19,7 +19,7 @@ pub mod activity;
 mod file;
 mod template;
 
-pub use activity::Activity;
+pub use activity::ActivityRules;
 pub use template::{Template, Values, Variable};
 
 /// The kinds that ship with the program, by file name.
@@ -61,7 +61,7 @@ pub struct Kind {
     /// What suspending does to it.
     pub suspend: Suspend,
     /// How it shows that it is used, beside its traffic.
-    pub activity: Activity,
+    pub activity: ActivityRules,
 }
 
 /// Where a program listens.
