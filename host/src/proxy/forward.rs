@@ -1,6 +1,6 @@
 //! One request to the session's program or to the session's node, and the answer back.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use bytes::Bytes;
 use http::{
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::SessionId,
     launcher::{Address, BasePath},
-    sessions::traffic::{Meter, Passing},
+    sessions::traffic::{Passing, Tap},
     store::Route,
     wire::{
         client::{self, ClientError, Owner, Socket, pool},
@@ -110,7 +110,7 @@ impl Proxy {
             return if hop.is_some() { Err(Refusal::Misdirected) } else { Ok(None) };
         };
         let meter = self.traffic.meter(id);
-        let counted = meter.as_ref().filter(|_| outbound.upgrade.is_none());
+        let counted = meter.filter(|_| outbound.upgrade.is_none());
         let passing = counted.and_then(|meter| meter.request(outbound.method.as_str(), outbound.target.below()));
         let uri = outbound.target.for_program(upstream.base_path)?;
         let mut request = outbound.request(uri);
@@ -122,7 +122,7 @@ impl Proxy {
         let owner = Owner { uid: upstream.uid, of_port: self.listener_uid.clone() };
         let key = pool::Key { session: id, epoch, socket };
         let response = self.exchange(key, Some(&owner), request, outbound).await?;
-        let response = self.finish(response, outbound, Some(upstream.base_path), meter)?;
+        let response = self.finish(response, outbound, Some(upstream.base_path), Some(self.traffic.tap(id)))?;
         Ok(Some(hold(response, passing)))
     }
 
@@ -178,14 +178,14 @@ impl Proxy {
         mut response: Response<Incoming>,
         outbound: &mut Outbound,
         base_path: Option<BasePath>,
-        meter: Option<Arc<Meter>>,
+        tap: Option<Tap>,
     ) -> Result<Response<ProxyBody>, Refusal> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             let browser = outbound.upgrade.take().filter(|_| upgrade::agrees(&response)).ok_or(Refusal::Answer)?;
             let program = hyper::upgrade::on(&mut response);
             let sign_in = outbound.sign_in.as_ref();
-            upgrade::pump(browser, program, meter, sign_in, &self.drain);
+            upgrade::pump(browser, program, tap, sign_in, &self.drain);
         }
         let (mut head, body) = response.into_parts();
         answer::confine(&mut head.headers, outbound.target.id, base_path, &outbound.method, head.status);
