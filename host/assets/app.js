@@ -5,6 +5,8 @@ const join = document.querySelector("[data-join]");
 const parts = [...document.querySelectorAll("[data-live]")].map((part) => part.id);
 if (join) waitFor(join.dataset.join);
 if (parts.length > 0) follow();
+const log = document.querySelector("[data-log]");
+if (log) append(log.dataset.log, document.getElementById("log"));
 
 // Looks until the session is ready, then opens it; any other end shows on the page itself.
 async function waitFor(id) {
@@ -19,6 +21,30 @@ async function waitFor(id) {
       }
     } catch { /* The server is away: go on asking. */ }
     await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+}
+
+// Shows a log from its beginning and what comes, then the page as it is once the session is over.
+async function append(id, shown) {
+  let from = 0;
+  let text = "";
+  for (;;) {
+    try {
+      const answer = await fetch(`/api/v1/sessions/${id}/log?follow=true&from=${from}`);
+      if (answer.status === 401 || answer.status === 404) return location.reload();
+      const reader = answer.ok ? answer.body.getReader() : undefined;
+      const decoder = new TextDecoder();
+      for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
+        from += part.value.length;
+        const atEnd = shown.scrollTop + shown.clientHeight >= shown.scrollHeight - 8;
+        // A page is no place for megabytes: the end is what matters.
+        text = (text + decoder.decode(part.value, { stream: true })).slice(-500000);
+        shown.textContent = text;
+        if (atEnd) shown.scrollTop = shown.scrollHeight;
+      }
+      if (reader) return location.reload();
+    } catch { /* Broken off: go on where it was. */ }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
 

@@ -14,11 +14,13 @@ use crate::{
 
 mod balancers;
 mod client;
+mod config_check;
 mod lifecycle;
 mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod run;
 mod script;
 mod serve;
 mod sessions;
@@ -42,6 +44,8 @@ enum Command {
     ListNodes(ListArguments),
     /// List sessions, newest first; suspend, resume, rename or end one's own.
     Sessions(SessionsArguments),
+    /// Run a script or a command as a job, show its output, and end with its exit status.
+    Run(Box<run::RunArguments>),
     /// Tell why a session runs where it does.
     Why(WhyArguments),
     /// Let a node take no new sessions; those that run go on.
@@ -50,6 +54,9 @@ enum Command {
     Uncordon(NodeArguments),
     /// Remove an offline node that will not return.
     DeleteNode(NodeArguments),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config_check::ConfigCommand),
     /// List balancers, and help those who write them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -81,6 +88,18 @@ struct ServeArguments {
     /// This node's name in the cluster [default: the host name]
     #[arg(long, value_name = "NAME")]
     node_name: Option<String>,
+}
+
+impl ServeArguments {
+    fn flags(&self) -> Flags {
+        Flags {
+            config_dir: self.location.config_dir.clone(),
+            data_dir: self.location.data_dir.clone(),
+            www_address: self.www_address,
+            www_port: self.www_port,
+            node_name: self.node_name.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +146,8 @@ struct WhyArguments {
 enum Failure {
     /// The configuration is wrong, and every problem has been printed.
     Configuration,
+    /// The command did its work; this is what it has to say.
+    Status(u8),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -152,6 +173,7 @@ const EXIT_CONFIGURATION: u8 = 78;
 pub fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Status(status)) => ExitCode::from(status),
         Err(Failure::Configuration) => ExitCode::from(EXIT_CONFIGURATION),
         Err(Failure::Other(error)) => {
             eprintln!("evenkeel: {error:#}");
@@ -162,16 +184,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(arguments) => {
-            let flags = Flags {
-                config_dir: arguments.location.config_dir,
-                data_dir: arguments.location.data_dir,
-                www_address: arguments.www_address,
-                www_port: arguments.www_port,
-                node_name: arguments.node_name,
-            };
-            serve::run(configuration(&flags, true)?)
-        }
+        Command::Serve(arguments) => serve::run(configuration(&arguments.flags(), true)?),
         Command::ListNodes(arguments) => {
             ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
         }
@@ -180,6 +193,14 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Sessions(SessionsArguments { list, .. }) => {
             ask(&list.location, async |daemon| sessions::list(&daemon, list.json).await)
+        }
+        Command::Run(arguments) => {
+            let mut status = 0;
+            ask(&arguments.location, async |daemon| {
+                status = run::run(daemon, &arguments).await?;
+                Ok(())
+            })?;
+            if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
         }
         Command::Why(WhyArguments { session, case: true, epoch, output }) => {
             ask(&output.location, async |daemon| why::case(&daemon, session, epoch).await)
@@ -196,6 +217,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
+        Command::Config(command) => config_check::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::SignInLink(location) => ask(&location, async |daemon| sign_in_link::print(&daemon).await),
     }

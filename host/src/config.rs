@@ -6,8 +6,10 @@
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 pub mod data_dir;
+pub mod effective;
 pub mod file;
 pub mod key;
+mod launcher_local;
 mod life;
 pub mod load;
 pub mod load_balancer;
@@ -18,8 +20,9 @@ mod resources;
 pub mod sign_in;
 pub mod surroundings;
 
+pub use effective::{Origin, Setting};
 pub use key::ClusterKey;
-pub use load::{Flags, load};
+pub use load::{Flags, examine, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
 pub use profiles::{Profiles, ProfilesInForce};
@@ -104,6 +107,9 @@ pub struct Config {
     pub metrics_max_age: Duration,
     /// `placement-records-mb`: what is kept of what balancers were shown, bytes.
     pub placement_records: u64,
+    /// `job-expiry-hours` in `launcher.local.conf`: how long the logs of jobs are kept once they are over; none where
+    /// `save-unspecified-output` says that they are not.
+    pub job_logs: Option<Duration>,
     /// `session-timeout-…` in `rsession.conf`: what becomes of sessions that nobody uses.
     pub idle: IdleRules,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.

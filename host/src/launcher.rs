@@ -11,13 +11,14 @@ use nix::sys::signal::Signal;
 
 use crate::{
     config::data_dir::DataDirError,
-    domain::{Epoch, SessionId},
+    domain::{Epoch, Job, SessionId},
 };
 
 pub mod activity;
 pub mod kind;
 pub mod listener;
 pub mod local;
+pub mod offer;
 pub(crate) mod processes;
 mod record;
 pub mod supervisor;
@@ -63,11 +64,15 @@ pub trait Launcher: Send + Sync + Debug {
     /// The programs that run, found again after a restart of the daemon too.
     async fn running(&self) -> Vec<Running>;
 
-    /// Where the proxy finds the program; no input or output, so that the proxy may ask for each request.
+    /// Where the proxy finds the program, if it is one that listens; no input or output, so that the proxy may ask for each
+    /// request.
     fn upstream(&self, id: SessionId) -> Option<Arc<Upstream>>;
 
     /// The last lines of the session's log, at most `lines` of them and 64 KiB; lossy where it is not UTF-8.
     async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError>;
+
+    /// A part of the session's log, from a position in all that was ever written to it.
+    async fn log_part(&self, id: SessionId, from: u64) -> Result<LogPart, LaunchError>;
 
     /// The sessions of which something is kept here, a log at least.
     async fn kept(&self) -> Result<Vec<SessionId>, LaunchError>;
@@ -87,6 +92,8 @@ pub struct Launch {
     pub user: String,
     /// What to run.
     pub kind: Arc<Kind>,
+    /// What to run where the kind leaves that to each session: a job.
+    pub job: Option<Arc<Job>>,
 }
 
 /// A program that runs.
@@ -126,6 +133,26 @@ pub enum Address {
     Unix(PathBuf),
     /// On a port of 127.0.0.1.
     Loopback(u16),
+}
+
+/// A part of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPart {
+    /// Where it begins. Later than asked for where what was asked for is not kept any more; earlier, at 0, where the log
+    /// has begun anew.
+    pub from: u64,
+    /// What it says; at most [`LogPart::MOST`] bytes, and nothing at the log's present end.
+    pub bytes: Vec<u8>,
+}
+
+impl LogPart {
+    /// The most bytes of one part.
+    pub const MOST: usize = 256 << 10;
+
+    /// Where the next part begins.
+    pub fn next(&self) -> u64 {
+        self.from + self.bytes.len() as u64
+    }
 }
 
 /// How a program ended.
@@ -179,6 +206,9 @@ pub enum LaunchError {
     /// The user cannot have sessions here.
     #[error("{0}")]
     User(String),
+    /// Nothing is kept of what it wrote.
+    #[error("the log of session {0} is not kept, or not any more")]
+    NoLog(SessionId),
     /// There is no such session here.
     #[error("no program of session {0} runs here")]
     Unknown(SessionId),
@@ -190,6 +220,25 @@ pub enum LaunchError {
         /// What went wrong.
         problem: String,
     },
+}
+
+impl Exit {
+    /// As a shell tells it: the status, or 128 and the number of the signal; none where nobody saw it.
+    pub fn as_status(&self) -> Option<u8> {
+        match *self {
+            Self::Status(status) => u8::try_from(status & 0xff).ok(),
+            Self::Signal(signal) => u8::try_from(128 + (signal & 0x7f)).ok(),
+            Self::OutOfMemory { .. } => Some(137),
+            Self::MachineRestart | Self::Unknown => None,
+        }
+    }
+}
+
+impl LaunchError {
+    /// Whether it is sure that nothing of the program was run.
+    pub fn nothing_ran(&self) -> bool {
+        matches!(self, Self::Program { .. } | Self::Directory(_) | Self::User(_))
+    }
 }
 
 fn log_lines(log: &str) -> String {

@@ -16,10 +16,10 @@ use crate::{
     accounts::{Accounts, AccountsError},
     config::ProfilesInForce,
     domain::{
-        Action, Allowance, Clock, Entropy, IdleRules, LimitReached, NodeId, NodeStatus, Session, SessionId, State,
+        Action, Allowance, Clock, Entropy, IdleRules, Job, LimitReached, NodeId, NodeStatus, Session, SessionId, State,
         Wanted, WrongChoice,
     },
-    launcher::{Kinds, LaunchError, Launcher},
+    launcher::{Kinds, LaunchError, Launcher, LogPart},
     store::{SessionFilter, Store, StoreError},
     wire::peer::{Peer, PeerClient, PeerError},
 };
@@ -35,6 +35,8 @@ pub mod traffic;
 
 pub use mirror::Mirror;
 pub use traffic::Traffic;
+
+pub use owner::JobLogs;
 
 use owner::Owner;
 use placement::{Order, Placer, Policy, Queue, Recording, Terms, shadow::Second};
@@ -90,6 +92,8 @@ pub struct Parts {
     pub peers: Arc<dyn Peers>,
     /// What is kept of what balancers were shown, over all the cluster, bytes; 0 keeps none.
     pub records: u64,
+    /// What becomes of the logs of jobs.
+    pub job_logs: JobLogs,
     /// What the proxy tells of the use of this node's sessions.
     pub traffic: Arc<Traffic>,
     /// What becomes of sessions that nobody uses.
@@ -133,6 +137,8 @@ pub struct NewSession {
     pub memory: u64,
     /// Labels that its node must have.
     pub labels: BTreeMap<String, String>,
+    /// What it is to run, where it is a job.
+    pub job: Option<Arc<Job>>,
 }
 
 /// Why a session could not be started or managed.
@@ -174,6 +180,9 @@ pub enum SessionError {
         /// Why that cannot be done, and what can be done instead.
         problem: &'static str,
     },
+    /// What is to be run was left out, or does not belong there.
+    #[error("{0}")]
+    Job(String),
     /// The placement queue is full or shutting down.
     #[error("too many sessions are being started; try again")]
     Busy,
@@ -238,8 +247,21 @@ impl Sessions {
 
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.
     pub async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
-        let title = || self.kinds.get(&new.kind).map(|kind| kind.title.clone());
-        let name = new.name.clone().or_else(title);
+        let kind = self.kinds.get(&new.kind);
+        match (kind.map(|kind| kind.is_job()), &new.job) {
+            (Some(true), None) => {
+                return Err(SessionError::Job(format!("{} runs a command or a script: name it", new.kind)));
+            }
+            (Some(false), Some(_)) => {
+                return Err(SessionError::Job(format!("{} runs no command and no script", new.kind)));
+            }
+            _ => {}
+        }
+        let title = || match &new.job {
+            Some(job) => Some(job.title()),
+            None => kind.map(|kind| kind.title.clone()),
+        };
+        let name = new.name.clone().or_else(title).filter(|name| !name.is_empty());
         let groups = groups(self.accounts.as_ref(), &new.user).await?;
         let allowance = self.profiles.load().allowance(&new.user, &groups);
         let chosen = allowance.choose(new.profile.as_deref(), new.cpus, new.memory);
@@ -319,11 +341,33 @@ impl Sessions {
         if node == self.owner.node {
             return self.local_log(id, lines).await;
         }
-        let error = |error| SessionError::Peer { node, error };
-        let peer = peer(self.store.as_ref(), node).await?;
-        let target = format!("/peer/v1/sessions/{id}/log?lines={lines}");
-        let body = self.peers.call(&peer, Method::GET, &target, &Value::Null).await.map_err(error)?;
+        let body = self.ask_for_log(id, node, &format!("/peer/v1/sessions/{id}/log?lines={lines}")).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// A part of a session's log from a position on, fetched from its node.
+    pub async fn log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        let Session { node, .. } = self.get(id).await?;
+        if node == self.owner.node {
+            return self.local_log_part(id, from).await;
+        }
+        let body = self.ask_for_log(id, node, &format!("/peer/v1/sessions/{id}/log/part?from={from}")).await?;
+        // Where it begins, then what it says.
+        let Some((begins, bytes)) = body.split_first_chunk() else { return Ok(LogPart { from, bytes: Vec::new() }) };
+        Ok(LogPart { from: u64::from_be_bytes(*begins), bytes: bytes.to_vec() })
+    }
+
+    async fn ask_for_log(&self, id: SessionId, node: NodeId, target: &str) -> Result<Bytes, SessionError> {
+        let peer = peer(self.store.as_ref(), node).await?;
+        self.peers.call(&peer, Method::GET, target, &Value::Null).await.map_err(|error| match error {
+            PeerError::Refused { status: 404, .. } => LaunchError::NoLog(id).into(),
+            error => SessionError::Peer { node, error },
+        })
+    }
+
+    /// A part of the log of a session of this node.
+    pub async fn local_log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        Ok(self.launcher.log_part(id, from).await?)
     }
 
     /// The last lines of the log of a session of this node.

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Decision, Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut,
+    Decision, Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut,
     State, Wanted,
 };
 
@@ -43,6 +44,15 @@ pub trait Store: Send + Sync + Debug {
     /// Writes the SHA-256 of the balancer that a node places with from now on. Does not raise the revision.
     async fn set_balancer_digest(&self, node: NodeId, digest: Option<&str>) -> Result<(), StoreError>;
 
+    /// Writes the kinds that a node offers from now on, and what their programs say their version is. Raises the revision
+    /// where the kinds are others than before.
+    async fn set_kinds(
+        &self,
+        node: NodeId,
+        kinds: &[String],
+        versions: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError>;
+
     /// Writes the numbers that a node publishes from now on; they must be finite. Does not raise the revision.
     async fn set_metrics(&self, node: NodeId, metrics: &BTreeMap<String, f64>) -> Result<(), StoreError>;
 
@@ -68,13 +78,16 @@ pub trait Store: Send + Sync + Debug {
     /// One session.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
+    /// What a job is to run, until it is over.
+    async fn job(&self, id: SessionId) -> Result<Option<Job>, StoreError>;
+
     /// Sessions in the order of their creation, newest first.
     async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, StoreError>;
 
     /// The reservations that have not been taken up, each with its node, in the order of their placement.
     async fn waiting(&self) -> Result<Vec<(NodeId, SessionId)>, StoreError>;
 
-    /// Where every live session is, for the mirror in memory.
+    /// Where every live session is, for the mirror in memory; jobs are reached by nobody.
     async fn routes(&self) -> Result<Vec<Route>, StoreError>;
 
     /// Takes up a reservation: true for exactly one caller, while `node` holds it under `epoch`, it is `starting`,
@@ -104,7 +117,7 @@ pub trait Store: Send + Sync + Debug {
     /// what has ended stays so. What cannot be suspended as it is ([`Action::Suspend`](crate::domain::Action::Suspend)) stays as it is.
     async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
 
-    /// As [`Store::want`], of all sessions of a user that this is about: to be suspended, those that are live; to be ended,
+    /// As [`Store::want`], of all sessions of a user that this is about: to be suspended, those that are live and no jobs; to be ended,
     /// those that are not over. Returns them as they then are, newest first.
     async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError>;
 
@@ -267,6 +280,8 @@ pub struct Reservation {
     pub new: bool,
     /// The decision.
     pub decision: Decision,
+    /// What it is to run, where it is a new job.
+    pub job: Option<Arc<Job>>,
 }
 
 /// What balancers were shown for placements that were committed together.
@@ -317,6 +332,13 @@ pub enum Report {
         /// Why, in a sentence, with the log's last lines.
         failure: String,
     },
+    /// The program of a job ended by itself: it is `ended` with status 0, `failed` with any other.
+    Exited {
+        /// The status, as a shell tells it.
+        status: u8,
+        /// Where that is not 0: what is to be said, with the log's last lines.
+        failure: Option<String>,
+    },
 }
 
 /// Where a session is, for the proxy.
@@ -349,6 +371,8 @@ pub struct SessionFilter {
     pub node: Option<NodeId>,
     /// In these states only; in any where empty.
     pub states: Vec<State>,
+    /// Jobs only.
+    pub jobs: bool,
     /// Older than this session, for paging.
     pub after: Option<SessionId>,
     /// At most this many; all where absent.

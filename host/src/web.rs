@@ -74,8 +74,26 @@ pub struct ThisNode {
     pub name: String,
     /// How its user's browser reaches it, without a slash at the end: `http://127.0.0.1:8787`.
     pub base_url: String,
-    /// The titles of kinds, by name, for people; a kind that is not in it goes by its name.
-    pub kind_titles: BTreeMap<String, String>,
+    /// The kinds that are known here, by name; any other goes by its name.
+    pub kinds: BTreeMap<String, KindInfo>,
+}
+
+/// What people are told of a kind.
+#[derive(Clone, Debug)]
+pub struct KindInfo {
+    /// Its name for people.
+    pub title: String,
+    /// Whether its sessions are jobs.
+    pub is_job: bool,
+    /// Whether nobody has tried it with the program itself.
+    pub untested: bool,
+}
+
+impl ThisNode {
+    /// A kind's name for people.
+    fn title<'a>(&'a self, kind: &'a str) -> &'a str {
+        self.kinds.get(kind).map_or(kind, |kind| &kind.title)
+    }
 }
 
 /// Bounds the number of open event streams.

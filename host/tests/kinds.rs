@@ -31,10 +31,14 @@ fn errors(text: &str) -> String {
 fn the_builtin_kinds_and_the_tests_own_are_good() {
     let kinds = Kinds::load(None, OsStr::new("")).unwrap();
     let names: Vec<_> = kinds.all().map(|kind| kind.name.as_str()).collect();
-    assert_eq!(names, ["jupyter-notebook", "jupyterlab", "vscode"]);
+    assert_eq!(names, ["job", "jupyter-notebook", "jupyterlab", "rstudio", "vscode"]);
     for kind in kinds.all() {
-        let base_path = if kind.name == "vscode" { BasePath::Stripped } else { BasePath::Kept };
-        assert_eq!((kind.listen, kind.base_path), (Listen::Unix, base_path));
+        let (listen, base_path) = match kind.name.as_str() {
+            "job" => (Listen::Nothing, BasePath::Kept),
+            "rstudio" | "vscode" => (Listen::Unix, BasePath::Stripped),
+            _ => (Listen::Unix, BasePath::Kept),
+        };
+        assert_eq!((kind.listen, kind.base_path, kind.untested), (listen, base_path, kind.name == "rstudio"));
     }
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kinds");
     assert!(Kinds::load(Some(&directory), OsStr::new("")).unwrap().get("echo").is_some());
@@ -45,7 +49,8 @@ fn what_is_not_said_has_usual_values() {
     let kind = Kind::parse(Path::new("mine.toml"), GOOD).unwrap();
     assert_eq!((kind.listen, kind.base_path, kind.suspend), (Listen::Port, BasePath::Stripped, Suspend::Keeps));
     assert_eq!((kind.stop.signal, kind.stop.grace), (Signal::SIGTERM, Duration::from_secs(10)));
-    assert_eq!((kind.ready.statuses, kind.ready.limit), (vec![200], Duration::from_secs(120)));
+    let ready = kind.ready.unwrap();
+    assert_eq!((ready.statuses, ready.limit), (vec![200], Duration::from_secs(120)));
 }
 
 #[test]
@@ -85,7 +90,10 @@ fn an_error_names_file_line_field_and_what_would_be_right() {
     let cases = [
         (GOOD.replace("title", "titel"), "mine.toml:2: titel: unknown field `titel`"),
         (GOOD.replace("\"Mine\"", "7"), "mine.toml:2: title: invalid type: integer `7`, expected a string"),
-        (GOOD.replace("\"port\"", "\"tcp\""), "mine.toml:5: listen: unknown variant `tcp`, expected `unix` or `port`"),
+        (
+            GOOD.replace("\"port\"", "\"tcp\""),
+            "mine.toml:5: listen: unknown variant `tcp`, expected one of `unix`, `port`, `nothing`",
+        ),
         (GOOD.replace("{port}", "{prot}"), "mine.toml:4: arguments: unknown variable {prot}; there are {id} {user}"),
         (
             GOOD.replace("{port}", "{port}{socket}"),
@@ -155,7 +163,9 @@ fn a_kind_is_offered_where_its_program_can_be_executed() {
     let search = format!("search = [\"{}\"]\nname = \"extra\"", extra.path().display());
     std::fs::write(config.path().join("extra.toml"), GOOD.replace("name = \"mine\"", &search)).unwrap();
     let kinds = Kinds::load(Some(config.path()), bin.path().as_os_str()).unwrap();
-    let offered = || kinds.offered().iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
+    // A job needs no program.
+    let is_service = |kind: &&std::sync::Arc<Kind>| !kind.is_job();
+    let offered = || kinds.offered().iter().filter(is_service).map(|kind| kind.name.clone()).collect::<Vec<_>>();
     assert!(offered().is_empty());
     for (directory, expected) in [(&extra, vec!["extra"]), (&bin, vec!["extra", "mine"])] {
         let program = directory.path().join("my-program");
@@ -165,4 +175,89 @@ fn a_kind_is_offered_where_its_program_can_be_executed() {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(offered(), expected);
     }
+}
+
+/// The fields of a kind, as its file names them.
+const FIELDS: [&str; 27] = [
+    "name",
+    "title",
+    "program",
+    "search",
+    "arguments",
+    "directory",
+    "listen",
+    "base-path",
+    "suspend",
+    "untested",
+    "[environment]",
+    "[headers]",
+    "[files]",
+    "[ready]",
+    "path",
+    "statuses",
+    "seconds",
+    "[version]",
+    "[stop]",
+    "signal",
+    "grace-seconds",
+    "suspend-signal",
+    "suspended-status",
+    "polls",
+    "shortest-message",
+    "never-idle",
+    "[[activity.probes]]",
+];
+
+#[test]
+fn the_examples_of_the_documentation_are_kinds_and_it_names_every_field() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kinds.md")).unwrap();
+    let examples: Vec<_> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
+    assert_eq!(examples.len(), 2);
+    let kinds: Vec<_> =
+        examples.iter().map(|(example, _)| Kind::parse(Path::new("docs/kinds.md"), example).unwrap()).collect();
+    assert_eq!((kinds[0].files.len(), kinds[0].is_job(), kinds[1].is_job()), (1, false, true));
+    for field in FIELDS {
+        assert!(text.contains(&format!("`{field}`")), "{field}");
+    }
+    for kind in Kinds::load(None, OsStr::new("")).unwrap().all() {
+        assert!(text.contains(&format!("| `{}` |", kind.name)), "{}", kind.name);
+    }
+}
+
+#[test]
+fn a_kind_that_listens_on_nothing_has_nothing_to_be_reached_by() {
+    let job = "name = \"mine\"\ntitle = \"Mine\"\nlisten = \"nothing\"\nsuspend = \"loses\"\n";
+    let kind = Kind::parse(Path::new("mine.toml"), job).unwrap();
+    assert!(kind.is_job() && kind.ready.is_none());
+    for (more, field) in [
+        ("program = \"x\"", "program"),
+        ("base-path = \"kept\"", "base-path"),
+        ("ready = { path = \"/\" }", "ready"),
+        ("arguments = [\"x\"]", "arguments"),
+        ("headers = { A = \"x\" }", "headers.A"),
+        ("version = { arguments = [\"-v\"] }", "version.arguments"),
+        ("environment = { A = \"{port}\" }", "environment.A"),
+    ] {
+        let error = Kind::parse(Path::new("mine.toml"), &format!("{job}{more}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("mine.toml:5: {field}: there ")), "{more}: {error}");
+    }
+    let service = GOOD.replace("base-path = \"stripped\"\n", "");
+    let error = Kind::parse(Path::new("mine.toml"), &service).unwrap_err().to_string();
+    assert!(error.contains("listen: base-path is missing"), "{error}");
+}
+
+#[test]
+fn a_kinds_own_files_have_plain_names_and_none_of_the_servers() {
+    let with = |name: &str| {
+        let text = format!("{GOOD}\n[files]\n\"{name}\" = \"{{secret}}\"\n");
+        Kind::parse(Path::new("mine.toml"), &text).map(|kind| kind.files.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with("a.conf"), Ok(1));
+    for name in ["", ".hidden", "../up", "a/b", "state.json", "control.sock", "exit.json", "script", "x.new"] {
+        let error = with(name).unwrap_err();
+        assert!(error.starts_with("mine.toml:"), "{name}: {error}");
+    }
+    let many: String = (0..17).map(|number| format!("f{number} = \"x\"\n")).collect();
+    let error = Kind::parse(Path::new("mine.toml"), &format!("{GOOD}\n[files]\n{many}")).unwrap_err().to_string();
+    assert!(error.contains("must be at most 16 files"), "{error}");
 }

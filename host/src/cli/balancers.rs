@@ -154,6 +154,11 @@ fn legacy_script(config: &Config, name: &str) -> anyhow::Result<Option<Arc<dyn B
     }
 }
 
+/// Whether a script answers to the name; an error where it should and cannot.
+pub(super) fn script(config: &Config, name: &str) -> anyhow::Result<bool> {
+    Ok(legacy_script(config, name)?.is_some())
+}
+
 /// What a balancer of that name is loaded with.
 pub(super) fn terms(config: &Config, name: &str, engine: Engine) -> Terms {
     Terms {

@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -53,6 +53,9 @@ pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> 
     write().with_context(|| path.display().to_string())
 }
 
+/// What an answer brings.
+pub(super) type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
+
 /// The daemon of this machine, seen from a command.
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -88,10 +91,37 @@ impl Daemon {
         self.send(method, target, None).await
     }
 
+    /// Sends a document, and reads the one that is the answer.
+    pub(super) async fn post<T: DeserializeOwned>(&self, target: &str, document: &Value) -> anyhow::Result<T> {
+        let body = self.send(Method::POST, target, Some(document)).await?;
+        serde_json::from_slice(&body).with_context(|| format!("{target}: the daemon's answer cannot be read"))
+    }
+
     /// As [`Self::ask`], with a document.
     pub(super) async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> anyhow::Result<Bytes> {
+        let request = self.request(&method, target, body)?;
+        let exchange = async {
+            let (status, body) = self.answer(request).await?;
+            Ok((status, whole(body).await?))
+        };
+        let (status, body) = self.within(exchange).await?;
+        if status.is_success() { Ok(body) } else { Err(self.refused(&method, target, status, &body)) }
+    }
+
+    /// Asks for what has no end in sight.
+    pub(super) async fn stream(&self, target: &str) -> anyhow::Result<Body> {
+        let request = self.request(&Method::GET, target, None)?;
+        let (status, body) = self.within(self.answer(request)).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let body = self.within(whole(body)).await?;
+        Err(self.refused(&Method::GET, target, status, &body))
+    }
+
+    fn request(&self, method: &Method, target: &str, body: Option<&Value>) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
-            .method(&method)
+            .method(method)
             .uri(target)
             .header(header::HOST, &self.address)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
@@ -99,31 +129,31 @@ impl Daemon {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(body))?;
-        let exchange = async {
-            let answer = client::send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
-            let status = answer.status();
-            let body =
-                Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
-            anyhow::Ok((status, body.to_bytes()))
-        };
-        let (status, body) = tokio::time::timeout(LIMIT, exchange)
+        Ok(request.body(Full::new(body))?)
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Body)> {
+        let answer = client::send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
+        Ok((answer.status(), answer.into_body().map_err(anyhow::Error::new).boxed_unsync()))
+    }
+
+    async fn within<T>(&self, exchange: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::time::timeout(LIMIT, exchange)
             .await
             .with_context(|| format!("the daemon at {} did not answer within {} s", self.address, LIMIT.as_secs()))?
-            .with_context(|| format!("the daemon at {} cannot be asked; is it running?", self.address))?;
-        if status.is_success() {
-            return Ok(body);
-        }
+            .with_context(|| format!("the daemon at {} cannot be asked; is it running?", self.address))
+    }
+
+    fn refused(&self, method: &Method, target: &str, status: StatusCode, body: &[u8]) -> anyhow::Error {
         #[derive(Deserialize)]
         struct Problem {
             title: Option<String>,
             detail: Option<String>,
         }
-        let said = serde_json::from_slice::<Problem>(&body).ok().and_then(|problem| problem.detail.or(problem.title));
-        bail!(
-            "{}",
-            said.unwrap_or_else(|| format!("the daemon at {} answered {status} to {method} {target}", self.address))
-        )
+        let said = serde_json::from_slice::<Problem>(body).ok().and_then(|problem| problem.detail.or(problem.title));
+        let said =
+            said.unwrap_or_else(|| format!("the daemon at {} answered {status} to {method} {target}", self.address));
+        anyhow!(said)
     }
 
     /// Asks for a document.
@@ -154,6 +184,11 @@ impl Daemon {
             }
         }
     }
+}
+
+async fn whole(body: Body) -> anyhow::Result<Bytes> {
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+    Ok(body.map_err(anyhow::Error::from_boxed)?.to_bytes())
 }
 
 #[cfg(test)]

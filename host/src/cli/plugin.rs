@@ -13,9 +13,12 @@ mod log;
 mod module;
 mod new;
 mod run;
+mod selected;
 mod shadow;
 mod test;
 mod wit;
+
+pub(super) use selected::selected;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {

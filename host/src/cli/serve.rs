@@ -27,12 +27,19 @@ use crate::{
         data_dir::{DataDir, make_private},
     },
     domain::{Clock, Entropy, Reading},
-    launcher::{Kinds, Launcher, listener, local::LocalLauncher},
+    launcher::{
+        Kind, Kinds, Launcher, listener,
+        local::LocalLauncher,
+        offer::{Nobody, Offer},
+    },
     pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
-    sessions::{self, Mirror, Sessions, Traffic, placement::shadow::Second},
+    sessions::{self, JobLogs, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
-    web::{self, App, EventSlots, Oversight, PasswordParts, Passwords, SignIns, ThisNode, identity::PasswordCheck},
+    web::{
+        self, App, EventSlots, KindInfo, Oversight, PasswordParts, Passwords, SignIns, ThisNode,
+        identity::PasswordCheck,
+    },
     wire::peer::{Peer, PeerClient, PeerVerifier},
 };
 
@@ -143,7 +150,8 @@ async fn serve(
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
-    let registration = registration(&config, bound, &kinds, &load, balancer_digest).await?;
+    let offer = Offer::new(Arc::clone(&kinds), nobody());
+    let registration = registration(&config, bound, &offer, &load, balancer_digest).await?;
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
@@ -156,7 +164,8 @@ async fn serve(
         registration,
     })
     .await?
-    .with_digest(plugins.digest());
+    .with_digest(plugins.digest())
+    .with_offer(offer.watch());
     let node = membership.node();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
@@ -176,6 +185,7 @@ async fn serve(
         mirror: Arc::clone(&mirror),
         peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
         records: config.placement_records,
+        job_logs: JobLogs { kept: config.job_logs },
         traffic: Arc::clone(&traffic),
         idle: config.idle.clone(),
         activity_file: data_dir.path().join("activity.json"),
@@ -214,7 +224,7 @@ async fn serve(
         passwords,
         oversight: Arc::new(Oversight::new(accounts, config.sign_in.admin_groups.clone())),
         changes: mirror.subscribe(),
-        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kind_titles: titles(&kinds) }),
+        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: told(&kinds) }),
         clock,
         stopping: lifecycle.soft(),
         peers_refused: Arc::default(),
@@ -224,6 +234,7 @@ async fn serve(
     let (pending, taken_up) = mpsc::channel(PENDING);
     stop_if_renumbered(&membership, lifecycle.soft());
     lifecycle.part(membership.run(config.heartbeat, pending, lifecycle.soft()));
+    lifecycle.part(offer.run(lifecycle.soft()));
     lifecycle.part(Arc::clone(&sign_ins).follow(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
@@ -277,7 +288,7 @@ fn connection_limits() -> web::server::Limits {
 async fn registration(
     config: &Config,
     bound: SocketAddr,
-    kinds: &Kinds,
+    offer: &Offer,
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
@@ -300,7 +311,7 @@ async fn registration(
         promise_cpus: config.cpu_allocation_ratio.map(|ratio| ratio * f64::from(machine.cores)),
         promise_memory: config.memory_allocation_ratio.map(|ratio| share(machine.memory_total, ratio)),
         labels: config.labels.clone(),
-        kinds: kinds.offered().iter().map(|kind| kind.name.clone()).collect(),
+        kinds: offer.watch().borrow().keys().cloned().collect(),
         // Measured when the node joins.
         reading: Reading::default(),
         metrics: BTreeMap::new(),
@@ -325,8 +336,16 @@ fn start_limit(config: &Config) -> usize {
     config.start_limit.map_or((2 * cores).max(4), |limit| limit as usize)
 }
 
-fn titles(kinds: &Kinds) -> BTreeMap<String, String> {
-    kinds.all().map(|kind| (kind.name.clone(), kind.title.clone())).collect()
+/// What people are told of the kinds.
+fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
+    let info = |kind: &Kind| KindInfo { title: kind.title.clone(), is_job: kind.is_job(), untested: kind.untested };
+    kinds.all().map(|kind| (kind.name.clone(), info(kind))).collect()
+}
+
+/// Whom programs are asked for their version as, where the daemon is root.
+fn nobody() -> Option<Nobody> {
+    let user = nix::unistd::User::from_name("nobody").ok().flatten()?;
+    Some(Nobody { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
 }
 
 /// The account that the daemon runs as: whom the token and the sign-in links stand for.

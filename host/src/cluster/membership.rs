@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// At every so many heartbeats the silence of the others is judged.
 const JUDGE_EVERY: u32 = 3;
 
+/// The kinds that a node offers, each with its program's version where that is known.
+pub type Offered = BTreeMap<String, Option<String>>;
+
 /// What a node needs to take part in a cluster.
 #[derive(Clone, Debug)]
 pub struct Joining {
@@ -67,6 +70,9 @@ pub struct Membership {
     beats: u32,
     /// The digest of the balancer, where that can change.
     digest: Option<watch::Receiver<Option<String>>>,
+    /// What is offered, where that can change, and what the store was told of it.
+    offer: Option<watch::Receiver<Offered>>,
+    offer_told: Option<Offered>,
     /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
     lost: Vec<Session>,
 }
@@ -129,6 +135,8 @@ impl Membership {
             metrics_told: Told::default(),
             beats: 0,
             digest: None,
+            offer: None,
+            offer_told: None,
             lost: Vec::new(),
         })
     }
@@ -148,6 +156,12 @@ impl Membership {
     #[must_use]
     pub fn with_digest(self, digest: watch::Receiver<Option<String>>) -> Self {
         Self { digest: Some(digest), ..self }
+    }
+
+    /// Tells the store of other kinds and versions at the heartbeat after they were found.
+    #[must_use]
+    pub fn with_offer(self, offer: watch::Receiver<Offered>) -> Self {
+        Self { offer: Some(offer), ..self }
     }
 
     /// Heartbeats until stopped, then leaves the cluster. Sessions that want something of this node are sent to `pending`;
@@ -197,6 +211,7 @@ impl Membership {
         let Ok(Some(beat)) = beaten else { return };
         self.joining.clock.read(beat.now);
         self.publish_digest().await;
+        self.publish_offer().await;
         self.publish_metrics(published.numbers).await;
         self.send_on(beat.pending, pending);
         self.beats = self.beats.wrapping_add(1);
@@ -216,6 +231,24 @@ impl Membership {
             Ok(()) => self.joining.registration.balancer_digest = digest,
             // The next heartbeat tries again.
             Err(error) => tracing::debug!(%error, "the store was not told of the balancer"),
+        }
+    }
+
+    /// As with the digest.
+    async fn publish_offer(&mut self) {
+        let Some(offer) = self.offer.as_ref().map(|offer| offer.borrow().clone()) else { return };
+        if self.offer_told.as_ref() == Some(&offer) {
+            return;
+        }
+        let kinds: Vec<String> = offer.keys().cloned().collect();
+        let versions = offer.iter().filter_map(|(kind, version)| Some((kind.clone(), version.clone()?))).collect();
+        let call = self.joining.store.set_kinds(self.node(), &kinds, &versions);
+        match bounded(self.patience, "kinds", call).await {
+            Ok(()) => {
+                self.joining.registration.kinds = kinds;
+                self.offer_told = Some(offer);
+            }
+            Err(error) => tracing::debug!(%error, "the store was not told of the kinds"),
         }
     }
 
@@ -251,6 +284,7 @@ impl Membership {
             return Ok(beat);
         }
         let id = bounded(self.patience, "registration", store.register(registration)).await?;
+        self.offer_told = None;
         tracing::warn!(node = %id, before = %node, "this node had been removed from the cluster: it registered again");
         if id != node {
             self.joining.registration.id = Some(id);

@@ -3,7 +3,10 @@
 //! Values are literal text: no escapes, no quotes taken off. The INI crates do not say which line a value stood on, and
 //! every complaint here names its line; so the few lines that read the format are our own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+};
 
 use super::Problem;
 
@@ -27,9 +30,27 @@ pub struct File {
     pub path: PathBuf,
     /// Its entries in order.
     pub entries: Vec<Entry>,
+    /// What was asked of it.
+    pub asked: RefCell<Vec<Asked>>,
+}
+
+/// A setting that was asked of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The section it may stand in.
+    pub section: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value and the line where that stands, if it is given.
+    pub given: Option<(String, usize)>,
 }
 
 impl File {
+    /// One that has nothing in it.
+    pub fn empty(path: &Path) -> Self {
+        Self { path: path.to_owned(), entries: Vec::new(), asked: RefCell::default() }
+    }
+
     /// Reads a file; a missing one is empty.
     pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Self {
         let text = match std::fs::read_to_string(path) {
@@ -71,7 +92,7 @@ impl File {
                 _ => problems.push(Problem::error(path, line, "expected `name=value`".to_owned())),
             }
         }
-        Self { path: path.to_owned(), entries }
+        Self { path: path.to_owned(), entries, asked: RefCell::default() }
     }
 }
 

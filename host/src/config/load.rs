@@ -9,7 +9,9 @@ use std::{
 
 use super::{
     Config, Problem, Severity, SignInOptions, Surroundings,
+    effective::{self, Setting},
     file::File,
+    launcher_local::LauncherLocal,
     life,
     load_balancer::Policy,
     profiles::Profiles,
@@ -37,6 +39,19 @@ const DEFAULT_CONFIG_DIR: &str = "/etc/evenkeel";
 /// Reads the configuration. The problems are warnings where there is a configuration, and hold at least one error where
 /// there is none.
 pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<Problem>) {
+    let (config, problems, _) = examine(flags, surroundings);
+    (config, problems)
+}
+
+/// The same, with every setting and where its value is from.
+pub fn examine(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<Problem>, Vec<Setting>) {
+    let mut files = Vec::new();
+    let (config, problems) = read(flags, surroundings, &mut files);
+    let settings = effective::settings(&files, flags, config.as_ref());
+    (config, problems, settings)
+}
+
+fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (Option<Config>, Vec<Problem>) {
     let mut problems = Vec::new();
     let config_dir = match &flags.config_dir {
         Some(dir) => {
@@ -49,23 +64,28 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
     };
     let mut file = |name: &str| match &config_dir {
         Some(dir) => File::read(&dir.join(name), &mut problems),
-        None => File { path: name.into(), entries: Vec::new() },
+        None => File::empty(Path::new(name)),
     };
     let names = ["rserver.conf", "load-balancer", "database.conf", "rsession.conf", "profiles", resources::FILE];
     let [rserver, load_balancer, database, rsession, profiles, resources] = names.map(&mut file);
+    let launcher_local = file("launcher.local.conf");
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
     let database_directory = read_database(&database, &mut problems);
-    let resources = resources::read(&resources, &mut problems);
-    let profiles = Profiles::read(&profiles, resources, &mut problems);
+    let defined = resources::read(&resources, &mut problems);
+    let limits = Profiles::read(&profiles, defined, &mut problems);
     let idle = life::read(&rsession, &mut problems);
+    let launcher = LauncherLocal::read(&launcher_local, &mut problems);
+
+    let path = rserver.path.clone();
+    files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local]);
 
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
     if let Err(expected) = reader::node_name(&node_name) {
         let place = if flags.node_name.is_some() { "--node-name" } else { "the host name" };
         let message = format!("{place}: a node's name is {expected}, found `{node_name}`; set node-name");
-        problems.push(Problem::error(&rserver.path, 0, message));
+        problems.push(Problem::error(&path, 0, message));
     }
     let data_dir = flags.data_dir.clone().or_else(|| surroundings.data_dir());
     let Some(data_dir) = data_dir.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning))
@@ -100,7 +120,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         cpu_allocation_ratio: server.cpu_allocation_ratio,
         memory_allocation_ratio: server.memory_allocation_ratio,
         start_limit: server.start_limit,
-        profiles,
+        profiles: limits,
         labels: server.labels,
         load_average_file: server.load_average_file.unwrap_or_else(|| "/proc/loadavg".into()),
         heartbeat: server.heartbeat.unwrap_or(Duration::from_secs(1)),
@@ -123,6 +143,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
         metrics_dir: data_dir.join("metrics.d"),
         metrics_max_age: server.metrics_max_age.unwrap_or(Duration::from_secs(5 * 60)),
         placement_records: policy.records.map_or(256 << 20, |mebibytes| u64::from(mebibytes) << 20),
+        job_logs: launcher.job_logs(),
         idle,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database_directory,
@@ -131,7 +152,7 @@ pub fn load(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, Vec<
     };
     if config.heartbeat * 3 > config.node_timeout {
         let message = "heartbeat-interval-ms must be at most a third of node-timeout-seconds".to_owned();
-        problems.push(Problem::error(&rserver.path, 0, message));
+        problems.push(Problem::error(&path, 0, message));
         return (None, problems);
     }
     (Some(config), problems)

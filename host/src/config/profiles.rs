@@ -139,8 +139,9 @@ impl Section {
             problems.push(Problem::error(&file.path, *line, message));
             return None;
         };
-        let own = File { path: file.path.clone(), entries: run.to_vec() };
+        let own = File { entries: run.to_vec(), ..File::empty(&file.path) };
         let settings = Settings::read(&own, section.as_deref(), &whom, problems);
+        file.asked.borrow_mut().extend(own.asked.take().into_iter().filter(|asked| asked.given.is_some()));
         Some(Self { whom, settings })
     }
 }

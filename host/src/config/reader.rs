@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     Problem,
-    file::{Entry, File},
+    file::{Asked, Entry, File},
 };
 
 /// One file, or one of its sections, being read.
@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         Self { file, section, problems, known: Vec::new(), prefixes: Vec::new(), others: None }
     }
 
-    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> + Clone + use<'a> {
         let section = self.section;
         self.file.entries.iter().filter(move |entry| entry.section.as_deref() == section)
     }
@@ -45,9 +45,20 @@ impl<'a> Reader<'a> {
         Some(last)
     }
 
+    /// Remembers that a setting was asked for.
+    fn note(&self, name: &str, entry: Option<&Entry>) {
+        self.file.asked.borrow_mut().push(Asked {
+            section: self.section.map(str::to_owned),
+            name: name.to_owned(),
+            given: entry.map(|entry| (entry.value.clone(), entry.line)),
+        });
+    }
+
     /// The value of a name, read by `parse`, which says what is expected where it cannot be.
     pub fn take<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let entry = self.entry(name)?;
+        let entry = self.entry(name);
+        self.note(name, entry);
+        let entry = entry?;
         match parse(&entry.value) {
             Ok(value) => Some(value),
             Err(expected) => {
@@ -64,6 +75,9 @@ impl<'a> Reader<'a> {
     /// The values of all names that begin with `prefix`, by the rest of the name.
     pub fn take_prefixed(&mut self, prefix: &'static str) -> Vec<(String, String)> {
         self.prefixes.push(prefix);
+        for entry in self.entries().filter(|entry| entry.name.starts_with(prefix)) {
+            self.note(&entry.name, Some(entry));
+        }
         self.entries()
             .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.value.clone())))
             .collect()
@@ -73,6 +87,9 @@ impl<'a> Reader<'a> {
     pub fn take_others(&mut self, prefix: &'static str) -> BTreeMap<String, String> {
         self.others = Some(prefix);
         let others = self.entries().filter(|entry| !entry.name.starts_with(prefix));
+        for entry in others.clone() {
+            self.note(&entry.name, Some(entry));
+        }
         others.map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
@@ -188,6 +205,11 @@ pub fn milliseconds(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration
 /// A number of minutes within bounds.
 pub fn minutes(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration, String> {
     move |value| number(low, high)(value).map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+}
+
+/// A number of hours within bounds.
+pub fn hours(low: u32, high: u32) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |value| number(low, high)(value).map(|hours| Duration::from_secs(u64::from(hours) * 3600))
 }
 
 /// A port.

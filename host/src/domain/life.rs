@@ -27,6 +27,8 @@ impl Action {
         match (self, session.state, session.wanted) {
             (Self::Rename, State::Ended, _) => Some("it keeps the name that it had"),
             (Self::Rename, ..) => None,
+            (Self::Suspend, ..) if session.is_job => Some("a job cannot be suspended; end the job instead"),
+            (Self::Resume { .. }, ..) if session.is_job => Some("a job is run once; start a new one instead"),
             (_, State::Ended, _) => Some("start a new session instead"),
             (_, State::Failed, _) => Some("its program is gone; end it, and start a new session instead"),
             (_, _, Some(Wanted::Ended)) if is_live => Some("it is being ended; start a new session instead"),
@@ -69,6 +71,8 @@ mod tests {
             candidates: Vec::new(),
             failed_nodes: Vec::new(),
             failure: None,
+            is_job: false,
+            exit_status: None,
             note: None,
             last_activity: None,
             created: Timestamp::UNIX_EPOCH,
@@ -88,6 +92,19 @@ mod tests {
         assert_eq!(possible(RESUME), ["suspended"]);
         assert_eq!(possible(Action::Resume { may_run_twice: true }), ["suspended", "lost"]);
         assert_eq!(possible(Action::Rename), ["starting", "active", "suspended", "failed", "lost"]);
+    }
+
+    #[test]
+    fn a_job_is_neither_suspended_nor_resumed() {
+        for state in State::ALL {
+            let job = Session { is_job: true, ..session(state, None) };
+            for action in [Action::Suspend, RESUME, Action::Resume { may_run_twice: true }] {
+                assert!(
+                    action.objection(&job).is_some_and(|objection| objection.contains("job")),
+                    "{action:?} {state}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// The kinds of session it offers.
     pub kinds: BTreeSet<String>,
+    /// What the programs of some of them say their version is.
+    pub kind_versions: BTreeMap<String, String>,
     /// Takes no new sessions.
     pub cordoned: bool,
     /// What it measured at its last heartbeat.

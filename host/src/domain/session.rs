@@ -44,6 +44,10 @@ pub struct Session {
     pub failed_nodes: Vec<NodeId>,
     /// Why it failed or was lost, in a sentence, with the log's last lines.
     pub failure: Option<String>,
+    /// Whether it is a job: a [`Job`](super::Job) that is run to its end, once.
+    pub is_job: bool,
+    /// How a job's program ended, as a shell tells it: 128 and the number of the signal where one ended it.
+    pub exit_status: Option<u8>,
     /// Why it was suspended or ended, where its user did not ask for that.
     pub note: Option<String>,
     /// When it was last used, as far as its node has said so.

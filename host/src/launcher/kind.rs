@@ -23,9 +23,11 @@ pub use activity::ActivityRules;
 pub use template::{Template, Values, Variable};
 
 /// The kinds that ship with the program, by file name.
-const BUILTIN: [(&str, &str); 3] = [
+const BUILTIN: [(&str, &str); 5] = [
     ("jupyterlab.toml", include_str!("../../kinds/jupyterlab.toml")),
     ("jupyter-notebook.toml", include_str!("../../kinds/jupyter-notebook.toml")),
+    ("job.toml", include_str!("../../kinds/job.toml")),
+    ("rstudio.toml", include_str!("../../kinds/rstudio.toml")),
     ("vscode.toml", include_str!("../../kinds/vscode.toml")),
 ];
 
@@ -38,7 +40,7 @@ pub struct Kind {
     pub title: String,
     /// Labels that a node must have to run it.
     pub labels: BTreeMap<String, String>,
-    /// What to run: a name to be looked for, or an absolute path.
+    /// What to run: a name to be looked for, or an absolute path; empty where that comes with each session.
     pub program: String,
     /// Directories to look in before the search path.
     pub search: Vec<PathBuf>,
@@ -54,12 +56,18 @@ pub struct Kind {
     pub base_path: BasePath,
     /// Headers that the proxy sets on each request.
     pub headers: Vec<(HeaderName, Template)>,
-    /// How it shows that it can be used.
-    pub ready: Ready,
+    /// How it shows that it can be used; none where it listens on nothing.
+    pub ready: Option<Ready>,
     /// How it is stopped.
     pub stop: Stop,
     /// What suspending does to it.
     pub suspend: Suspend,
+    /// Files made in the session's own directory, for its user alone, by name.
+    pub files: BTreeMap<String, Template>,
+    /// What its program is given to say its version; none where it is not asked.
+    pub version: Option<Vec<String>>,
+    /// Written by the program's documentation, and tried with the program itself by nobody.
+    pub untested: bool,
     /// How it shows that it is used, beside its traffic.
     pub activity: ActivityRules,
 }
@@ -72,6 +80,8 @@ pub enum Listen {
     Unix,
     /// On a port of 127.0.0.1, `{port}`.
     Port,
+    /// On nothing: it is no service. What it runs comes with each session: a job.
+    Nothing,
 }
 
 /// Whether a program expects the prefix `/s/<id>/` in the request target.
@@ -169,6 +179,11 @@ impl Kind {
     pub fn parse(file: &Path, text: &str) -> Result<Self, KindErrors> {
         file::parse(file, text)
     }
+
+    /// Whether its sessions are jobs, each of which says what it runs.
+    pub fn is_job(&self) -> bool {
+        self.listen == Listen::Nothing
+    }
 }
 
 /// The kinds that are known, and where their programs are looked for.
@@ -227,7 +242,7 @@ impl Kinds {
     /// The kinds whose programs are on this machine, by name. Looks at the file system, so that a program installed later
     /// is found: not for an async thread.
     pub fn offered(&self) -> Vec<Arc<Kind>> {
-        self.kinds.values().filter(|kind| self.program(kind).is_some()).cloned().collect()
+        self.kinds.values().filter(|kind| kind.is_job() || self.program(kind).is_some()).cloned().collect()
     }
 
     /// Where a kind's program is, if it is here and can be executed. Looks at the file system.

@@ -19,7 +19,7 @@ use nix::{
 use tokio::task::JoinSet;
 
 use super::{
-    Activity, Exit, Launch, LaunchError, Launcher, Running, Upstream,
+    Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream,
     kind::Kinds,
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
@@ -33,7 +33,9 @@ mod activity;
 mod adopt;
 mod boot;
 mod control;
+mod job;
 mod live;
+mod part;
 mod ports;
 mod prepare;
 mod probe;
@@ -293,11 +295,17 @@ impl Launcher for LocalLauncher {
     }
 
     fn upstream(&self, id: SessionId) -> Option<Arc<Upstream>> {
-        self.house.live().get(&id).map(|live| Arc::clone(&live.upstream))
+        self.house.live().get(&id).and_then(|live| live.upstream.clone())
     }
 
     async fn log_tail(&self, id: SessionId, lines: usize) -> Result<String, LaunchError> {
-        self.house.tail(id, lines).await?.ok_or(LaunchError::Unknown(id))
+        self.house.tail(id, lines).await?.ok_or(LaunchError::NoLog(id))
+    }
+
+    async fn log_part(&self, id: SessionId, from: u64) -> Result<LogPart, LaunchError> {
+        let log = self.house.log(id);
+        let context = log.display().to_string();
+        blocking(move || part::read(&log, from)).await?.map_err(failed(context))?.ok_or(LaunchError::NoLog(id))
     }
 
     async fn kept(&self) -> Result<Vec<SessionId>, LaunchError> {

@@ -24,6 +24,13 @@ pub(super) const PROGRAM: &str = "program.sock";
 pub(super) const STATE: &str = "state.json";
 /// How it ended.
 pub(super) const EXIT: &str = "exit.json";
+/// Whether a file in a session's directory is the server's own.
+pub(super) fn is_reserved(name: &str) -> bool {
+    [CONTROL, PROGRAM, STATE, EXIT, SCRIPT].contains(&name) || name.ends_with(".new")
+}
+
+/// The script's file, where a job is one.
+pub(super) const SCRIPT: &str = "script";
 /// The variable by which every process of a session is known, whatever became of its parents: the session's directory.
 pub(super) const MARK: &str = "EVENKEEL_SESSION_DIR";
 /// Longer lines and files than this are no messages.
@@ -46,6 +53,17 @@ pub(super) struct Order {
     pub log_limit: u64,
     pub stop: StopOrder,
     pub service: Service,
+    /// Files to be made in the session's directory before the program starts, for its user alone.
+    #[serde(default)]
+    pub files: Vec<OrderFile>,
+}
+
+/// A file of the session's own.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct OrderFile {
+    /// Its name in the session's directory.
+    pub name: String,
+    pub content: String,
 }
 
 impl fmt::Debug for Order {
@@ -66,6 +84,9 @@ pub(super) struct StopOrder {
 /// has become of the file of its kind.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Service {
+    /// Whether it listens at all; a job does not.
+    #[serde(default = "yes")]
+    pub listens: bool,
     /// The port it listens on; `None`: the socket in its directory.
     pub port: Option<u16>,
     pub base_path: BasePath,
@@ -74,6 +95,11 @@ pub(super) struct Service {
     pub ready_path: String,
     pub ready_statuses: Vec<u16>,
     pub ready_seconds: u64,
+}
+
+/// What every program does that a supervisor of an earlier release has started.
+fn yes() -> bool {
+    true
 }
 
 /// One process: its id alone may have passed to another.

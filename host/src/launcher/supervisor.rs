@@ -9,7 +9,7 @@
 use std::{
     ffi::OsString,
     io::{Read, Write},
-    os::unix::net::UnixListener,
+    os::unix::{fs::OpenOptionsExt as _, net::UnixListener},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -25,7 +25,7 @@ use nix::{
 
 use super::{
     Exit, processes,
-    record::{self, CONTROL, EXIT, ExitRecord, MOST_BYTES, Order, PROGRAM, Report, STATE, State},
+    record::{self, CONTROL, EXIT, ExitRecord, MOST_BYTES, Order, OrderFile, PROGRAM, Report, STATE, State},
 };
 
 mod control;
@@ -33,6 +33,7 @@ mod log;
 mod memory;
 mod program;
 pub(super) mod protocol;
+pub(super) mod start;
 
 use program::Supervised;
 
@@ -107,6 +108,7 @@ fn start(directory: &Path) -> Result<Supervised, Failure> {
     let log = log::Log::create(&order.log, order.log_limit)
         .map_err(|error| Failure::broken(order.log.display().to_string(), error))?;
 
+    files(directory, &order.files)?;
     let (child, output) = program::spawn(&order).map_err(Failure)?;
     state.program = Some(child);
     let supervised = Supervised::new(directory.to_owned(), &state, child);
@@ -133,6 +135,17 @@ fn read_order() -> Result<Order, Failure> {
         .read_to_end(&mut text)
         .map_err(|error| Failure::broken("reading the order to start", error))?;
     serde_json::from_slice(&text).map_err(|error| Failure::broken("reading the order to start", error))
+}
+
+/// Makes the session's own files.
+fn files(directory: &Path, files: &[OrderFile]) -> Result<(), Failure> {
+    for file in files {
+        let path = directory.join(&file.name);
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.and_then(|mut made| made.write_all(file.content.as_bytes()))
+            .map_err(|error| Failure::broken(path.display().to_string(), error))?;
+    }
+    Ok(())
 }
 
 fn write_state(directory: &Path, state: &State) -> Result<(), Failure> {

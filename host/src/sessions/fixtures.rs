@@ -39,6 +39,7 @@ pub(super) fn node(id: i64) -> Node {
         promise_memory: None,
         labels: BTreeMap::new(),
         kinds: BTreeSet::from([KIND.to_owned()]),
+        kind_versions: BTreeMap::new(),
         cordoned: false,
         reading: Reading::default(),
         metrics: BTreeMap::new(),

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::Accounts,
     domain::{Clock, IdleRules, NodeId, Session, State, Wanted},
-    launcher::{Exit, Kinds, Launch, LaunchError, Launcher},
+    launcher::{Exit, Kinds, LaunchError, Launcher},
     store::{Report, Route, Store},
     wire::peer::Peer,
 };
@@ -26,14 +26,16 @@ mod adoption;
 mod carried;
 mod hands;
 mod idle;
+mod jobs;
 mod reports;
 mod retry;
 mod starts;
 mod tidy;
 
+pub use jobs::JobLogs;
+
 use carried::Carried;
 use hands::{Hand, Hands};
-use reports::bounded;
 use starts::{Place, Starts, Turn};
 
 /// How often what runs and what the store says are compared.
@@ -41,6 +43,9 @@ const RECONCILE: Duration = Duration::from_secs(10);
 
 /// How long after a failure that is tried again.
 const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often is looked for what was kept for long enough.
+const SWEEP: Duration = Duration::from_secs(10 * 60);
 
 /// How many nudges of sessions that are asked together are under way.
 const NUDGES_AT_ONCE: usize = 8;
@@ -69,6 +74,7 @@ pub(super) struct Owner {
     carried: Carried,
     hands: Hands,
     starts: Starts,
+    job_logs: JobLogs,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -93,6 +99,7 @@ impl Owner {
             carried: Carried::default(),
             hands: Hands::default(),
             starts: Starts::new(parts.start_limit),
+            job_logs: parts.job_logs,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -103,7 +110,18 @@ impl Owner {
         self.take_over().await;
         let mut compare_at = Instant::now();
         let mut away = false;
+        let mut sweep_at = Instant::now() + RECONCILE;
         loop {
+            if sweep_at <= Instant::now() {
+                let Some(swept) = stop.run_until_cancelled(self.sweep(self.job_logs.kept.unwrap_or_default())).await
+                else {
+                    break;
+                };
+                if let Err(error) = swept {
+                    tracing::debug!("cannot tell which logs were kept for long enough: {error}");
+                }
+                sweep_at = Instant::now() + SWEEP;
+            }
             if compare_at <= Instant::now() {
                 let Some(compared) = stop.run_until_cancelled(self.reconcile()).await else { break };
                 if let Err(error) = &compared
@@ -161,7 +179,7 @@ impl Owner {
             // It ended without running, so that no task has it in hand.
             (State::Ended, ..) if self.hands.epochs(row.id).is_empty() => {
                 let owner = Arc::clone(self);
-                self.spawn(async move { owner.launcher.forget(row.id).await });
+                self.spawn(async move { owner.part_with(&row).await });
             }
             // Whoever watches a live program has it in hand; comparing what runs finds the rest.
             _ => {}
@@ -219,17 +237,18 @@ impl Owner {
             // The next heartbeat brings it again, or comparing what runs with what is claimed.
             Err(error) => return tracing::warn!(session = %session.id, "not claimed: {error}"),
         }
-        let Some(kind) = self.kinds.get(&session.kind).cloned() else {
-            let failure = format!("node {} does not know the kind {}", self.here.name, session.kind);
-            drop(place);
-            return self.try_next(&session, &failure, hand).await;
+        let launch = match self.launch(&session).await {
+            Ok(launch) => launch,
+            Err(failure) => {
+                drop(place);
+                return self.try_next(&session, &failure, hand).await;
+            }
         };
-        let launch = Launch { id: session.id, epoch: session.epoch, user: session.user.clone(), kind };
         match self.launcher.start(&launch).await {
             Ok(program) => self.see_through(&session, program.pid, hand, place).await,
             Err(error) => {
                 drop(place);
-                self.start_has_failed(&session, &error.to_string(), hand).await;
+                self.launch_has_failed(&session, &error, hand).await;
             }
         }
     }
@@ -268,6 +287,10 @@ impl Owner {
 
     /// Waits until the program answers; until then it keeps its place in the start queue.
     async fn ready(&self, session: &Session, place: Option<Place>) -> Result<(), String> {
+        // A job has nothing to answer, and may be over already.
+        if session.is_job {
+            return Ok(());
+        }
         let ready = self.launcher.ready(session.id, session.epoch);
         let result = match place {
             Some(place) => place.until(ready).await,
@@ -329,6 +352,9 @@ impl Owner {
 
     /// Reports how a program ended by itself. Where something was wanted of it, the store takes any end for that.
     async fn conclude(&self, session: &Session, exit: &Exit) {
+        if session.is_job {
+            return self.conclude_job(session, exit).await;
+        }
         let kind = self.kinds.get(&session.kind);
         let suspended = kind.and_then(|kind| kind.stop.suspended_status).map(Exit::Status);
         if suspended.as_ref() == Some(exit) {
@@ -346,18 +372,18 @@ impl Owner {
 
     /// Reports that a program died, with the last lines of its log.
     async fn fail(&self, session: &Session, what: &str) {
-        let log = self.launcher.log_tail(session.id, LOG_LINES).await.unwrap_or_default();
-        let failure = match log.trim_end() {
-            "" => format!("{what}; its log is empty"),
-            log => format!("{what}; the last lines of its log:\n{log}"),
-        };
+        let failure = self.with_log(session, what).await;
         tracing::warn!(session = %session.id, epoch = %session.epoch, "failed: {what}");
         self.mirror.remove(session.id, session.epoch);
-        self.report_end(session, Report::Failed { failure: bounded(&failure) }).await;
+        self.report_end(session, Report::Failed { failure }).await;
     }
 
     /// Lets the proxy find a session before the mirror's next read does.
     pub(super) fn note_route(&self, session: &Session, peer: &Peer) {
+        // Nobody reaches a job.
+        if session.is_job {
+            return;
+        }
         self.mirror.note(Route {
             id: session.id,
             user: session.user.clone(),

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod idle;
+mod jobs;
 mod life;
 mod limits;
 mod outage;

@@ -26,7 +26,8 @@ use super::{
     SignOuts, Snapshot, Store, StoreError,
 };
 use crate::domain::{
-    Epoch, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State, Wanted,
+    Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State,
+    Wanted,
 };
 
 mod filesystem;
@@ -169,6 +170,15 @@ impl Store for SqliteStore {
         nodes::set_balancer_digest(self, node, digest).await
     }
 
+    async fn set_kinds(
+        &self,
+        node: NodeId,
+        kinds: &[String],
+        versions: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        nodes::set_kinds(self, node, kinds, versions).await
+    }
+
     async fn set_metrics(&self, node: NodeId, metrics: &BTreeMap<String, f64>) -> Result<(), StoreError> {
         nodes::set_metrics(self, node, metrics).await
     }
@@ -191,6 +201,10 @@ impl Store for SqliteStore {
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         sessions::one(self, id).await
+    }
+
+    async fn job(&self, id: SessionId) -> Result<Option<Job>, StoreError> {
+        sessions::job(self, id).await
     }
 
     async fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {

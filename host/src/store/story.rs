@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::{Registration, Reservation, Snapshot, Store};
 use crate::domain::{Decision, Epoch, InsteadOf, Node, NodeId, Reading, Session, SessionId, State};
 
+pub(crate) mod jobs;
 pub(crate) mod life;
 pub(crate) mod nodes;
 pub(crate) mod reservations;
@@ -51,6 +52,7 @@ macro_rules! tell {
             a_node_reads_back_as_it_registered,
             a_balancer_that_is_replaced_is_known_and_leaves_the_revision,
             numbers_that_are_published_are_known_and_leave_the_revision,
+            kinds_that_are_found_later_are_offered_and_raise_the_revision,
             a_heartbeat_brings_the_reading_and_leaves_the_revision,
             a_heartbeat_of_an_offline_node_raises_the_revision,
             a_heartbeat_of_a_removed_node_asks_for_registration_which_gives_the_id_back,
@@ -94,6 +96,11 @@ macro_rules! tell {
             a_suspended_session_that_nobody_uses_is_ended,
             activity_is_noted_under_its_epoch_and_never_goes_back,
             a_session_is_called_otherwise,
+        );
+        $crate::store::story::tell!($bed; jobs:
+            what_a_job_runs_is_kept_until_it_is_over,
+            a_job_that_was_to_end_has_no_status_of_its_own,
+            a_job_has_no_route_and_is_found_as_one,
         );
         $crate::store::story::tell!($bed; shown:
             what_was_shown_is_found_by_placement,
@@ -202,6 +209,8 @@ pub(crate) fn reservation(now: Timestamp, node: NodeId, user: &str) -> Reservati
             candidates: vec![],
             failed_nodes: vec![],
             failure: None,
+            is_job: false,
+            exit_status: None,
             note: None,
             last_activity: None,
             created: now,
@@ -209,6 +218,7 @@ pub(crate) fn reservation(now: Timestamp, node: NodeId, user: &str) -> Reservati
         },
         new: true,
         decision: decision(&[node]),
+        job: None,
     }
 }
 

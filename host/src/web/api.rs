@@ -1,17 +1,21 @@
 //! The REST API, `/api/v1/…`. The routes are registered together with their description, so that none is missing in it.
 
-use axum::{Json, response::IntoResponse, routing::get};
+use axum::{Json, extract::DefaultBodyLimit, response::IntoResponse, routing::get};
 use serde::Serialize;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
 };
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
-use super::{App, AppRouter};
+use super::{App, AppRouter, body::MOST_BYTES_OF_A_JOB};
 
 pub(super) mod balancers;
 pub(super) mod events;
+pub(super) mod kinds;
 pub(super) mod nodes;
 pub(super) mod placements;
 pub(super) mod sessions;
@@ -51,13 +55,17 @@ impl Modify for SecuritySchemes {
 
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(sessions::list::list_sessions, sessions::create::create_session))
+        .routes(
+            routes!(sessions::list::list_sessions, sessions::create::create_session)
+                .layer(DefaultBodyLimit::max(MOST_BYTES_OF_A_JOB)),
+        )
         .routes(routes!(sessions::get::get_session, sessions::end::end_session, sessions::rename::rename_session))
         .routes(routes!(sessions::suspend_all::suspend_all_sessions))
         .routes(routes!(sessions::end_all::end_all_sessions))
         .routes(routes!(sessions::suspend::suspend_session))
         .routes(routes!(sessions::resume::resume_session))
         .routes(routes!(sessions::log::get_session_log))
+        .routes(routes!(kinds::list_kinds))
         .routes(routes!(nodes::list::list_nodes))
         .routes(routes!(nodes::delete::delete_node))
         .routes(routes!(nodes::cordon::cordon_node))

@@ -12,6 +12,9 @@ use super::problem::{FieldError, Problem};
 /// The longest body of a REST call.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
+/// The longest body that asks for a session: it may hold a script.
+pub(super) const MOST_BYTES_OF_A_JOB: usize = 1024 * 1024;
+
 /// The fields of a JSON object.
 #[derive(Debug)]
 pub(super) struct Fields {
@@ -64,7 +67,10 @@ fn not_json() -> Problem {
 fn too_long(rejection: &BytesRejection) -> Problem {
     let status = rejection.status();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::unreadable(format!("the body is longer than {MOST_BYTES} bytes")).with_status(status)
+        Problem::unreadable(format!(
+            "the body is longer than {MOST_BYTES} bytes, or than {MOST_BYTES_OF_A_JOB} with a job"
+        ))
+        .with_status(status)
     } else {
         Problem::unreadable("the body ended early")
     }
@@ -112,6 +118,11 @@ impl Fields {
             }
             T::default()
         })
+    }
+
+    /// A field is wrong beside others.
+    pub(super) fn wrong(&mut self, name: &str, detail: String) {
+        self.errors.push(FieldError { field: format!("/{name}"), detail });
     }
 
     /// All that was wrong, fields that there are none of included.

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    App, Balancers, Client, EventSlots, Oversight, PasswordParts, Passwords, SessionControl, SessionTraffic, SignIns,
-    ThisNode,
+    App, Balancers, Client, EventSlots, KindInfo, Oversight, PasswordParts, Passwords, SessionControl, SessionTraffic,
+    SignIns, ThisNode,
     identity::{PasswordCheck, Token},
     router,
 };
@@ -33,11 +33,12 @@ use crate::{
     },
     config::ClusterKey,
     domain::{
-        Action, Allowance, Decision, Entropy, Epoch, Node, NodeId, NodeStatus, Reading, ResourceProfile, Session,
-        SessionId, State, Wanted,
+        Action, Allowance, Decision, Entropy, Epoch, Job, JobProgram, Node, NodeId, NodeStatus, Reading,
+        ResourceProfile, Session, SessionId, State, Wanted,
         fakes::{Numbers, SetClock},
         limit::{Limit, Over, Quantity, thousandths},
     },
+    launcher::LogPart,
     pam::{Cause, PamError, Password, Verdict},
     proxy::ProxyBody,
     sessions::{NewSession, SessionError},
@@ -87,7 +88,11 @@ impl Site {
             this: Arc::new(ThisNode {
                 name: "node1".to_owned(),
                 base_url: "http://node1:8787".to_owned(),
-                kind_titles: [("echo".to_owned(), "Echo <test>".to_owned())].into(),
+                kinds: [("echo", "Echo <test>", false), ("job", "Job", true)]
+                    .map(|(name, title, is_job)| {
+                        (name.to_owned(), KindInfo { title: title.to_owned(), is_job, untested: false })
+                    })
+                    .into(),
             }),
             clock: clock.clone(),
             stopping: CancellationToken::new(),
@@ -154,6 +159,19 @@ impl Site {
     /// A session of `user`.
     pub(super) async fn start(&self, user: &str) -> Session {
         let new = NewSession { user: user.to_owned(), kind: "echo".to_owned(), ..NewSession::default() };
+        self.app.sessions.start(new).await.unwrap()
+    }
+
+    /// A job of `user`.
+    pub(super) async fn start_job(&self, user: &str) -> Session {
+        let program = JobProgram::Command("make".to_owned());
+        let job = Job { program, arguments: Vec::new(), environment: Default::default(), directory: None };
+        let new = NewSession {
+            user: user.to_owned(),
+            kind: "echo".to_owned(),
+            job: Some(Arc::new(job)),
+            ..NewSession::default()
+        };
         self.app.sessions.start(new).await.unwrap()
     }
 
@@ -297,6 +315,7 @@ impl SessionControl for Desk {
             claimed: false,
             pid: None,
             labels: new.labels,
+            is_job: new.job.is_some(),
             ..session(node.id.0, "")
         };
         let decision = Decision {
@@ -310,7 +329,7 @@ impl SessionControl for Desk {
             eligible: 1,
             duration: Duration::from_micros(12),
         };
-        let reservation = Reservation { session: session.clone(), new: true, decision };
+        let reservation = Reservation { session: session.clone(), new: true, decision, job: new.job };
         assert!(self.store.reserve(snapshot.revision, &[reservation]).await?);
         self.get(session.id).await
     }
@@ -360,6 +379,17 @@ impl SessionControl for Desk {
 
     async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
         self.log(id, lines).await
+    }
+
+    async fn log_part(&self, _: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        let written = b"one\n<two>\n";
+        let from = from.min(written.len() as u64);
+        let bytes = usize::try_from(from).ok().and_then(|at| written.get(at..)).unwrap_or_default().to_vec();
+        Ok(LogPart { from, bytes })
+    }
+
+    async fn local_log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        self.log_part(id, from).await
     }
 
     async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {
@@ -435,6 +465,7 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         promise_memory: None,
         labels: Default::default(),
         kinds: ["echo".to_owned()].into(),
+        kind_versions: Default::default(),
         cordoned: false,
         reading: Reading::default(),
         metrics: Default::default(),
@@ -463,6 +494,8 @@ pub(super) fn session(node: i64, user: &str) -> Session {
         candidates: Vec::new(),
         failed_nodes: Vec::new(),
         failure: None,
+        is_job: false,
+        exit_status: None,
         note: None,
         last_activity: None,
         created: Timestamp::UNIX_EPOCH,

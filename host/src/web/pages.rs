@@ -16,6 +16,7 @@ mod create;
 mod everybody;
 mod home;
 mod join;
+mod log;
 mod next;
 mod sign_in;
 mod sign_out;
@@ -28,6 +29,7 @@ pub(super) fn router() -> AppRouter {
         .route("/everybody", get(everybody::show))
         .route("/sessions", post(create::create))
         .route("/sessions/{id}/join", get(join::show))
+        .route("/sessions/{id}/log", get(log::show))
         .route("/sessions/{id}/suspend", post(change::suspend))
         .route("/sessions/{id}/resume", post(change::resume))
         .route("/sessions/{id}/end", post(change::end))

@@ -19,6 +19,7 @@ pub(super) fn router() -> AppRouter {
     AppRouter::new()
         .route("/peer/v1/nudge", post(nudge::nudge))
         .route("/peer/v1/sessions/{id}/log", get(log::log))
+        .route("/peer/v1/sessions/{id}/log/part", get(log::part))
         .layer(DefaultBodyLimit::max(LARGEST))
 }
 

@@ -262,6 +262,10 @@ impl From<SessionError> for Problem {
             SessionError::Declined(_) => {
                 Self::new(StatusCode::FORBIDDEN, "declined", "Declined by the balancer", detail)
             }
+            SessionError::Job(_) => {
+                let errors = vec![FieldError { field: "/kind".to_owned(), detail }];
+                Self::invalid(errors)
+            }
             SessionError::Missing(_) => Self::missing(detail),
             SessionError::State { .. } => Self::conflict(detail),
             SessionError::Busy => Self::busy(detail),
@@ -269,7 +273,7 @@ impl From<SessionError> for Problem {
                 let problem = Self::new(StatusCode::BAD_GATEWAY, "node-away", "The node does not answer", detail);
                 Self { retry: true, ..problem }
             }
-            SessionError::Launcher(LaunchError::Unknown(_)) => Self::missing(detail),
+            SessionError::Launcher(LaunchError::Unknown(_) | LaunchError::NoLog(_)) => Self::missing(detail),
             SessionError::Launcher(_) => {
                 tracing::error!(error = detail, "the launcher failed a request");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "launcher", "The node failed", detail)

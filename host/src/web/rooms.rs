@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use crate::{
     balancer::{Journal, plugins::Report},
     domain::{Allowance, Session, SessionId, Wanted},
+    launcher::LogPart,
     proxy::{Proxy, ProxyBody},
     sessions::{NewSession, SessionError, Sessions},
     store::SessionFilter,
@@ -39,6 +40,10 @@ pub trait SessionControl: Send + Sync + Debug {
     async fn log(&self, id: SessionId, lines: usize) -> Result<String, SessionError>;
     /// [`Sessions::local_log`].
     async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError>;
+    /// [`Sessions::log_part`].
+    async fn log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError>;
+    /// [`Sessions::local_log_part`].
+    async fn local_log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError>;
     /// [`Sessions::nudged`].
     async fn nudged(&self, id: SessionId) -> Result<(), SessionError>;
 }
@@ -87,6 +92,14 @@ impl SessionControl for Sessions {
 
     async fn local_log(&self, id: SessionId, lines: usize) -> Result<String, SessionError> {
         self.local_log(id, lines).await
+    }
+
+    async fn log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        self.log_part(id, from).await
+    }
+
+    async fn local_log_part(&self, id: SessionId, from: u64) -> Result<LogPart, SessionError> {
+        self.local_log_part(id, from).await
     }
 
     async fn nudged(&self, id: SessionId) -> Result<(), SessionError> {

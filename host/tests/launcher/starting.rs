@@ -38,7 +38,7 @@ async fn a_program_starts_answers_is_reached_and_leaves_nothing_behind() {
     assert!(ground.log().exists(), "the log outlives the program");
     launcher.forget(id()).await;
     assert!(!ground.log().parent().unwrap().exists());
-    assert!(matches!(launcher.log_tail(id(), 1).await, Err(LaunchError::Unknown(_))));
+    assert!(matches!(launcher.log_tail(id(), 1).await, Err(LaunchError::NoLog(_))));
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_program_that_does_not_answer_as_it_should_is_not_ready_in_time() {
     let launcher = ground.launcher();
     let launch = ground.launch("unwell", "");
     let mut kind = (*launch.kind).clone();
-    kind.ready.limit = Duration::from_secs(1);
+    kind.ready.as_mut().unwrap().limit = Duration::from_secs(1);
     let launch = evenkeel::launcher::Launch { kind: kind.into(), ..launch };
     launcher.start(&launch).await.unwrap();
     let error = launcher.ready(id(), Epoch::FIRST).await.unwrap_err();

@@ -136,6 +136,7 @@ impl Ground {
             epoch: Epoch::FIRST,
             user: self.user.clone(),
             kind: Arc::new(Kind::parse(Path::new("test.toml"), kind).unwrap()),
+            job: None,
         }
     }
 

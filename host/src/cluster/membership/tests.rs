@@ -123,6 +123,8 @@ async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
             candidates: vec![],
             failed_nodes: vec![],
             failure: None,
+            is_job: false,
+            exit_status: None,
             note: None,
             last_activity: None,
             created: seen.now,
@@ -139,7 +141,7 @@ async fn reserved(store: &dyn Store, node: NodeId) -> SessionId {
             eligible: 1,
             duration: Duration::ZERO,
         };
-        if store.reserve(seen.revision, &[Reservation { session, new: true, decision }]).await.unwrap() {
+        if store.reserve(seen.revision, &[Reservation { session, new: true, decision, job: None }]).await.unwrap() {
             return id;
         }
     }

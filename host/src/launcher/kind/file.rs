@@ -8,11 +8,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable, activity::RawActivity,
+    Activity, BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable,
+    activity::RawActivity,
 };
+use crate::launcher::record::is_reserved;
 
 /// Longer files are no descriptions of kinds.
 const MOST_BYTES: u64 = 64 * 1024;
+const MOST_FILES: usize = 16;
 const READY_SECONDS: u64 = 120;
 const GRACE_SECONDS: u64 = 10;
 /// More than a day of waiting is a typing error.
@@ -25,7 +28,7 @@ struct Raw {
     title: Spanned<String>,
     #[serde(default)]
     labels: BTreeMap<String, Spanned<String>>,
-    program: Spanned<String>,
+    program: Option<Spanned<String>>,
     #[serde(default)]
     search: Vec<Spanned<String>>,
     #[serde(default)]
@@ -34,15 +37,26 @@ struct Raw {
     environment: BTreeMap<String, Spanned<String>>,
     directory: Option<Spanned<String>>,
     listen: Spanned<Listen>,
-    base_path: BasePath,
+    base_path: Option<Spanned<BasePath>>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
-    ready: RawReady,
+    ready: Option<Spanned<RawReady>>,
     #[serde(default)]
     stop: RawStop,
     suspend: Suspend,
     #[serde(default)]
     activity: RawActivity,
+    #[serde(default)]
+    files: BTreeMap<String, Spanned<String>>,
+    version: Option<RawVersion>,
+    #[serde(default)]
+    untested: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawVersion {
+    arguments: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -102,17 +116,17 @@ impl Reader<'_> {
         if raw.title.get_ref().trim().is_empty() {
             self.error(raw.title.span(), "must not be empty".to_owned());
         }
-        let labels = raw.labels.into_iter().map(|(key, value)| self.label(key, value)).collect();
-        let program = raw.program.get_ref();
-        if program.is_empty() || program.contains('\0') || (program.contains('/') && !program.starts_with('/')) {
-            self.error(raw.program.span(), "must be a name to be looked for on PATH, or an absolute path".to_owned());
-        }
         for directory in &raw.search {
             if !directory.get_ref().starts_with('/') || directory.get_ref().contains([':', '\0']) {
                 self.error(directory.span(), "must be absolute paths, without a colon".to_owned());
             }
         }
         let listen = *raw.listen.get_ref();
+        self.suits_listening(&raw);
+        let labels = raw.labels.into_iter().map(|(key, value)| self.label(key, value)).collect();
+        if let Some(program) = &raw.program {
+            self.program(program);
+        }
         let arguments: Vec<Template> = raw
             .arguments
             .iter()
@@ -124,8 +138,19 @@ impl Reader<'_> {
             .map(|(name, text)| (self.variable(name, &text), self.template(&text, listen)))
             .collect();
         let headers = raw.headers.iter().filter_map(|(name, text)| self.header(name, text, listen)).collect();
-        let place = if listen == Listen::Unix { Variable::Socket } else { Variable::Port };
-        if !arguments.iter().chain(environment.values()).any(|template| template.uses(place)) {
+        // What a job does, it does by itself.
+        let activity = self.activity(raw.activity, listen);
+        let activity = Activity { never_idle: activity.never_idle || listen == Listen::Nothing, ..activity };
+        let files = self.files(&raw.files, listen);
+        let version = raw.version.as_ref().map(|version| self.version(version, listen));
+        let place = match listen {
+            Listen::Unix => Some(Variable::Socket),
+            Listen::Port => Some(Variable::Port),
+            Listen::Nothing => None,
+        };
+        if let Some(place) = place
+            && !arguments.iter().chain(environment.values()).any(|template| template.uses(place))
+        {
             let problem = format!(
                 "the program is not told where to listen: put {{{}}} into an argument or an environment variable",
                 place.name()
@@ -137,20 +162,60 @@ impl Reader<'_> {
                 || Template::variable(Variable::Home),
                 |text| self.public(&text, listen, "a directory is no place for a secret"),
             ),
-            ready: self.ready(&raw.ready, listen),
+            ready: raw.ready.map(|ready| self.ready(ready.get_ref(), listen)),
             stop: self.stop(&raw.stop),
             name: raw.name.into_inner(),
             title: raw.title.into_inner(),
             labels,
-            program: raw.program.into_inner(),
+            program: raw.program.map(Spanned::into_inner).unwrap_or_default(),
             search: raw.search.into_iter().map(|path| path.into_inner().into()).collect(),
             arguments,
             environment,
             listen,
-            base_path: raw.base_path,
+            base_path: raw.base_path.map_or(BasePath::Kept, Spanned::into_inner),
             headers,
             suspend: raw.suspend,
-            activity: self.activity(raw.activity, listen),
+            activity,
+            files,
+            version,
+            untested: raw.untested,
+        }
+    }
+
+    /// What a service must say, and a job cannot.
+    fn suits_listening(&mut self, raw: &Raw) {
+        let fields = [
+            ("program", raw.program.as_ref().map(Spanned::span)),
+            ("base-path", raw.base_path.as_ref().map(Spanned::span)),
+            ("ready", raw.ready.as_ref().map(Spanned::span)),
+        ];
+        let listens = *raw.listen.get_ref() != Listen::Nothing;
+        for (name, span) in fields {
+            match span {
+                None if listens => {
+                    self.error(raw.listen.span(), format!("{name} is missing: it says where it listens"));
+                }
+                Some(span) if !listens => {
+                    self.error(
+                        span,
+                        format!("there is no {name} where listen = \"nothing\": each session says what it runs"),
+                    );
+                }
+                _ => {}
+            }
+        }
+        if !listens && let Some(argument) = raw.arguments.first() {
+            self.error(argument.span(), "there are no arguments where listen = \"nothing\"".to_owned());
+        }
+        if !listens && let Some(header) = raw.headers.values().next() {
+            self.error(header.span(), "there are no headers where listen = \"nothing\"".to_owned());
+        }
+    }
+
+    fn program(&mut self, program: &Spanned<String>) {
+        let text = program.get_ref();
+        if text.is_empty() || text.contains('\0') || (text.contains('/') && !text.starts_with('/')) {
+            self.error(program.span(), "must be a name to be looked for on PATH, or an absolute path".to_owned());
         }
     }
 
@@ -223,11 +288,12 @@ impl Reader<'_> {
     fn template(&mut self, text: &Spanned<String>, listen: Listen) -> Template {
         match Template::parse(text.get_ref()) {
             Ok(template) => {
-                let (other, here) = match listen {
-                    Listen::Unix => (Variable::Port, "unix"),
-                    Listen::Port => (Variable::Socket, "port"),
+                let (others, here) = match listen {
+                    Listen::Unix => ([Variable::Port, Variable::Port], "unix"),
+                    Listen::Port => ([Variable::Socket, Variable::Socket], "port"),
+                    Listen::Nothing => ([Variable::Socket, Variable::Port], "nothing"),
                 };
-                if template.uses(other) {
+                if let Some(other) = others.into_iter().find(|other| template.uses(*other)) {
                     self.error(text.span(), format!("there is no {{{}}} where listen = \"{here}\"", other.name()));
                 }
                 template
@@ -243,7 +309,10 @@ impl Reader<'_> {
     pub(super) fn public(&mut self, text: &Spanned<String>, listen: Listen, why: &str) -> Template {
         let template = self.template(text, listen);
         if template.uses(Variable::Secret) {
-            self.error(text.span(), format!("{{secret}} may stand in [environment] and [headers] only: {why}"));
+            self.error(
+                text.span(),
+                format!("{{secret}} may stand in [environment], [headers] and [files] only: {why}"),
+            );
         }
         template
     }
@@ -253,6 +322,39 @@ impl Reader<'_> {
             self.error(text.span(), "is no name for an environment variable".to_owned());
         }
         name
+    }
+
+    fn files(&mut self, raw: &BTreeMap<String, Spanned<String>>, listen: Listen) -> BTreeMap<String, Template> {
+        if let Some(text) = raw.values().nth(MOST_FILES) {
+            self.error(text.span(), format!("must be at most {MOST_FILES} files"));
+        }
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let made = raw.iter().map(|(name, text)| {
+            if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.bytes().all(fits) {
+                self.error(
+                    text.span(),
+                    "must be named by 1 to 64 letters, digits, dots, hyphens and underscores, and not begin with a dot"
+                        .to_owned(),
+                );
+            } else if is_reserved(name) {
+                self.error(text.span(), format!("{name} is a file of the server's own"));
+            }
+            (name.clone(), self.template(text, listen))
+        });
+        made.collect()
+    }
+
+    /// Arguments without variables: no session is there when a version is asked for.
+    fn version(&mut self, raw: &RawVersion, listen: Listen) -> Vec<String> {
+        if listen == Listen::Nothing
+            && let Some(argument) = raw.arguments.first()
+        {
+            self.error(argument.span(), "there is no program to be asked where listen = \"nothing\"".to_owned());
+        }
+        if let Some(argument) = raw.arguments.iter().find(|argument| argument.get_ref().contains('\0')) {
+            self.error(argument.span(), "a null character can be in no argument".to_owned());
+        }
+        raw.arguments.iter().map(|argument| argument.get_ref().clone()).collect()
     }
 
     fn header(&mut self, name: &str, text: &Spanned<String>, listen: Listen) -> Option<(HeaderName, Template)> {

@@ -55,12 +55,13 @@ pub(super) async fn of(house: &House, live: &Live) -> Result<Activity, LaunchErr
 }
 
 async fn ask(live: &Live, probe: &Probe) -> Result<Activity, LaunchError> {
+    // What listens on nothing cannot be asked.
+    let Some(upstream) = &live.upstream else { return Ok(Activity::default()) };
     let context = || format!("asking session {} what it does", live.running.id);
-    let (socket, owner) = probe::place(live);
+    let (socket, owner) = probe::place(upstream);
     let path = probe.path.render_base_path(&live.running.id.base_path());
-    let (status, body) = client::get(&socket, &owner, &path, &live.upstream.headers, LIMIT, MOST_BYTES)
-        .await
-        .map_err(failed(context()))?;
+    let (status, body) =
+        client::get(&socket, &owner, &path, &upstream.headers, LIMIT, MOST_BYTES).await.map_err(failed(context()))?;
     match status {
         StatusCode::OK => {
             let answer: Value = serde_json::from_slice(&body).map_err(failed(context()))?;

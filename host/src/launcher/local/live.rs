@@ -39,7 +39,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Live {
     pub(super) running: Running,
     pub(super) directory: PathBuf,
-    pub(super) upstream: Arc<Upstream>,
+    /// Where it is reached, if it listens.
+    pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) service: Service,
     supervisor: ProcessId,
     grace: Duration,
@@ -66,7 +67,7 @@ impl Live {
                 kind: state.kind.clone(),
                 pid: program.pid.unsigned_abs(),
             },
-            upstream: Arc::new(prepare::upstream(state.epoch, &directory, &state.service)?),
+            upstream: prepare::upstream(state.epoch, &directory, &state.service)?.map(Arc::new),
             service: state.service.clone(),
             supervisor: state.supervisor,
             grace: Duration::from_millis(state.stop.grace_ms),

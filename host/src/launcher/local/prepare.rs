@@ -12,18 +12,23 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue};
 use nix::unistd::{Uid, User};
 
-use super::ports::{Claim, Ports};
+use super::{
+    job,
+    ports::{Claim, Ports},
+};
 use crate::{
     domain::Entropy,
     launcher::{
         Address, Launch, LaunchError, Upstream,
-        kind::{Kinds, Listen, Values},
-        record::{MARK, Order, PROGRAM, Service, StopOrder},
+        kind::{Kind, Kinds, Listen, Template, Values},
+        record::{MARK, Order, OrderFile, PROGRAM, Service, StopOrder},
     },
 };
 
 /// How large a log grows before it is rotated.
 const LOG_LIMIT: u64 = 2 << 20;
+/// The same of a job, whose log is all there is to see of it.
+const JOB_LOG_LIMIT: u64 = 16 << 20;
 /// What a program gets of the daemon's own environment, beside PATH.
 const INHERITED: [&str; 4] = ["LANG", "LC_ALL", "TZ", "TMPDIR"];
 
@@ -73,12 +78,8 @@ pub(super) fn order(
     places: Places<'_>,
 ) -> Result<(Order, Option<Claim>), LaunchError> {
     let kind = &launch.kind;
-    let program = kinds.program(kind).ok_or_else(|| LaunchError::Program {
-        program: kind.program.clone(),
-        problem: format!("not found on this node; looked in {}", kinds.search_path().to_string_lossy()),
-    })?;
     let claim = match kind.listen {
-        Listen::Unix => None,
+        Listen::Unix | Listen::Nothing => None,
         Listen::Port => Some(places.ports.choose().map_err(|error| LaunchError::Supervisor {
             context: "looking for a free port of 127.0.0.1".to_owned(),
             problem: error.to_string(),
@@ -95,7 +96,13 @@ pub(super) fn order(
         secret: BASE64_URL_SAFE_NO_PAD.encode(entropy.bytes::<32>()),
         runtime_dir: text(places.directory)?,
     };
+    let work = match &launch.job {
+        Some(job) => job::work(job, places.directory)?,
+        None => service_work(kind, kinds, &values)?,
+    };
+    let ready = kind.ready.as_ref();
     let service = Service {
+        listens: kind.listen != Listen::Nothing,
         port,
         base_path: kind.base_path,
         headers: kind
@@ -104,28 +111,53 @@ pub(super) fn order(
             .map(|(name, template)| (name.as_str().to_owned(), template.render(&values)))
             .collect(),
         uid: account.uid,
-        ready_path: kind.ready.path.render(&values),
-        ready_statuses: kind.ready.statuses.clone(),
-        ready_seconds: kind.ready.limit.as_secs(),
+        ready_path: ready.map(|ready| ready.path.render(&values)).unwrap_or_default(),
+        ready_statuses: ready.map(|ready| ready.statuses.clone()).unwrap_or_default(),
+        ready_seconds: ready.map(|ready| ready.limit.as_secs()).unwrap_or_default(),
     };
     let order = Order {
         session: launch.id,
         epoch: launch.epoch,
         user: account.name.clone(),
         kind: kind.name.clone(),
-        program,
-        arguments: kind.arguments.iter().map(|template| template.render(&values)).collect(),
+        program: work.program,
+        arguments: work.arguments,
         environment: environment(launch, account, kinds, &values)?,
-        directory: kind.directory.render(&values).into(),
+        directory: work.directory.unwrap_or_else(|| kind.directory.render(&values).into()),
         log: places.log,
-        log_limit: LOG_LIMIT,
+        log_limit: if launch.job.is_some() { JOB_LOG_LIMIT } else { LOG_LIMIT },
         stop: StopOrder {
             signal: kind.stop.signal as i32,
             grace_ms: u64::try_from(kind.stop.grace.as_millis()).unwrap_or(u64::MAX),
         },
         service,
+        files: work.files.into_iter().chain(own_files(kind, &values)).collect(),
     };
     Ok((order, claim))
+}
+
+fn own_files(kind: &Kind, values: &Values) -> impl Iterator<Item = OrderFile> {
+    let file =
+        |(name, content): (&String, &Template)| OrderFile { name: name.clone(), content: content.render(values) };
+    kind.files.iter().map(file)
+}
+
+/// What is executed, and with what.
+pub(super) struct Work {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// Where that is not its kind's.
+    pub(super) directory: Option<PathBuf>,
+    pub(super) files: Vec<OrderFile>,
+}
+
+fn service_work(kind: &Kind, kinds: &Kinds, values: &Values) -> Result<Work, LaunchError> {
+    let program = kinds.program(kind).ok_or_else(|| LaunchError::Program {
+        program: kind.program.clone(),
+        problem: format!("not found on this node; looked in {}", kinds.search_path().to_string_lossy()),
+    })?;
+    let arguments = kind.arguments.iter().map(|template| template.render(values)).collect();
+    Ok(Work { program, arguments, directory: None, files: Vec::new() })
 }
 
 /// What the program's environment is: nothing of the daemon's but what everybody's shell has.
@@ -148,6 +180,9 @@ fn environment(
         ("EVENKEEL_SESSION".to_owned(), values.id.clone()),
     ]);
     environment.extend(launch.kind.environment.iter().map(|(name, text)| (name.clone(), text.render(values))));
+    if let Some(job) = &launch.job {
+        environment.extend(job.environment.clone());
+    }
     environment.insert(MARK.to_owned(), values.runtime_dir.clone());
     Ok(environment)
 }
@@ -160,19 +195,26 @@ fn text(path: &Path) -> Result<String, LaunchError> {
     })
 }
 
-/// What the proxy needs of a service.
-pub(super) fn upstream(epoch: crate::domain::Epoch, directory: &Path, service: &Service) -> io::Result<Upstream> {
+/// What the proxy needs of a service; none of what listens on nothing.
+pub(super) fn upstream(
+    epoch: crate::domain::Epoch,
+    directory: &Path,
+    service: &Service,
+) -> io::Result<Option<Upstream>> {
+    if !service.listens {
+        return Ok(None);
+    }
     let header = |(name, value): &(String, String)| {
         let name = HeaderName::from_str(name).map_err(io::Error::other)?;
         let mut value = HeaderValue::from_str(value).map_err(io::Error::other)?;
         value.set_sensitive(true);
         Ok((name, value))
     };
-    Ok(Upstream {
+    Ok(Some(Upstream {
         epoch,
         address: service.port.map_or_else(|| Address::Unix(directory.join(PROGRAM)), Address::Loopback),
         base_path: service.base_path,
         headers: service.headers.iter().map(header).collect::<io::Result<_>>()?,
         uid: service.uid,
-    })
+    }))
 }

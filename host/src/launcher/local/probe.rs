@@ -7,7 +7,7 @@ use std::{
 
 use super::{failed, live::Live};
 use crate::{
-    launcher::{Address, Exit, LaunchError, listener},
+    launcher::{Address, Exit, LaunchError, Upstream, listener},
     wire::client::{self, ClientError, Owner, Socket},
 };
 
@@ -26,21 +26,23 @@ pub(super) enum Outcome {
 
 /// Probes until the program answers as it should, ends, or its time is over.
 pub(super) async fn ready(live: &Live) -> Result<Outcome, LaunchError> {
+    // What listens on nothing is ready as soon as it runs, also where it has ended since.
+    let Some(upstream) = &live.upstream else { return Ok(Outcome::Ready) };
     let limit = Duration::from_secs(live.service.ready_seconds);
     tokio::select! {
         biased;
         exit = live.ended() => Ok(Outcome::Ended(exit)),
-        answered = tokio::time::timeout(limit, answered(live)) => match answered {
+        answered = tokio::time::timeout(limit, answered(live, upstream)) => match answered {
             Ok(result) => result.map(|()| Outcome::Ready),
             Err(_) => Ok(Outcome::Slow(live.service.ready_seconds)),
         },
     }
 }
 
-async fn answered(live: &Live) -> Result<(), LaunchError> {
+async fn answered(live: &Live, upstream: &Upstream) -> Result<(), LaunchError> {
     let mut pause = FIRST_PAUSE;
     let started = Instant::now();
-    while !once(live).await? {
+    while !once(live, upstream).await? {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -49,9 +51,9 @@ async fn answered(live: &Live) -> Result<(), LaunchError> {
 }
 
 /// One probe: whether the answer is what the kind wants.
-async fn once(live: &Live) -> Result<bool, LaunchError> {
-    let (socket, owner) = place(live);
-    match client::probe(&socket, &owner, &live.service.ready_path, &live.upstream.headers, LIMIT).await {
+async fn once(live: &Live, upstream: &Upstream) -> Result<bool, LaunchError> {
+    let (socket, owner) = place(upstream);
+    match client::probe(&socket, &owner, &live.service.ready_path, &upstream.headers, LIMIT).await {
         Ok(status) => Ok(live.service.ready_statuses.contains(&status.as_u16())),
         // To wait would be in vain: the program cannot have what another has.
         Err(error @ ClientError::Owner { found: Some(_), .. }) => {
@@ -62,8 +64,7 @@ async fn once(live: &Live) -> Result<bool, LaunchError> {
 }
 
 /// Where the program is asked, and whose it must be.
-pub(super) fn place(live: &Live) -> (Socket, Owner) {
-    let upstream = &live.upstream;
+pub(super) fn place(upstream: &Upstream) -> (Socket, Owner) {
     let socket = match &upstream.address {
         Address::Unix(path) => Socket::Unix(path.clone()),
         Address::Loopback(port) => Socket::Tcp(format!("127.0.0.1:{port}")),

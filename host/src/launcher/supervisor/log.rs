@@ -7,12 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::program::Flag;
+use super::{program::Flag, start};
 
 /// A log: `log`, and `log.1` with what came before it. The log of an earlier start is `log.previous`.
 pub(super) struct Log {
     path: PathBuf,
     file: File,
+    /// What was written before this file began.
+    start: u64,
     written: u64,
     limit: u64,
 }
@@ -28,7 +30,10 @@ impl Log {
         {
             return Err(error);
         }
-        Ok(Self { file: open(path)?, path: path.to_owned(), written: 0, limit })
+        start::clear(path)?;
+        let file = open(path)?;
+        start::write(path, 0)?;
+        Ok(Self { file, path: path.to_owned(), start: 0, written: 0, limit })
     }
 
     /// Writes all that comes until the last process that could write is gone.
@@ -48,9 +53,12 @@ impl Log {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.written + bytes.len() as u64 > self.limit && self.written > 0 {
+            start::clear(&self.path)?;
             std::fs::rename(&self.path, self.path.with_extension("1"))?;
             self.file = open(&self.path)?;
+            self.start += self.written;
             self.written = 0;
+            start::write(&self.path, self.start)?;
         }
         self.written += bytes.len() as u64;
         self.file.write_all(bytes)

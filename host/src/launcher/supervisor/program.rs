@@ -39,8 +39,8 @@ pub(super) fn spawn(order: &Order) -> Result<(ProcessId, PipeReader), Report> {
         problem: problem.to_string(),
     };
     if !order.directory.is_dir() {
-        let problem = "the directory it is to start in does not exist or cannot be entered";
-        return Err(broken(&order.directory.display().to_string(), &problem));
+        let problem = "the directory it is to start in does not exist or cannot be entered".to_owned();
+        return Err(Report::Failed { program: order.directory.display().to_string(), problem });
     }
     let (output, input) = std::io::pipe().map_err(|error| broken("making a pipe", &error))?;
     let also = input.try_clone().map_err(|error| broken("making a pipe", &error))?;

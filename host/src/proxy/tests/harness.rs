@@ -29,7 +29,7 @@ use crate::{
         Epoch, NodeId, SessionId, State,
         fakes::{Numbers, SetClock},
     },
-    launcher::{Activity, Exit, Launch, LaunchError, Launcher, Running, Upstream},
+    launcher::{Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream},
     proxy::{Drain, Limits, Parts, Proxy, Routes},
     sessions::Traffic,
     store::{Route, StoreError},
@@ -136,6 +136,9 @@ impl Launcher for Programs {
     }
     async fn log_tail(&self, id: SessionId, _: usize) -> Result<String, LaunchError> {
         Err(LaunchError::Unknown(id))
+    }
+    async fn log_part(&self, id: SessionId, _: u64) -> Result<LogPart, LaunchError> {
+        Err(LaunchError::NoLog(id))
     }
     async fn kept(&self) -> Result<Vec<SessionId>, LaunchError> {
         Ok(Vec::new())

@@ -105,6 +105,7 @@ impl Owner {
                 let owner = Arc::clone(self);
                 self.spawn(async move {
                     match state {
+                        _ if row.is_job => owner.account_for_job(&row).await,
                         State::Starting => owner.start_again(&row, GONE, hand).await,
                         _ => owner.conclude_gone(&row, restarted).await,
                     }

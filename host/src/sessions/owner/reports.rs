@@ -38,7 +38,7 @@ impl Owner {
     pub(super) async fn report_end(&self, session: &Session, report: Report) {
         // Where it was superseded, a later start may use what is here.
         if self.report(session, report).await == Some(State::Ended) {
-            self.launcher.forget(session.id).await;
+            self.part_with(session).await;
         }
     }
 

@@ -20,7 +20,8 @@ impl Owner {
         for id in kept {
             // Read again: it may have come here meanwhile.
             let is_ours = match self.store.session(id).await? {
-                Some(row) => row.node == self.node && row.state != State::Ended,
+                // The log of a job is kept for a while.
+                Some(row) => row.node == self.node && (row.state != State::Ended || self.keeps_log(&row)),
                 None => false,
             };
             if !is_ours {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     balancer::{Answer, Question, Refusal, Request},
     config::Profiles,
-    domain::{Allowance, Decision, Entropy, Epoch, NodeId, Session, SessionId, State, Usage},
+    domain::{Allowance, Decision, Entropy, Epoch, Job, NodeId, Session, SessionId, State, Usage},
     sessions::{NewSession, SessionError},
     store::Reservation,
 };
@@ -45,6 +45,8 @@ pub struct Wish {
     pub previous_node: Option<String>,
     /// What a policy that was asked beside the queue decided on it.
     pub ruled: Option<Ruled>,
+    /// What it is to run, where it is a new job.
+    pub job: Option<Arc<Job>>,
 }
 
 /// A decision, and what it was made on.
@@ -86,12 +88,14 @@ impl Wish {
             candidates: Vec::new(),
             failed_nodes: Vec::new(),
             failure: None,
+            is_job: new.job.is_some(),
+            exit_status: None,
             note: None,
             last_activity: None,
             created: view.now(),
             changed: view.now(),
         };
-        Self { new: true, is_live: false, ..Self::of(session) }
+        Self { new: true, is_live: false, job: new.job.clone(), ..Self::of(session) }
     }
 
     fn of(session: Session) -> Self {
@@ -104,6 +108,7 @@ impl Wish {
             kind_labels: BTreeMap::new(),
             previous_node: None,
             ruled: None,
+            job: None,
         }
     }
 
@@ -286,7 +291,7 @@ fn keep<T: Copy>(items: &[T], which: impl Iterator<Item = bool>) -> Vec<T> {
 fn made(wish: Wish, Ruled { decision, shown }: Ruled) -> Option<Made> {
     let (&node, rest) = decision.candidates.split_first()?;
     let session = Session { node, candidates: rest.to_vec(), ..wish.session };
-    Some(Made { reservation: Reservation { session, new: wish.new, decision }, shown })
+    Some(Made { reservation: Reservation { session, new: wish.new, decision, job: wish.job }, shown })
 }
 
 /// Why there is no node for a wish.

@@ -56,7 +56,7 @@ pub(super) async fn update(write: &mut Write, before: &Session, mut after: Sessi
         "UPDATE sessions SET
              state = ?2, wanted = ?3, node = ?4, epoch = ?5, claimed = ?6, pid = ?7, candidates = ?8, failed_nodes = ?9,
              failure = ?10, changed = ?11, placed = CASE WHEN ?12 THEN ?13 ELSE placed END, note = ?14,
-             last_activity = ?15
+             last_activity = ?15, exit_status = ?16
          WHERE id = ?1",
     )
     .bind(after.id.as_str())
@@ -74,6 +74,7 @@ pub(super) async fn update(write: &mut Write, before: &Session, mut after: Sessi
     .bind(now)
     .bind(&after.note)
     .bind(after.last_activity.map(Timestamp::as_millisecond))
+    .bind(after.exit_status)
     .execute(write.on())
     .await
     .map_err(failed(operation))?;
@@ -110,6 +111,12 @@ pub(super) async fn report(
         Report::Suspended => over(&before, State::Suspended, None),
         Report::Ended => over(&before, State::Ended, None),
         Report::Failed { failure } => over(&before, State::Failed, Some(failure.clone())),
+        Report::Exited { status, failure } => {
+            let state = if *status == 0 { State::Ended } else { State::Failed };
+            // A job that was to be ended did not come to an end of its own.
+            let exit_status = before.wanted.is_none().then_some(*status);
+            Session { exit_status, ..over(&before, state, failure.clone()) }
+        }
     };
     let after = update(&mut write, &before, after).await?;
     write.commit().await?;

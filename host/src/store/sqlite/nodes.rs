@@ -37,6 +37,7 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
         promise_memory: fields.optional_number("promise_memory")?,
         labels: fields.json("labels")?,
         kinds: fields.json("kinds")?,
+        kind_versions: fields.json("kind_versions")?,
         cordoned: fields.flag("cordoned")?,
         reading: Reading {
             load: [fields.get("load1")?, fields.get("load5")?, fields.get("load15")?],
@@ -94,7 +95,8 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
              load1 = excluded.load1, load5 = excluded.load5, load15 = excluded.load15,
              memory_available = excluded.memory_available, last_seen = excluded.last_seen,
              metrics = excluded.metrics, promise_cpus = excluded.promise_cpus,
-             promise_memory = excluded.promise_memory, stopped = 0
+             promise_memory = excluded.promise_memory, stopped = 0,
+             kind_versions = '{}'
          RETURNING id",
     )
     .bind(id)
@@ -266,6 +268,33 @@ pub(super) async fn set_balancer_digest(
         .execute(write.on())
         .await
         .map_err(failed)?;
+    write.commit().await
+}
+
+pub(super) async fn set_kinds(
+    store: &SqliteStore,
+    node: NodeId,
+    kinds: &[String],
+    versions: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    const OPERATION: &str = "kinds";
+    let kinds = to_json(OPERATION, &kinds)?;
+    let mut write = store.write(OPERATION).await?;
+    let before: Option<String> = sqlx::query_scalar("SELECT kinds FROM nodes WHERE id = ?1")
+        .bind(node.0)
+        .fetch_optional(write.on())
+        .await
+        .map_err(failed(OPERATION))?;
+    sqlx::query("UPDATE nodes SET kinds = ?2, kind_versions = ?3 WHERE id = ?1")
+        .bind(node.0)
+        .bind(&kinds)
+        .bind(to_json(OPERATION, versions)?)
+        .execute(write.on())
+        .await
+        .map_err(failed(OPERATION))?;
+    if before.is_some_and(|before| before != kinds) {
+        write.raise_revision().await?;
+    }
     write.commit().await
 }
 

@@ -88,8 +88,8 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
     let (now, operation) = (write.now, write.operation);
     let written = sqlx::query(
         "INSERT INTO sessions (id, user, kind, name, state, node, epoch, claimed, cpus, memory, labels, candidates,
-                               failed_nodes, created, changed, placed, groups)
-         VALUES (?1, ?2, ?3, ?4, 'starting', ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                               failed_nodes, created, changed, placed, groups, is_job)
+         VALUES (?1, ?2, ?3, ?4, 'starting', ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )
     .bind(session.id.as_str())
     .bind(&session.user)
@@ -106,10 +106,11 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
     .bind(session.changed.as_millisecond())
     .bind(now)
     .bind(to_json(operation, &session.groups)?)
+    .bind(session.is_job)
     .execute(write.on())
     .await;
     match written {
-        Ok(_) => Ok(true),
+        Ok(_) => insert_job(write, reservation).await,
         Err(error) if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => {
             Err(StoreError::Database {
                 operation,
@@ -118,6 +119,18 @@ async fn insert(write: &mut Write, reservation: &Reservation) -> Result<bool, St
         }
         Err(error) => Err(failed(operation)(error)),
     }
+}
+
+async fn insert_job(write: &mut Write, reservation: &Reservation) -> Result<bool, StoreError> {
+    let Some(job) = &reservation.job else { return Ok(true) };
+    let operation = write.operation;
+    sqlx::query("INSERT INTO jobs (session, job) VALUES (?1, ?2)")
+        .bind(reservation.session.id.as_str())
+        .bind(to_json(operation, job.as_ref())?)
+        .execute(write.on())
+        .await
+        .map_err(failed(operation))?;
+    Ok(true)
 }
 
 async fn place_again(write: &mut Write, reservation: &Reservation) -> Result<bool, StoreError> {

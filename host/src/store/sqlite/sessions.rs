@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
 
 use super::{Route, SessionFilter, SqliteStore, StoreError, failed, rows::Fields};
-use crate::domain::{Epoch, NodeId, Session, SessionId, Wanted};
+use crate::domain::{Epoch, Job, NodeId, Session, SessionId, Wanted};
 
 pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
     let fields = Fields::new("sessions", row);
@@ -30,6 +30,8 @@ pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
         candidates: fields.json("candidates")?,
         failed_nodes: fields.json("failed_nodes")?,
         failure: fields.get("failure")?,
+        is_job: fields.flag("is_job")?,
+        exit_status: fields.optional_number("exit_status")?,
         note: fields.get("note")?,
         last_activity: fields.optional_time("last_activity")?,
         created: fields.time("created")?,
@@ -44,6 +46,15 @@ pub(super) async fn one(store: &SqliteStore, id: SessionId) -> Result<Option<Ses
         .await
         .map_err(failed("session"))?;
     row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn job(store: &SqliteStore, id: SessionId) -> Result<Option<Job>, StoreError> {
+    let row = sqlx::query("SELECT session AS id, job FROM jobs WHERE session = ?1")
+        .bind(id.as_str())
+        .fetch_optional(&store.readers)
+        .await
+        .map_err(failed("job"))?;
+    row.as_ref().map(|row| Fields::new("jobs", row).json("job")).transpose()
 }
 
 pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
@@ -61,6 +72,9 @@ pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<
             states.push_bind(state.as_str());
         }
         query.push(")");
+    }
+    if filter.jobs {
+        query.push(" AND is_job = 1");
     }
     if let Some(after) = filter.after {
         query
@@ -93,7 +107,7 @@ pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError
     let rows = sqlx::query(
         "SELECT sessions.id, user, kind, state, epoch, node, nodes.name AS node_name, address
          FROM sessions JOIN nodes ON nodes.id = sessions.node
-         WHERE state IN ('starting', 'active')",
+         WHERE state IN ('starting', 'active') AND is_job = 0",
     )
     .fetch_all(&store.readers)
     .await

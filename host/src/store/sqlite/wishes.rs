@@ -21,7 +21,7 @@ pub(super) async fn want_all(store: &SqliteStore, user: &str, wanted: Wanted) ->
     let failed = write.failed();
     let rows = sqlx::query(
         "SELECT * FROM sessions
-         WHERE user = ?1 AND state <> 'ended' AND (?2 OR state IN ('starting', 'active'))
+         WHERE user = ?1 AND state <> 'ended' AND (?2 OR (state IN ('starting', 'active') AND is_job = 0))
          ORDER BY created DESC, id DESC",
     )
     .bind(user)

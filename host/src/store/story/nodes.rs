@@ -140,6 +140,22 @@ pub(crate) async fn numbers_that_are_published_are_known_and_leave_the_revision(
     assert_eq!(node(&*store, id).await.metrics, BTreeMap::new());
 }
 
+pub(crate) async fn kinds_that_are_found_later_are_offered_and_raise_the_revision(bed: &impl Bed) {
+    let store = bed.open().await;
+    let id = store.register(&registration("a")).await.unwrap();
+    let before = revision(&*store).await;
+    let versions = BTreeMap::from([("echo".to_owned(), "1.0".to_owned())]);
+    store.set_kinds(id, &["echo".to_owned()], &versions).await.unwrap();
+    assert_eq!((node(&*store, id).await.kind_versions, revision(&*store).await), (versions.clone(), before));
+    store.set_kinds(id, &["echo".to_owned(), "job".to_owned()], &versions).await.unwrap();
+    let kinds: Vec<_> = node(&*store, id).await.kinds.into_iter().collect();
+    assert_eq!((kinds, revision(&*store).await), (vec!["echo".to_owned(), "job".to_owned()], before + 1));
+    // What it offers is what it said last, and versions are told anew.
+    store.register(&Registration { id: Some(id), ..registration("a") }).await.unwrap();
+    let again = node(&*store, id).await;
+    assert_eq!((again.kinds.len(), again.kind_versions), (1, BTreeMap::new()));
+}
+
 pub(crate) async fn a_heartbeat_brings_the_reading_and_leaves_the_revision(bed: &impl Bed) {
     let store = bed.open().await;
     let id = store.register(&registration("a")).await.unwrap();

@@ -148,6 +148,7 @@ pub(crate) async fn a_session_is_placed_again_under_the_next_epoch_only(bed: &im
         session: Session { node: b, epoch, ..session.clone() },
         new: false,
         decision: super::decision(&[b]),
+        job: None,
     };
     for wrong in [session.epoch, session.epoch.next().next()] {
         assert!(!store.reserve(seen.revision, &[resumed(wrong)]).await.unwrap());

@@ -60,6 +60,8 @@ pub(crate) struct NodeView {
     pub metrics: BTreeMap<String, f64>,
     /// The kinds of session it offers.
     pub kinds: BTreeSet<String>,
+    /// What the programs of some of them say their version is, by kind.
+    pub kind_versions: BTreeMap<String, String>,
     /// The SHA-256 of the balancer it places with.
     pub balancer_digest: Option<String>,
     /// Its last heartbeat.
@@ -88,6 +90,7 @@ impl From<Node> for NodeView {
             labels: node.labels,
             metrics: node.metrics,
             kinds: node.kinds,
+            kind_versions: node.kind_versions,
             balancer_digest: node.balancer_digest,
             last_seen: node.last_seen,
         }

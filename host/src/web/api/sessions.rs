@@ -56,7 +56,7 @@ pub(crate) struct SessionView {
     /// Memory promised to it, bytes; absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// The path where the browser reaches it, on any node.
+    /// The path where the browser reaches it, on any node; of a job, the page of its log.
     #[schema(example = "/s/7k3n9v2q/")]
     pub url: String,
     /// When it was asked for.
@@ -79,6 +79,12 @@ pub(crate) struct SessionView {
     /// Why it failed or was lost, with the log's last lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How a job's program ended by itself, as a shell tells it: its status, or 128 and the number of the signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u8>,
+    /// Whether it is a job.
+    #[serde(skip)]
+    pub is_job: bool,
 }
 
 /// A node, by its id and its name.
@@ -113,7 +119,7 @@ impl SessionView {
     pub(in crate::web) fn new(session: Session, nodes: &NodeNames) -> Self {
         Self {
             id: session.id.to_string(),
-            url: session.id.base_path(),
+            url: url(&session),
             user: session.user,
             kind: session.kind,
             name: session.name,
@@ -127,10 +133,17 @@ impl SessionView {
             changed: session.changed,
             pid: session.pid,
             failure: session.failure,
+            exit_status: session.exit_status,
+            is_job: session.is_job,
             note: session.note,
             last_activity: session.last_activity,
         }
     }
+}
+
+/// Where a person looks at a session.
+pub(in crate::web) fn url(session: &Session) -> String {
+    if session.is_job { format!("/sessions/{}/log", session.id) } else { session.id.base_path() }
 }
 
 /// Which starts have to wait for others.

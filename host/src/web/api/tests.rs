@@ -41,6 +41,41 @@ async fn a_session_is_started_seen_and_ended() {
 }
 
 #[tokio::test]
+async fn a_log_is_followed_from_a_byte_to_the_sessions_end() {
+    let site = Site::open().await;
+    let job = site.start_job(USER).await;
+    let path = format!("/api/v1/sessions/{}/log?follow=true", job.id);
+    site.ask(Method::DELETE, &format!("/api/v1/sessions/{}", job.id), "").await;
+    let whole = site.ask(Method::GET, &path, "").await;
+    assert_eq!((whole.text.as_str(), whole.header("content-type")), ("one\n<two>\n", "text/plain; charset=utf-8"));
+    assert_eq!(site.ask(Method::GET, &format!("{path}&from=4"), "").await.text, "<two>\n");
+    assert_eq!(site.ask(Method::GET, &format!("{path}&from=x"), "").await.status, StatusCode::BAD_REQUEST);
+    let theirs = site.start_job("bob").await.id;
+    let theirs = site.ask(Method::GET, &format!("/api/v1/sessions/{theirs}/log?follow=true"), "").await;
+    assert_eq!(theirs.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn kinds_are_listed_with_the_nodes_that_offer_them() {
+    let site = Site::open().await;
+    let versions = [("echo".to_owned(), "1.0".to_owned())].into();
+    site.store.set_kinds(NodeId(1), &["echo".to_owned(), "job".to_owned()], &versions).await.unwrap();
+    let kinds = site.ask(Method::GET, "/api/v1/kinds", "").await.json();
+    let node = |version: Option<&str>| json!([{"id": 1, "name": "node1", "version": version, "cordoned": false}]);
+    assert_eq!(
+        kinds["items"],
+        json!([
+            {"name": "echo", "title": "Echo <test>", "runs": "service", "untested": false, "nodes": node(Some("1.0"))},
+            {"name": "job", "title": "Job", "runs": "job", "untested": false, "nodes": node(None)},
+        ])
+    );
+    assert_eq!(
+        site.ask(Method::GET, "/api/v1/nodes", "").await.json()["items"][0]["kind_versions"],
+        json!({"echo": "1.0"})
+    );
+}
+
+#[tokio::test]
 async fn lists_come_in_pages() {
     let site = Site::open().await;
     for _ in 0..5 {
@@ -89,7 +124,7 @@ async fn a_wrong_body_is_answered_with_a_document_that_names_the_field() {
     assert_eq!(unknown["detail"], "there is no kind jupiter; there are: echo");
     let broken = site.ask(Method::POST, "/api/v1/sessions", "{").await;
     assert_eq!(broken.status, StatusCode::BAD_REQUEST);
-    let long = format!(r#"{{"kind": "{}"}}"#, "x".repeat(70_000));
+    let long = format!(r#"{{"kind": "{}"}}"#, "x".repeat(1_100_000));
     assert_eq!(site.ask(Method::POST, "/api/v1/sessions", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     let form = site.ask(Method::POST, "/api/v1/sessions", "").await;
     assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -330,6 +365,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "GET /api/v1/balancers/shadow",
         "GET /api/v1/balancers/{name}/log",
         "GET /api/v1/events",
+        "GET /api/v1/kinds",
         "GET /api/v1/nodes",
         "GET /api/v1/placements",
         "GET /api/v1/placements/{id}",

@@ -52,7 +52,7 @@ pub(super) async fn show(
     let (names, now) = (NodeNames::read(&*store).await?, clock.now());
     let row = |session: crate::domain::Session| Row {
         user: session.user.clone(),
-        card: Card::new(SessionView::new(session, &names), &this.kind_titles, now),
+        card: Card::new(SessionView::new(session, &names), &this, now),
     };
     let frame = Frame { refresh: Some(15), ..Frame::new(Some(&viewer.identity)) };
     Ok(render(&EverybodyPage { frame, rows: sessions.into_iter().map(row).collect(), is_cut }))

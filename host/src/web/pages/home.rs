@@ -28,6 +28,9 @@ use crate::{
 /// The most sessions on the page, newest first.
 const MOST_SESSIONS: u32 = 200;
 
+/// Jobs that have ended well are shown too, the newest: their logs are kept for a while.
+const MOST_ENDED_JOBS: u32 = 5;
+
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
@@ -107,6 +110,7 @@ pub(super) struct Card {
     pub(super) created: String,
     pub(super) age: String,
     pub(super) failure: Option<String>,
+    pub(super) exit_status: Option<u8>,
     pub(super) note: Option<String>,
     /// When it was last used, for people.
     pub(super) used: Option<String>,
@@ -118,7 +122,7 @@ pub(super) struct Card {
 }
 
 impl Card {
-    pub(super) fn new(view: SessionView, titles: &BTreeMap<String, String>, now: Timestamp) -> Self {
+    pub(super) fn new(view: SessionView, this: &ThisNode, now: Timestamp) -> Self {
         let is_asked = view.wanted.is_some();
         let condition = match (view.state, view.wanted) {
             (State::Starting | State::Active, Some(Wanted::Suspended)) => "Suspending",
@@ -131,7 +135,7 @@ impl Card {
             (State::Lost, _) => "Lost",
         };
         Self {
-            kind: titles.get(&view.kind).cloned().unwrap_or(view.kind),
+            kind: this.title(&view.kind).to_owned(),
             state: view.state.as_str(),
             condition,
             turn: view.turn,
@@ -141,10 +145,11 @@ impl Card {
             failure: view.failure,
             note: view.note,
             used: view.last_activity.filter(|_| view.state == State::Active).map(|last| age(last, now)),
-            can_open: view.state == State::Active && !is_asked,
-            can_wait: view.state == State::Starting && !is_asked,
-            can_suspend: view.state == State::Active && !is_asked,
-            can_resume: matches!(view.state, State::Suspended | State::Lost),
+            exit_status: view.exit_status,
+            can_open: view.state == State::Active && !is_asked && !view.is_job,
+            can_wait: view.state == State::Starting && !is_asked && !view.is_job,
+            can_suspend: view.state == State::Active && !is_asked && !view.is_job,
+            can_resume: matches!(view.state, State::Suspended | State::Lost) && !view.is_job,
             can_end: view.state != State::Ended && view.wanted != Some(Wanted::Ended),
             id: view.id,
             name: view.name,
@@ -212,9 +217,9 @@ pub(super) async fn show(
         Ok(found) => {
             let names = NodeNames::of(&found.nodes);
             let now = clock.now();
-            let card = |session| Card::new(found.turns.view(session, &names), &this.kind_titles, now);
+            let card = |session| Card::new(found.turns.view(session, &names), &this, now);
             page.troubles.extend(disagreement(found.nodes.iter().filter_map(Node::vote)));
-            page.kinds = kinds(&found.nodes, &this.kind_titles);
+            page.kinds = kinds(&found.nodes, &this);
             let allowance = sessions.allowance(&identity.user).await;
             page.resources = ResourceField::all(&allowance);
             page.profiles =
@@ -260,16 +265,38 @@ async fn read(store: &dyn Store, user: &str) -> Result<Found, StoreError> {
     for session in &snapshot.live {
         *live.entry(session.node).or_default() += 1;
     }
-    let sessions = store.sessions(&filter).await?;
+    let over = SessionFilter { states: vec![State::Ended], jobs: true, limit: Some(MOST_ENDED_JOBS), ..filter.clone() };
+    let mut sessions = store.sessions(&filter).await?;
+    sessions.extend(store.sessions(&over).await?);
     Ok(Found { turns: Turns::read(store, &sessions).await?, sessions, nodes: snapshot.nodes, live })
 }
 
-/// The kinds that a node which takes sessions offers.
-fn kinds(nodes: &[Node], titles: &BTreeMap<String, String>) -> Vec<Choice> {
+/// The kinds that a node which takes sessions offers, but for jobs.
+fn kinds(nodes: &[Node], this: &ThisNode) -> Vec<Choice> {
     let takes_sessions = |node: &&Node| node.status == NodeStatus::Online && !node.cordoned;
     let names: BTreeSet<_> = nodes.iter().filter(takes_sessions).flat_map(|node| &node.kinds).collect();
-    let title = |name: &String| titles.get(name).unwrap_or(name).clone();
-    names.into_iter().map(|name| Choice { name: name.clone(), title: title(name) }).collect()
+    let title = |name: &String| {
+        let takes = nodes.iter().filter(takes_sessions);
+        let versions: BTreeSet<_> = takes.filter_map(|node| node.kind_versions.get(name)).collect();
+        let note = if this.kinds.get(name).is_some_and(|kind| kind.untested) { " (untested)" } else { "" };
+        let title = this.title(name);
+        match versions.into_iter().collect::<Vec<_>>()[..] {
+            [version] => format!("{title} {}{note}", number(version)),
+            _ => format!("{title}{note}"),
+        }
+    };
+    // What a job runs does not fit into a form.
+    let is_job = |name: &String| this.kinds.get(name).is_some_and(|kind| kind.is_job);
+    names
+        .into_iter()
+        .filter(|name| !is_job(name))
+        .map(|name| Choice { name: name.clone(), title: title(name) })
+        .collect()
+}
+
+/// Of what a program says its version is, the first word with a digit.
+fn number(version: &str) -> &str {
+    version.split_whitespace().find(|word| word.chars().any(|char| char.is_ascii_digit())).unwrap_or(version)
 }
 
 /// How long ago, roughly.

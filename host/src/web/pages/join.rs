@@ -7,7 +7,10 @@ use axum::{
 };
 
 use super::{Frame, Refusal, Visitor, go_to, home::Card, render};
-use crate::{domain, web::api::sessions::Desk};
+use crate::{
+    domain,
+    web::api::sessions::{Desk, url},
+};
 
 #[derive(Template)]
 #[template(path = "join.html")]
@@ -22,11 +25,11 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     let session = desk.own(&identity, &id).await?;
-    if session.state == domain::State::Active && session.wanted.is_none() {
-        return Ok(go_to(&session.id.base_path()));
+    if session.is_job || (session.state == domain::State::Active && session.wanted.is_none()) {
+        return Ok(go_to(&url(&session)));
     }
     let is_waiting = session.state == domain::State::Starting;
     let frame = Frame { refresh: is_waiting.then_some(2), ..Frame::new(Some(&identity)) };
-    let card = Card::new(desk.view(session).await?, &desk.this.kind_titles, desk.clock.now());
+    let card = Card::new(desk.view(session).await?, &desk.this, desk.clock.now());
     Ok(render(&JoinPage { frame, card }))
 }

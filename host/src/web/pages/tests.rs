@@ -218,6 +218,34 @@ async fn a_failed_session_shows_why() {
 }
 
 #[tokio::test]
+async fn a_job_shows_its_log_and_its_exit_status_and_cannot_be_opened() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let job = site.start_job(USER).await;
+    let id = job.id;
+    assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Active).await.unwrap().is_some());
+    let home = site.visit("/", &cookie).await.text;
+    assert!(home.contains(&format!("href=\"/sessions/{id}/log\"")) && home.contains(&format!("/sessions/{id}/end")));
+    assert!(!home.contains(&format!("/s/{id}/")) && !home.contains(&format!("/sessions/{id}/suspend")), "{home}");
+    assert!(!home.contains("<option value=\"job\""), "what a job runs does not fit into the form");
+    let join = site.visit(&format!("/sessions/{id}/join"), &cookie).await;
+    assert_eq!(join.header("location"), format!("/sessions/{id}/log"));
+    let log = site.visit(&format!("/sessions/{id}/log"), &cookie).await.text;
+    assert!(log.contains("1000 &#60;lines&#62;") && log.contains(&format!("data-log=\"{id}\"")), "{log}");
+
+    let exited = Report::Exited { status: 3, failure: Some("failed with status 3".to_owned()) };
+    assert!(site.store.report(id, Epoch::FIRST, &exited).await.unwrap().is_some());
+    for page in ["/".to_owned(), format!("/sessions/{id}/log")] {
+        let shown = site.visit(&page, &cookie).await.text;
+        assert!(shown.contains("Failed") && shown.contains("exit status 3"), "{shown}");
+        assert!(!shown.contains("data-log"), "{shown}");
+    }
+    let theirs = site.start_job("bob").await.id;
+    assert_eq!(site.visit(&format!("/sessions/{theirs}/log"), &cookie).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn what_is_limited_can_be_chosen_and_a_limit_that_is_reached_is_told_on_the_page() {
     let site = Site::open().await;
     let cookie = site.cookie();

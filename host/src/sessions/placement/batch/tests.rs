@@ -94,7 +94,7 @@ fn sixteen_candidates_are_kept_with_their_scores_and_what_is_to_be_recorded() {
     let wish = Wish::new(&new_session("ada"), &view, &Numbers::default());
     let decided = decide(vec![wish], &mut view, &Backwards::default(), &Numbers::default());
     let [Ok(Some(made))] = decided.as_slice() else { panic!("{decided:?}") };
-    let Reservation { session, new: true, decision } = &made.reservation else { panic!("{made:?}") };
+    let Reservation { session, new: true, decision, .. } = &made.reservation else { panic!("{made:?}") };
     assert_eq!(decision.candidates, (5..=20).rev().map(NodeId).collect::<Vec<_>>());
     assert_eq!(session.candidates, decision.candidates[1..]);
     assert_eq!(decision.scores.as_ref().map(|scores| (scores.len(), scores[0], scores[15])), Some((16, 19.0, 4.0)));

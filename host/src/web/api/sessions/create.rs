@@ -1,6 +1,6 @@
 //! `POST /api/v1/sessions`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, header};
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{Desk, SessionView};
 use crate::{
+    domain::{Job, JobProblem, JobProgram},
     sessions::NewSession,
     web::{
         Problem,
@@ -35,6 +36,18 @@ struct SessionRequest {
     memory: Option<u64>,
     /// Labels that its node must have.
     labels: Option<BTreeMap<String, String>>,
+    /// Of a job: the program and its arguments, each as it is, without a shell. Either this or a script.
+    #[schema(example = json!(["make", "all"]))]
+    command: Option<Vec<String>>,
+    /// Of a job: the text of a script, whose first line names its interpreter; at most 256 KiB.
+    #[schema(example = "#!/bin/sh\nmake all\n")]
+    script: Option<String>,
+    /// Of a job: the script's arguments.
+    arguments: Option<Vec<String>>,
+    /// Of a job: environment variables.
+    environment: Option<BTreeMap<String, String>>,
+    /// Of a job: the directory it starts in, an absolute path; its user's home where absent.
+    directory: Option<String>,
 }
 
 /// The longest name of a session.
@@ -57,6 +70,7 @@ pub(in crate::web) async fn create_session(
 }
 
 fn read(mut fields: Fields) -> Result<NewSession, Problem> {
+    let job = job(&mut fields);
     let new = NewSession {
         user: String::new(),
         kind: fields.require("kind", |value| text(value, 64)),
@@ -65,8 +79,71 @@ fn read(mut fields: Fields) -> Result<NewSession, Problem> {
         cpus: fields.take("cpus", |value| cpus(&value)).unwrap_or_default(),
         memory: fields.take("memory", |value| memory(&value)).unwrap_or_default(),
         labels: fields.take("labels", labels).unwrap_or_default(),
+        job,
     };
     fields.finish().map(|()| new)
+}
+
+/// A job, where any of it is named.
+fn job(fields: &mut Fields) -> Option<Arc<Job>> {
+    let command = fields.take("command", strings);
+    let script = fields.take("script", string);
+    let arguments = fields.take("arguments", strings);
+    let environment = fields.take("environment", variables);
+    let directory = fields.take("directory", string);
+    let (program, arguments) = match (command, script) {
+        (Some(_), Some(_)) => {
+            fields.wrong("script", "there can be a command or a script, not both".to_owned());
+            return None;
+        }
+        (Some(command), None) => {
+            if arguments.is_some() {
+                fields.wrong("arguments", "belong to a script; a command has its own behind its program".to_owned());
+            }
+            let mut words = command.into_iter();
+            (JobProgram::Command(words.next().unwrap_or_default()), words.collect())
+        }
+        (None, Some(script)) => (JobProgram::Script(script), arguments.unwrap_or_default()),
+        (None, None) => {
+            let parts = [
+                ("arguments", arguments.is_some()),
+                ("environment", environment.is_some()),
+                ("directory", directory.is_some()),
+            ];
+            for (name, _) in parts.into_iter().filter(|(_, given)| *given) {
+                fields.wrong(name, "belongs to a job: name its command or its script".to_owned());
+            }
+            return None;
+        }
+    };
+    let job = Job { program, arguments, environment: environment.unwrap_or_default(), directory };
+    let problems = job.problems();
+    if problems.is_empty() {
+        return Some(Arc::new(job));
+    }
+    for JobProblem { part, problem } in problems {
+        fields.wrong(part, problem);
+    }
+    None
+}
+
+fn string(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err("must be a string".to_owned()),
+    }
+}
+
+fn strings(value: Value) -> Result<Vec<String>, String> {
+    let wrong = || "must be a list of strings".to_owned();
+    let Value::Array(items) = value else { return Err(wrong()) };
+    items.into_iter().map(|item| string(item).map_err(|_| wrong())).collect()
+}
+
+fn variables(value: Value) -> Result<BTreeMap<String, String>, String> {
+    let wrong = || "must be an object of strings".to_owned();
+    let Value::Object(object) = value else { return Err(wrong()) };
+    object.into_iter().map(|(name, value)| Ok((name, string(value).map_err(|_| wrong())?))).collect()
 }
 
 /// Processors as they are asked for.

@@ -1,0 +1,199 @@
+//! Every setting that is read, its value, and where that is from.
+
+use std::{fmt, path::PathBuf};
+
+use super::{Config, Flags, file::File};
+
+/// A setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The file it may stand in: `rserver.conf`.
+    pub file: String,
+    /// The section of that file.
+    pub section: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value, as the file writes it; none where it has no effect unless it is given, or where the configuration cannot
+    /// be had.
+    pub value: Option<String>,
+    /// Where the value is from.
+    pub origin: Origin,
+}
+
+/// Where a value is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A line of a file, counted from 1.
+    File(PathBuf, usize),
+    /// The command line.
+    Flag(&'static str),
+    /// Nobody said anything else.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What every file was asked for, in order.
+pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for file in files {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for asked in file.asked.borrow().iter() {
+            // The oldest form of a file has its settings under `[config]`; what is not given there is not missing.
+            if asked.given.is_none() && asked.section.as_deref() == Some("config") {
+                continue;
+            }
+            let usual = || match asked.section {
+                None => config.and_then(|config| value(&asked.name, config)),
+                Some(_) => None,
+            };
+            let (value, origin) = match (flag(&asked.name, flags), &asked.given) {
+                (Some((flag, value)), _) => (Some(value), Origin::Flag(flag)),
+                (None, Some((value, line))) => (Some(value.clone()), Origin::File(file.path.clone(), *line)),
+                (None, None) => (usual(), Origin::Default),
+            };
+            settings.push(Setting {
+                file: name.clone(),
+                section: asked.section.clone(),
+                value: value.map(|value| if is_secret(&asked.name) { "(hidden)".to_owned() } else { value }),
+                name: asked.name.clone(),
+                origin,
+            });
+        }
+    }
+    settings
+}
+
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "token"].iter().any(|word| name.contains(word)) && !name.ends_with("-file")
+}
+
+fn flag(name: &str, flags: &Flags) -> Option<(&'static str, String)> {
+    match name {
+        "www-address" => Some(("--www-address", flags.www_address?.to_string())),
+        "www-port" => Some(("--www-port", flags.www_port?.to_string())),
+        "node-name" => Some(("--node-name", flags.node_name.clone()?)),
+        _ => None,
+    }
+}
+
+/// A setting's value in a configuration, as its file would write it.
+fn value(name: &str, config: &Config) -> Option<String> {
+    let path = |path: &PathBuf| Some(path.display().to_string());
+    let switch = |on: bool| Some(u8::from(on).to_string());
+    match name {
+        "www-address" => Some(config.www_address.to_string()),
+        "www-port" => Some(config.www_port.to_string()),
+        "node-name" => Some(config.node_name.clone()),
+        "server-data-dir" => path(&config.runtime_dir),
+        "secure-cookie-key-file" => path(&config.key_file),
+        "auth-timeout-minutes" => Some((config.auth_timeout.as_secs() / 60).to_string()),
+        "node-weight" => Some(config.weight.to_string()),
+        "node-capacity" => config.capacity.map(|capacity| capacity.to_string()),
+        "load-average-file" => path(&config.load_average_file),
+        "heartbeat-interval-ms" => Some(config.heartbeat.as_millis().to_string()),
+        "node-timeout-seconds" => Some(config.node_timeout.as_secs().to_string()),
+        "resolve-load-balancer-nodes" => switch(config.resolve_nodes),
+        "server-user" => config.server_user.clone(),
+        "metrics-max-age-seconds" => Some(config.metrics_max_age.as_secs().to_string()),
+        "balancer" => Some(config.balancer.clone()),
+        "balancer-timeout-ms" => Some(config.balancer_timeout.as_millis().to_string()),
+        "balancer-script" => config.balancer_script.as_ref().and_then(path),
+        "balancer-timeout" => Some(config.script_timeout.as_secs().to_string()),
+        "balancer-fallback" => Some(config.balancer_fallback.clone()),
+        "balancer-shadow" => config.balancer_shadow.clone(),
+        "plugins-dir" => path(&config.plugins_dir),
+        "placement-records-mb" => Some((config.placement_records >> 20).to_string()),
+        "www-host-name" => config.www_host_name.clone(),
+        "directory" => path(&config.database_directory),
+        "session-timeout-minutes" => config.idle.suspend_after.map(|limit| (limit.as_secs_f64() / 60.0).to_string()),
+        "session-timeout-suspend" => switch(config.idle.suspend_after.is_some()),
+        "session-timeout-kill-hours" => {
+            Some(config.idle.end_after.map_or(0.0, |limit| limit.as_secs_f64() / 3600.0).to_string())
+        }
+        "job-expiry-hours" => config.job_logs.map(|kept| (kept.as_secs() / 3600).to_string()),
+        "save-unspecified-output" => switch(config.job_logs.is_some()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Surroundings, examine};
+
+    fn settings(directory: &Path, flags: Flags) -> Vec<(String, String)> {
+        let flags = Flags { config_dir: Some(directory.to_owned()), data_dir: Some("/srv/data".into()), ..flags };
+        let surroundings = Surroundings {
+            root: false,
+            home: None,
+            xdg_data_home: None,
+            xdg_runtime_dir: None,
+            host_name: "n1".to_owned(),
+        };
+        let (_, _, settings) = examine(&flags, &surroundings);
+        let prefix = format!("{}/", directory.display());
+        let shown = |setting: Setting| {
+            let section = setting.section.map(|section| format!("[{section}] ")).unwrap_or_default();
+            let origin = setting.origin.to_string().replace(&prefix, "");
+            (format!("{section}{}", setting.name), format!("{} {origin}", setting.value.unwrap_or_default()))
+        };
+        settings.into_iter().map(shown).collect()
+    }
+
+    fn of(all: &[(String, String)], name: &str) -> String {
+        all.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name}")).1.clone()
+    }
+
+    #[test]
+    fn every_value_is_told_with_the_line_the_flag_or_that_nobody_said_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        file("rserver.conf", "# first\nwww-port=8080\nnode-weight=50\nnode-label-gpu=a100\nnode-weight=60\n");
+        file("load-balancer", "balancer=system-load\n[balancer system-load]\nexpected-load=0\nbalancer-memory-mb=8\n");
+        let flags = Flags { www_port: Some(9000), ..Flags::default() };
+        let all = settings(directory.path(), flags);
+        assert_eq!(of(&all, "www-port"), "9000 --www-port");
+        assert_eq!(of(&all, "node-weight"), "60 rserver.conf:5");
+        assert_eq!(of(&all, "node-label-gpu"), "a100 rserver.conf:4");
+        assert_eq!(of(&all, "node-name"), "n1 default");
+        assert_eq!(of(&all, "directory"), "/srv/data default");
+        assert_eq!(of(&all, "balancer"), "system-load load-balancer:1");
+        assert_eq!(of(&all, "[balancer system-load] expected-load"), "0 load-balancer:3");
+        assert_eq!(of(&all, "[balancer system-load] balancer-memory-mb"), "8 load-balancer:4");
+        assert_eq!(of(&all, "job-expiry-hours"), "24 default");
+        file("launcher.local.conf", "save-unspecified-output=0\n");
+        assert_eq!(
+            of(&settings(directory.path(), Flags::default()), "save-unspecified-output"),
+            "0 launcher.local.conf:1"
+        );
+    }
+
+    #[test]
+    fn what_is_given_is_told_although_the_configuration_cannot_be_had() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("rserver.conf"), "www-port=http\nnode-weight=7\n").unwrap();
+        let all = settings(directory.path(), Flags::default());
+        assert_eq!(of(&all, "www-port"), "http rserver.conf:1");
+        assert_eq!(
+            (of(&all, "node-weight"), of(&all, "node-capacity")),
+            ("7 rserver.conf:2".to_owned(), " default".to_owned())
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert!(is_secret("password") && is_secret("client-secret"));
+        assert!(!is_secret("secure-cookie-key-file") && !is_secret("client-secret-file") && !is_secret("www-port"));
+    }
+}
