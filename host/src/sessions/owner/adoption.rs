@@ -105,7 +105,7 @@ impl Owner {
                 let owner = Arc::clone(self);
                 self.spawn(async move {
                     match state {
-                        _ if row.is_job => owner.account_for_job(&row).await,
+                        _ if row.is_job => owner.account_for_job(&row, restarted).await,
                         State::Starting => owner.start_again(&row, GONE, hand).await,
                         _ => owner.conclude_gone(&row, restarted).await,
                     }
@@ -117,10 +117,18 @@ impl Owner {
 
     /// An active session whose program ended while nobody looked; its launcher may know how.
     async fn conclude_gone(&self, row: &Session, restarted: bool) {
-        match self.launcher.watch(row.id, row.epoch).await {
-            Exit::Unknown if !restarted => self.fail(row, GONE).await,
-            Exit::Unknown | Exit::MachineRestart => self.fail(row, RESTARTED).await,
+        match self.unseen_end(row, restarted).await {
+            Exit::Unknown => self.fail(row, GONE).await,
+            Exit::MachineRestart => self.fail(row, RESTARTED).await,
             exit => self.conclude(row, &exit).await,
+        }
+    }
+
+    /// How a program ended that does not run here any more.
+    pub(super) async fn unseen_end(&self, row: &Session, restarted: bool) -> Exit {
+        match self.launcher.watch(row.id, row.epoch).await {
+            Exit::Unknown if restarted => Exit::MachineRestart,
+            exit => exit,
         }
     }
 
