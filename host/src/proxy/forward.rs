@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::SessionId,
     launcher::{Address, BasePath},
-    sessions::traffic::{Passing, Tap},
+    sessions::traffic::Passing,
     store::Route,
     wire::{
         client::{self, ClientError, Owner, Socket, pool},
@@ -109,9 +109,11 @@ impl Proxy {
             // A hop goes no further: the peer reads the routes again.
             return if hop.is_some() { Err(Refusal::Misdirected) } else { Ok(None) };
         };
-        let meter = self.traffic.meter(id);
-        let counted = meter.filter(|_| outbound.upgrade.is_none());
-        let passing = counted.and_then(|meter| meter.request(outbound.method.as_str(), outbound.target.below()));
+        // Of a web socket, the messages are.
+        let passing = match outbound.upgrade {
+            None => self.traffic.request(id, outbound.method.as_str(), outbound.target.below()),
+            Some(_) => None,
+        };
         let uri = outbound.target.for_program(upstream.base_path)?;
         let mut request = outbound.request(uri);
         headers::for_program(request.headers_mut(), id, outbound.caller.browser, &upstream);
@@ -122,7 +124,7 @@ impl Proxy {
         let owner = Owner { uid: upstream.uid, of_port: self.listener_uid.clone() };
         let key = pool::Key { session: id, epoch, socket };
         let response = self.exchange(key, Some(&owner), request, outbound).await?;
-        let response = self.finish(response, outbound, Some(upstream.base_path), Some(self.traffic.tap(id)))?;
+        let response = self.finish(response, outbound, Some(upstream.base_path))?;
         Ok(Some(hold(response, passing)))
     }
 
@@ -145,8 +147,7 @@ impl Proxy {
         if misdirected {
             return Ok(None);
         }
-        // The session's node sees what its user does.
-        self.finish(response, outbound, None, None).map(Some)
+        self.finish(response, outbound, None).map(Some)
     }
 
     async fn exchange(
@@ -178,14 +179,14 @@ impl Proxy {
         mut response: Response<Incoming>,
         outbound: &mut Outbound,
         base_path: Option<BasePath>,
-        tap: Option<Tap>,
     ) -> Result<Response<ProxyBody>, Refusal> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             let browser = outbound.upgrade.take().filter(|_| upgrade::agrees(&response)).ok_or(Refusal::Answer)?;
             let program = hyper::upgrade::on(&mut response);
-            let sign_in = outbound.sign_in.as_ref();
-            upgrade::pump(browser, program, tap, sign_in, &self.drain);
+            // The session's node sees what its user does.
+            let used = base_path.map(|_| (Arc::clone(&self.traffic), outbound.target.id));
+            upgrade::pump(browser, program, used, outbound.sign_in.as_ref(), &self.drain);
         }
         let (mut head, body) = response.into_parts();
         answer::confine(&mut head.headers, outbound.target.id, base_path, &outbound.method, head.status);

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{frames::Frames, headers::tokens, refusal::Refusal};
-use crate::sessions::traffic::Tap;
+use crate::{domain::SessionId, sessions::Traffic};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -83,15 +83,21 @@ pub struct Drain {
 
 /// Passes bytes both ways until both ends have closed, an end breaks, the sign-in is ended, or the drain's time is over. The
 /// browser's bytes are read only now, after the program's 101; what it sent early has waited.
-/// The browser's messages are told to `tap`.
-pub fn pump(browser: OnUpgrade, program: OnUpgrade, tap: Option<Tap>, sign_in: Option<&SignInEnd>, drain: &Drain) {
+/// The browser's messages are told to `used` as that session's.
+pub fn pump(
+    browser: OnUpgrade,
+    program: OnUpgrade,
+    used: Option<(Arc<Traffic>, SessionId)>,
+    sign_in: Option<&SignInEnd>,
+    drain: &Drain,
+) {
     let cut = drain.cut.clone();
     let signed_out = sign_in.map_or_else(|| Box::pin(std::future::pending()) as _, |SignInEnd(end)| end());
     drain.tracker.spawn(async move {
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
             // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.
-            let mut browser = BrowserEnd { stream: TokioIo::new(browser), frames: Frames::default(), tap };
+            let mut browser = BrowserEnd { stream: TokioIo::new(browser), frames: Frames::default(), used };
             let _ = tokio::io::copy_bidirectional(&mut browser, &mut TokioIo::new(program)).await;
         };
         tokio::select! {
@@ -102,20 +108,20 @@ pub fn pump(browser: OnUpgrade, program: OnUpgrade, tap: Option<Tap>, sign_in: O
     });
 }
 
-/// The browser's end, whose messages are told of as they are read.
+/// The browser's end, whose messages are told as they are read.
 struct BrowserEnd<S> {
     stream: S,
     frames: Frames,
-    tap: Option<Tap>,
+    used: Option<(Arc<Traffic>, SessionId)>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for BrowserEnd<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let Self { frames, tap: Some(tap), .. } = &mut *self else { return Poll::Ready(Ok(())) };
+        let Self { frames, used: Some((traffic, id)), .. } = &mut *self else { return Poll::Ready(Ok(())) };
         if let Some(length) = frames.feed(&buf.filled()[before..]) {
-            tap.message(length);
+            traffic.message(*id, length);
         }
         Poll::Ready(Ok(()))
     }

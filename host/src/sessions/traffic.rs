@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,10 +26,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 pub struct Traffic {
     clock: Arc<dyn Clock>,
     meters: RwLock<HashMap<SessionId, Arc<Meter>>>,
+    /// Use of programs that run here before their sessions are metered: a daemon that has just started passes traffic on at
+    /// once, and may wait for the store.
+    early: Mutex<HashMap<SessionId, i64>>,
 }
 
+/// For how long early use is remembered.
+const EARLY: Duration = Duration::from_secs(24 * 3600);
+
 /// One session's.
-pub struct Meter {
+pub(super) struct Meter {
     pub(super) id: SessionId,
     pub(super) epoch: Epoch,
     limits: IdleLimits,
@@ -59,21 +65,6 @@ pub(super) struct Unused {
     pub(super) by_user: Duration,
 }
 
-/// Tells a session's meter what passes on a web socket, which may be open before its session is metered.
-pub struct Tap {
-    traffic: Arc<Traffic>,
-    id: SessionId,
-}
-
-impl Tap {
-    /// A message of its user passes, so many bytes long.
-    pub fn message(&self, length: u64) {
-        if let Some(meter) = self.traffic.meter(self.id) {
-            meter.message(length);
-        }
-    }
-}
-
 /// A request that passes: an upload, say, which may take its time.
 pub struct Passing(Arc<Meter>);
 
@@ -99,17 +90,40 @@ impl fmt::Debug for Traffic {
 impl Traffic {
     /// Nothing is metered yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, meters: RwLock::default() }
+        Self { clock, meters: RwLock::default(), early: Mutex::default() }
+    }
+
+    /// A request of a session's user passes to a program that runs here, to that path below the session's prefix, until the
+    /// answer is dropped; none where there is no need to hold it.
+    pub fn request(&self, id: SessionId, method: &str, path: &str) -> Option<Passing> {
+        match self.meter(id) {
+            Some(meter) => meter.request(method, path),
+            None => {
+                self.used_early(id);
+                None
+            }
+        }
+    }
+
+    /// A message of its user passes on a web socket, so many bytes long.
+    pub fn message(&self, id: SessionId, length: u64) {
+        match self.meter(id) {
+            Some(meter) => meter.message(length),
+            None => self.used_early(id),
+        }
+    }
+
+    fn used_early(&self, id: SessionId) {
+        let now = milliseconds(self.clock.steady());
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.insert(id, now).is_none() {
+            early.retain(|_, at| now.saturating_sub(*at) < milliseconds(EARLY));
+        }
     }
 
     /// The meter of a session that is active here.
-    pub fn meter(&self, id: SessionId) -> Option<Arc<Meter>> {
+    pub(super) fn meter(&self, id: SessionId) -> Option<Arc<Meter>> {
         self.meters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
-    }
-
-    /// What tells of the messages on a session's web socket.
-    pub fn tap(self: &Arc<Self>, id: SessionId) -> Tap {
-        Tap { traffic: Arc::clone(self), id }
     }
 
     /// Meters a session that has not been used for so long, until the answer is dropped.
@@ -121,6 +135,7 @@ impl Traffic {
         unused: Unused,
     ) -> Metering {
         let now = milliseconds(self.clock.steady());
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or(i64::MIN);
         let last = now.saturating_sub(milliseconds(unused.at_all));
         let meter = Arc::new(Meter {
             id,
@@ -128,8 +143,8 @@ impl Traffic {
             limits,
             kind,
             clock: Arc::clone(&self.clock),
-            last: AtomicI64::new(last),
-            by_user: AtomicI64::new(now.saturating_sub(milliseconds(unused.by_user))),
+            last: AtomicI64::new(last.max(early)),
+            by_user: AtomicI64::new(now.saturating_sub(milliseconds(unused.by_user)).max(early)),
             // When it became active, or by the daemon before this one.
             written: AtomicI64::new(last),
             passing: AtomicUsize::new(0),
@@ -157,9 +172,8 @@ impl Drop for Metering {
 }
 
 impl Meter {
-    /// A request of its user passes, to that path below the session's prefix, until the answer is dropped; none where it is
-    /// no use.
-    pub fn request(self: &Arc<Self>, method: &str, path: &str) -> Option<Passing> {
+    /// A request of its user passes, until the answer is dropped; none where it is no use.
+    pub(super) fn request(self: &Arc<Self>, method: &str, path: &str) -> Option<Passing> {
         let polls = self.kind.as_ref().map_or(&[][..], |kind| &kind.activity.polls);
         if polls.iter().any(|poll| poll.is(method, path)) {
             return None;
@@ -170,8 +184,8 @@ impl Meter {
         Some(Passing(Arc::clone(self)))
     }
 
-    /// A message of its user passes on a web socket, so many bytes long.
-    pub fn message(&self, length: u64) {
+    /// A message of its user passes.
+    pub(super) fn message(&self, length: u64) {
         if length >= self.kind.as_ref().map_or(0, |kind| kind.activity.shortest_message) {
             self.used_by_user();
         }
@@ -273,8 +287,6 @@ fn milliseconds(duration: Duration) -> i64 {
 mod tests {
     use std::path::Path;
 
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::domain::fakes::SetClock;
 
@@ -343,21 +355,6 @@ mod tests {
     }
 
     #[test]
-    fn a_web_socket_that_is_open_before_its_session_is_metered_is_use() {
-        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
-        let (traffic, first) = metered(&clock);
-        let tap = traffic.tap(first.meter.id);
-        drop(first);
-        tap.message(200);
-        let key = (tap.id, Epoch(2));
-        let unused = Unused { at_all: 5 * MINUTE, by_user: 5 * MINUTE };
-        let second = traffic.enter(key, None, IdleLimits::default(), unused);
-        assert_eq!(second.meter.unused(), unused);
-        tap.message(200);
-        assert_eq!(second.meter.unused(), Unused::default());
-    }
-
-    #[test]
     fn a_program_that_does_not_say_what_it_does_is_asked_less_and_less_often() {
         let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
         let (_traffic, metered) = metered(&clock);
@@ -390,6 +387,30 @@ mod tests {
         assert_eq!(metered.meter.verdict(), None);
         clock.advance(SignedDuration::from_mins(1));
         assert!(metered.meter.verdict().is_some());
+    }
+
+    #[test]
+    fn what_is_used_before_it_is_metered_counts() {
+        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
+        let traffic = Arc::new(Traffic::new(clock.clone()));
+        let ids = ["00000000", "00000001"].map(|id| id.parse::<SessionId>().unwrap());
+        let unused = |hours: u32| Unused { at_all: 60 * hours * MINUTE, by_user: 60 * hours * MINUTE };
+        let enter = |id| traffic.enter((id, Epoch::FIRST), None, IdleLimits::default(), unused(9)).meter.unused();
+        clock.advance(SignedDuration::from_hours(30));
+        traffic.message(ids[0], 1);
+        clock.advance(SignedDuration::from_hours(1));
+        assert_eq!(enter(ids[0]), unused(1));
+        assert_eq!(enter(ids[0]), unused(9), "once");
+        // What is never metered is not remembered for ever.
+        assert!(traffic.request(ids[0], "GET", "").is_none());
+        clock.advance(SignedDuration::try_from(EARLY).unwrap());
+        assert!(traffic.request(ids[1], "GET", "").is_none());
+        assert_eq!(traffic.early.lock().unwrap().keys().collect::<Vec<_>>(), [&ids[1]]);
+        // A web socket that was open before goes on.
+        let metered = traffic.enter((ids[0], Epoch(2)), None, IdleLimits::default(), unused(9));
+        clock.advance(SignedDuration::from_hours(1));
+        traffic.message(ids[0], 1);
+        assert_eq!(metered.meter.unused(), Unused::default());
     }
 
     #[test]

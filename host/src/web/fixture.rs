@@ -1,4 +1,6 @@
 //! What this room's tests share: a node's router over a real store, with stand-ins for what runs programs.
+//!
+//! Length: the stand-ins for all that this room asks of those below it, which every test of the room shares.
 
 use std::{
     net::{IpAddr, SocketAddr},
