@@ -1,6 +1,6 @@
 //! One request to the session's program or to the session's node, and the answer back.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http::{
