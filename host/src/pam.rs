@@ -1,9 +1,9 @@
 //! Whether a user's password is right, and whether their account may sign in: asked of PAM, in a child process.
 //!
 //! PAM runs modules that an administrator has chosen: they may hang on a directory that does not answer, crash, leak, or
-//! start programs. So each question goes to a child of its own ([`inside`]: this program in the mode [`CHECKER`]), which is
-//! killed with all that its modules have started when it has answered or its time is over ([`child`]). The system's PAM library is opened
-//! there and nowhere else, when it is needed ([`library`]): this program starts where there is none.
+//! start programs. So each question goes to a child of its own (`inside`: this program in the mode [`CHECKER`]), which is
+//! killed with all that its modules have started when it has answered or its time is over (`child`). The system's PAM library is opened
+//! there and nowhere else, when it is needed (`library`): this program starts where there is none.
 
 use std::{ffi::OsString, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 

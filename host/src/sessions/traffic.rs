@@ -1,4 +1,4 @@
-//! When the sessions of this node were last used: what the proxy passes on is told to a session's [`Meter`], whose time
+//! When the sessions of this node were last used: what the proxy passes on is told to a session's `Meter`, whose time
 //! then decides whether the session is idle.
 
 use std::{

@@ -2,7 +2,7 @@
 //!
 //! Nothing else signs in: no header that a client or a proxy in front could add. The token, and a one-time link, stand for
 //! the user that the daemon runs as; the cookie carries the name of whoever has such a link or has given their password
-//! ([`passwords`]), signed with the cluster's key.
+//! (`passwords`), signed with the cluster's key.
 
 use std::{
     fmt,

@@ -9,7 +9,7 @@ use crate::{
         exports::evenkeel::balancer::policy,
     },
     log,
-    lookup::{Columns, Lookup},
+    lookup::{Columns, Lookup, Text, Texts},
 };
 
 /// Makes a [`Columnar`] what the host calls.
@@ -61,19 +61,17 @@ fn tell_panics() {
     panic::set_hook(Box::new(|info| log::error(&info.to_string())));
 }
 
-/// Every node with every column.
+/// Every node, with every column of numbers.
 pub(crate) fn nodes() -> Vec<Node> {
     let labels = Columns::new(columns::label);
     let metrics = Columns::new(columns::metric);
-    let (names, addresses) = (columns::names(), columns::addresses());
+    let (names, addresses) = (Texts::new(columns::names), Texts::new(columns::addresses));
     let (cores, weights, capacities) = (columns::cores(), columns::weights(), columns::capacities());
     let (sessions, user_sessions) = (columns::sessions(), columns::user_sessions());
     let (load1, load5, load15, unseen5) = (columns::load1(), columns::load5(), columns::load15(), columns::unseen5());
     let (memory_total, memory_available) = (columns::memory_total(), columns::memory_available());
     let (cpus_promised, memory_promised) = (columns::cpus_promised(), columns::memory_promised());
-    let node = |(node, (name, address)): (usize, (String, String))| Node {
-        name,
-        address,
+    let node = |node: usize| Node {
         cores: cores[node],
         weight: weights[node],
         capacity: capacities[node],
@@ -87,10 +85,12 @@ pub(crate) fn nodes() -> Vec<Node> {
         memory_available: memory_available[node],
         cpus_promised: cpus_promised[node],
         memory_promised: memory_promised[node],
+        name: Text::Host { column: Rc::clone(&names), node },
+        address: Text::Host { column: Rc::clone(&addresses), node },
         labels: Lookup::Host { columns: Rc::clone(&labels), node },
         metrics: Lookup::Host { columns: Rc::clone(&metrics), node },
     };
-    names.into_iter().zip(addresses).enumerate().map(node).collect()
+    (0..cores.len()).map(node).collect()
 }
 
 /// The request with every field.

@@ -1,6 +1,41 @@
-//! Values that are looked up by a key which only the policy knows.
+//! What is asked of the host only where a policy looks: values by a key, and texts, which cost most to hand over.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
+
+/// A text of one node: the test's own, or asked of the host, for all nodes together, at the first look.
+#[derive(Clone, Debug)]
+pub(crate) enum Text {
+    Own(String),
+    Host { column: Rc<Texts>, node: usize },
+}
+
+/// A column of texts.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    fetch: fn() -> Vec<String>,
+    fetched: OnceCell<Vec<String>>,
+}
+
+impl Texts {
+    pub(crate) fn new(fetch: fn() -> Vec<String>) -> Rc<Self> {
+        Rc::new(Self { fetch, fetched: OnceCell::new() })
+    }
+}
+
+impl Text {
+    pub(crate) fn get(&self) -> &str {
+        match self {
+            Self::Own(text) => text,
+            Self::Host { column, node } => {
+                column.fetched.get_or_init(column.fetch).get(*node).map(String::as_str).unwrap_or_default()
+            }
+        }
+    }
+}
 
 /// One node's (or the request's) share of values by key: the test's own, or asked of the host at the first look.
 #[derive(Clone, Debug)]
@@ -56,6 +91,20 @@ impl<T> Default for Lookup<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_asked_of_the_host_at_the_first_look_and_once() {
+        thread_local!(static ASKED: RefCell<u32> = const { RefCell::new(0) });
+        let column = Texts::new(|| {
+            ASKED.with(|asked| *asked.borrow_mut() += 1);
+            vec!["a".to_owned(), "b".to_owned()]
+        });
+        let text = |node| Text::Host { column: Rc::clone(&column), node };
+        let (first, second, third) = (text(0), text(1), text(2));
+        assert_eq!(ASKED.with(|asked| *asked.borrow()), 0);
+        assert_eq!((first.get(), second.get(), third.get()), ("a", "b", ""));
+        assert_eq!(ASKED.with(|asked| *asked.borrow()), 1);
+    }
 
     #[test]
     fn a_column_is_asked_of_the_host_once_and_each_node_sees_its_own_item() {

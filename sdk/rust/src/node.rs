@@ -1,6 +1,6 @@
 //! A node as a policy sees it.
 
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Text};
 
 /// A node that may take the session.
 ///
@@ -15,10 +15,6 @@ use crate::lookup::Lookup;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Node {
-    /// Its name: unique in the cluster, stable across restarts and changes of address.
-    pub name: String,
-    /// Its `host:port`.
-    pub address: String,
     /// Logical processors, at least 1.
     pub cores: u32,
     /// The share of sessions that it is to take, relative to the others: 100 is normal, at least 1.
@@ -45,6 +41,8 @@ pub struct Node {
     pub cpus_promised: f64,
     /// Memory promised to its sessions by their resource profiles, bytes.
     pub memory_promised: u64,
+    pub(crate) name: Text,
+    pub(crate) address: Text,
     pub(crate) labels: Lookup<String>,
     pub(crate) metrics: Lookup<f64>,
 }
@@ -53,8 +51,6 @@ impl Node {
     /// A node with a name, one idle processor, weight 100 and nothing else.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
-            name: name.into(),
-            address: String::new(),
             cores: 1,
             weight: 100,
             capacity: u32::MAX,
@@ -68,6 +64,8 @@ impl Node {
             memory_available: 0,
             cpus_promised: 0.0,
             memory_promised: 0,
+            name: Text::Own(name.into()),
+            address: Text::Own(String::new()),
             labels: Lookup::default(),
             metrics: Lookup::default(),
         }
@@ -77,6 +75,13 @@ impl Node {
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
+        self
+    }
+
+    /// The same at an address, for tests.
+    #[must_use]
+    pub fn at(mut self, address: impl Into<String>) -> Self {
+        self.address = Text::Own(address.into());
         self
     }
 
@@ -92,6 +97,17 @@ impl Node {
     pub fn measured(mut self, key: &str, value: f64) -> Self {
         self.metrics.set(key, value);
         self
+    }
+
+    /// Its name: unique in the cluster, stable across restarts and changes of address. The first look at any node's reads
+    /// all of them.
+    pub fn name(&self) -> &str {
+        self.name.get()
+    }
+
+    /// Its `host:port`. The first look at any node's reads all of them.
+    pub fn address(&self) -> &str {
+        self.address.get()
     }
 
     /// The value of one of its labels. The first look at a key reads it for all nodes.

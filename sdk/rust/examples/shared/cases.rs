@@ -22,8 +22,7 @@ pub(crate) fn run<B: Balancer>(directory: &str) -> Result<usize, String> {
 }
 
 fn node(case: &cases::Node) -> Node {
-    let mut node = Node::named(&case.name).with(|node| {
-        node.address = case.address.clone().unwrap_or_default();
+    let mut node = Node::named(&case.name).at(case.address.clone().unwrap_or_default()).with(|node| {
         (node.cores, node.weight, node.capacity) = (case.cores, case.weight, case.capacity);
         (node.sessions, node.user_sessions) = (case.sessions, case.user_sessions);
         (node.load1, node.load5, node.load15, node.unseen5) = (case.load1, case.load5, case.load15, case.unseen5);

@@ -72,7 +72,8 @@ impl Balancer for MemoryBestFit {
         let fits: Vec<Fit> = rooms.iter().map(|&room| Fit::of(room, need)).collect();
         let count = |node: &Node| (node.sessions, node.weight);
         let mut order = best(nodes.len(), |a, b| {
-            let equal = || by_count(count(&nodes[a]), count(&nodes[b])).then_with(|| nodes[a].name.cmp(&nodes[b].name));
+            let equal =
+                || by_count(count(&nodes[a]), count(&nodes[b])).then_with(|| nodes[a].name().cmp(nodes[b].name()));
             fits[a].cmp(&fits[b]).then_with(equal)
         });
         if asked {

@@ -41,7 +41,7 @@ impl Balancer for Policy {
         if !self.overbook && scores[best] < self.cores {
             return Err(Refusal::Declined("No node has cores free. Please end a session, or try again later.".into()));
         }
-        log::debug(&format!("{} has {} cores free", nodes[best].name, scores[best]));
+        log::debug(&format!("{} has {} cores free", nodes[best].name(), scores[best]));
         Ok(Answer::order(order).scored(scores).because("has the most free cores"))
     }
 }
