@@ -50,6 +50,14 @@ pub trait Launcher: Send + Sync + Debug {
     /// kind says, within seconds, and seen by what runs in its terminals. An error where it does not say.
     async fn activity(&self, id: SessionId, epoch: Epoch) -> Result<Activity, LaunchError>;
 
+    /// Whether the machine has started anew since [`Launcher::note_machine_start`]: what ran before ended with it.
+    fn machine_restarted(&self) -> bool {
+        false
+    }
+
+    /// What ran before this start of the machine has been accounted for. May be called often.
+    async fn note_machine_start(&self) {}
+
     /// Sends a signal to the program.
     async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError>;
 

@@ -239,13 +239,12 @@ impl Sessions {
     pub async fn run(self: Arc<Self>, pending: mpsc::Receiver<Vec<Session>>, stop: CancellationToken) {
         let mut queue = self.queue.lock().await;
         let mut recording = self.recording.lock().await;
-        tokio::join!(
-            queue.run(&stop),
-            recording.run(&stop),
-            self.owner.run(pending, &stop),
-            self.owner.run_idle(&stop),
-            self.mirror.run(&stop),
-        );
+        tokio::join!(queue.run(&stop), recording.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop),);
+    }
+
+    /// Suspends or ends what nobody uses, until stopped. A task of its own: to judge hundreds of sessions takes time.
+    pub async fn run_idle(self: Arc<Self>, stop: CancellationToken) {
+        self.owner.run_idle(&stop).await;
     }
 
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.

@@ -249,6 +249,7 @@ async fn serve(
     if let Some(worker) = worker {
         lifecycle.part(worker.run(lifecycle.soft()));
     }
+    lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
     lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 

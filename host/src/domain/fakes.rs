@@ -1,8 +1,11 @@
 //! A clock and random numbers for the tests of every room: the same in each run.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,22 +14,32 @@ use super::{Clock, Entropy};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub(crate) struct SetClock(Mutex<Timestamp>);
+pub(crate) struct SetClock(Mutex<(Timestamp, Duration)>);
 
 impl SetClock {
     pub(crate) fn at(time: Timestamp) -> Self {
-        Self(Mutex::new(time))
+        Self(Mutex::new((time, Duration::ZERO)))
     }
 
-    /// Moves it on, or back.
+    /// Moves it on as time passes, or sets it back.
     pub(crate) fn advance(&self, by: SignedDuration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        self.set_by(by);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 += Duration::try_from(by).unwrap_or_default();
+    }
+
+    /// Sets it on or back, though no time passes.
+    pub(crate) fn set_by(&self, by: SignedDuration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += by;
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 

@@ -19,7 +19,7 @@ pub mod activity;
 mod file;
 mod template;
 
-pub use activity::Activity;
+pub use activity::ActivityRules;
 pub use template::{Template, Values, Variable};
 
 /// The kinds that ship with the program, by file name.
@@ -69,7 +69,7 @@ pub struct Kind {
     /// Written by the program's documentation, and tried with the program itself by nobody.
     pub untested: bool,
     /// How it shows that it is used, beside its traffic.
-    pub activity: Activity,
+    pub activity: ActivityRules,
 }
 
 /// Where a program listens.

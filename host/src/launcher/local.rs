@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use super::{
     Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream, cgroup,
     kind::Kinds,
-    processes,
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
 };
@@ -37,6 +36,7 @@ use crate::{
 
 mod activity;
 mod adopt;
+mod boot;
 mod control;
 mod job;
 mod live;
@@ -47,12 +47,13 @@ mod probe;
 mod spawn;
 mod tail;
 
+use boot::Boot;
 use live::Live;
 use ports::Ports;
 
 /// `sockaddr_un` has room for 107 bytes, and `/<id>/control.sock` takes 22 of them.
 const LONGEST_RUNTIME_DIR: usize = 85;
-/// Which start of the machine the last daemon began under.
+/// Which start of the machine the last daemon accounted for its sessions under.
 const BOOT: &str = "boot";
 /// How many of the log's last lines an error shows.
 const ERROR_LINES: usize = 20;
@@ -80,8 +81,7 @@ struct House {
     live: RwLock<HashMap<SessionId, Arc<Live>>>,
     /// One start or stop of a session at a time.
     turns: Mutex<HashMap<SessionId, Weak<tokio::sync::Mutex<()>>>>,
-    /// The machine has started anew since the last daemon with this data directory began.
-    restarted: bool,
+    boot: Boot,
     processes: activity::Processes,
 }
 
@@ -150,8 +150,7 @@ impl LocalLauncher {
             },
         )?;
         let cgroups = cgroup::place(&tag(&runtime_dir));
-        let boot = data_dir.join(BOOT);
-        let restarted = note_boot(&boot).map_err(failed(boot.display()))?;
+        let boot = Boot::read(data_dir.join(BOOT));
         let house = House {
             runtime_dir,
             data_dir,
@@ -164,7 +163,7 @@ impl LocalLauncher {
             ports: Ports::default(),
             live: RwLock::default(),
             turns: Mutex::default(),
-            restarted,
+            boot,
             processes: activity::Processes::default(),
         };
         Ok(Self { house: Arc::new(house), _lock: lock })
@@ -235,11 +234,6 @@ impl House {
         self.data(id).join("log")
     }
 
-    /// How a program must have ended of which nothing is left, neither it nor a record.
-    fn unseen_end(&self) -> Exit {
-        if self.restarted { Exit::MachineRestart } else { Exit::Unknown }
-    }
-
     /// How a program ended that is not there any more.
     async fn ended(&self, id: SessionId, epoch: Epoch) -> Option<Exit> {
         let path = self.data(id).join(EXIT);
@@ -303,6 +297,18 @@ impl Launcher for LocalLauncher {
         activity::of(&self.house, &live).await
     }
 
+    fn machine_restarted(&self) -> bool {
+        self.house.boot.restarted()
+    }
+
+    async fn note_machine_start(&self) {
+        let house = Arc::clone(&self.house);
+        let noted = blocking(move || house.boot.note()).await;
+        if let Err(error) | Ok(Err(error)) = noted.map(|noted| noted.map_err(failed(BOOT))) {
+            tracing::debug!("which start of the machine this is cannot be noted: {error}");
+        }
+    }
+
     async fn signal(&self, id: SessionId, epoch: Epoch, signal: Signal) -> Result<(), LaunchError> {
         let live = self.house.find(id, epoch).ok_or(LaunchError::Unknown(id))?;
         let request = Request::Signal { signal: signal as i32 };
@@ -313,7 +319,7 @@ impl Launcher for LocalLauncher {
     async fn watch(&self, id: SessionId, epoch: Epoch) -> Exit {
         match self.house.find(id, epoch) {
             Some(live) => live.ended().await,
-            None => self.house.ended(id, epoch).await.unwrap_or_else(|| self.house.unseen_end()),
+            None => self.house.ended(id, epoch).await.unwrap_or(Exit::Unknown),
         }
     }
 
@@ -355,14 +361,6 @@ impl Launcher for LocalLauncher {
             tracing::warn!(directory = %data.display(), %error, "what a session left cannot be removed");
         }
     }
-}
-
-/// Notes which start of the machine this is; true where another is noted.
-fn note_boot(path: &Path) -> io::Result<bool> {
-    let now = processes::boot();
-    let noted: Option<String> = record::read(path).unwrap_or_default();
-    let restarted = noted.is_some_and(|noted| noted != now);
-    record::write(path, &now).map(|()| restarted)
 }
 
 /// An error that names what was being done.

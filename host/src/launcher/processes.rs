@@ -17,6 +17,8 @@ use procfs::{
 
 use super::record::{MARK, ProcessId};
 
+pub(super) mod terminals;
+
 /// Which start of the machine this is.
 pub(super) fn boot() -> String {
     procfs::sys::kernel::random::boot_id().map(|id| id.trim().to_owned()).unwrap_or_default()
@@ -48,42 +50,61 @@ fn is_over(stat: &Stat) -> bool {
 
 /// The machine's processes at one moment.
 #[derive(Debug)]
-pub(super) struct Table(Vec<Stat>);
+pub(super) struct Table {
+    all: Vec<Stat>,
+    /// Where in `all` the children of each are.
+    children: HashMap<i32, Vec<usize>>,
+    /// Why some are missing.
+    problem: Option<String>,
+}
 
 impl Table {
     /// Reads them. Some thousands take some milliseconds.
     pub(super) fn read() -> Self {
-        let all = all_processes();
-        Self(all.map(|all| all.filter_map(Result::ok).filter_map(|one| one.stat().ok()).collect()).unwrap_or_default())
+        let mut problem = None;
+        let mut note = |error: ProcError| match error {
+            // It has ended, or the system does not show what others run.
+            ProcError::NotFound(_) | ProcError::PermissionDenied(_) => {}
+            error => problem = Some(error.to_string()),
+        };
+        let mut all = Vec::new();
+        match all_processes() {
+            Ok(processes) => {
+                for process in processes {
+                    match process.and_then(|process| process.stat()) {
+                        Ok(stat) => all.push(stat),
+                        Err(error) => note(error),
+                    }
+                }
+            }
+            Err(error) => problem = Some(error.to_string()),
+        }
+        Self::of(all, problem)
+    }
+
+    fn of(all: Vec<Stat>, problem: Option<String>) -> Self {
+        let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
+        for (index, stat) in all.iter().enumerate() {
+            children.entry(stat.ppid).or_default().push(index);
+        }
+        Self { all, children, problem }
     }
 
     /// All that is below a process and not over, whatever it is the child of by now.
     fn below(&self, root: i32) -> Vec<&Stat> {
-        let mut children: HashMap<i32, Vec<&Stat>> = HashMap::new();
-        for stat in &self.0 {
-            children.entry(stat.ppid).or_default().push(stat);
-        }
         let mut found = Vec::new();
         let mut seen = HashSet::from([root]);
         let mut next = vec![root];
         while let Some(parent) = next.pop() {
-            for stat in children.get(&parent).into_iter().flatten().filter(|stat| seen.insert(stat.pid)) {
+            let children = self.children.get(&parent).into_iter().flatten().filter_map(|index| self.all.get(*index));
+            for stat in children.filter(|stat| seen.insert(stat.pid)) {
                 next.push(stat.pid);
                 if !is_over(stat) {
-                    found.push(*stat);
+                    found.push(stat);
                 }
             }
         }
         found
-    }
-
-    /// What runs in a terminal below a process: something with a terminal that is not the shell itself, which leads the
-    /// terminal's session. Its name, of letters that can be shown.
-    pub(super) fn in_terminals_below(&self, root: i32) -> Option<String> {
-        let is_command = |stat: &&&Stat| stat.tty_nr != 0 && stat.session != stat.pid;
-        let below = self.below(root);
-        let command = below.iter().find(is_command)?;
-        Some(command.comm.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(32).collect())
     }
 }
 
@@ -135,31 +156,5 @@ mod tests {
         let id = identify(child.id().cast_signed()).unwrap();
         child.wait().unwrap();
         assert!(!is_alive(id) && is_gone(id));
-    }
-
-    /// A process as the kernel shows it.
-    fn stat(pid: i32, ppid: i32, session: i32, tty: i32, comm: &str, state: char) -> Stat {
-        let line = format!(
-            "{pid} ({comm}) {state} {ppid} {session} {session} {tty} -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 0 0 0 0 0 0 0 0 0 0 0 0 \
-             0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0"
-        );
-        procfs::FromRead::from_read(line.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn a_terminal_is_busy_with_what_its_shell_has_started() {
-        let shells = || vec![stat(10, 1, 10, 0, "jupyter-lab", 'S'), stat(11, 10, 11, 34816, "bash", 'S')];
-        let table = |more: Vec<Stat>| Table([shells(), more].concat());
-        assert_eq!(table(vec![]).in_terminals_below(1), None, "a shell that waits");
-        let kernel = stat(12, 10, 12, 0, "python3", 'R');
-        assert_eq!(table(vec![kernel]).in_terminals_below(1), None, "a kernel has no terminal");
-        let command = stat(13, 11, 11, 34816, "make (x) \u{7}", 'T');
-        assert_eq!(table(vec![command]).in_terminals_below(1).as_deref(), Some("make?(x)??"));
-        let over = stat(13, 11, 11, 34816, "make", 'Z');
-        assert_eq!(table(vec![over]).in_terminals_below(1), None, "it is over");
-        let elsewhere = stat(14, 2, 11, 34816, "vim", 'S');
-        assert_eq!(table(vec![elsewhere]).in_terminals_below(1), None, "another session's");
-        let orphan = stat(15, 1, 11, 34816, "tar", 'R');
-        assert_eq!(table(vec![orphan]).in_terminals_below(1).as_deref(), Some("tar"), "its shell is gone");
     }
 }

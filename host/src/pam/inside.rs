@@ -18,7 +18,7 @@ use nix::{
         signal::Signal,
         stat::{Mode, umask},
     },
-    unistd::dup2_stdin,
+    unistd::{dup2_stdin, pause},
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -70,7 +70,11 @@ fn run(mut socket: UnixStream) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CPU, order.processor, order.processor + 1)?;
     let answer: Result<Verdict, String> = library::PamLibrary::open(library::NAME)
         .and_then(|pam| pam.ask(&order.service, &order.user, password, order.client));
-    writeln!(socket, "{}", serde_json::to_string(&answer)?)
+    writeln!(socket, "{}", serde_json::to_string(&answer)?)?;
+    // What modules have started stays below this process, and would be let go with its end: the daemon kills it with them.
+    loop {
+        pause();
+    }
 }
 
 fn read(socket: &mut UnixStream) -> io::Result<(Order, Password)> {

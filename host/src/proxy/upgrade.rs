@@ -97,7 +97,7 @@ pub fn pump(
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
             // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.
-            let mut browser = Metered { stream: TokioIo::new(browser), frames: Frames::default(), used };
+            let mut browser = BrowserEnd { stream: TokioIo::new(browser), frames: Frames::default(), used };
             let _ = tokio::io::copy_bidirectional(&mut browser, &mut TokioIo::new(program)).await;
         };
         tokio::select! {
@@ -109,13 +109,13 @@ pub fn pump(
 }
 
 /// The browser's end, whose messages are told as they are read.
-struct Metered<S> {
+struct BrowserEnd<S> {
     stream: S,
     frames: Frames,
     used: Option<(Arc<Traffic>, SessionId)>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BrowserEnd<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -127,7 +127,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BrowserEnd<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

@@ -20,7 +20,7 @@ use crate::{
     wire::peer::Peer,
 };
 
-use super::{Mirror, Parts, Peers, Traffic, placement::Placer};
+use super::{Mirror, Parts, Peers, Traffic, placement::Placer, traffic::Metering};
 
 mod account;
 mod adoption;
@@ -72,6 +72,8 @@ pub(super) struct Owner {
     pub(super) traffic: Arc<Traffic>,
     idle: IdleRules,
     clock: Arc<dyn Clock>,
+    /// When this daemon began, by the steady clock.
+    began: Duration,
     activity_file: PathBuf,
     carried: Carried,
     hands: Hands,
@@ -97,6 +99,7 @@ impl Owner {
             placer,
             traffic: Arc::clone(&parts.traffic),
             idle: parts.idle.clone(),
+            began: parts.clock.steady(),
             clock: Arc::clone(&parts.clock),
             activity_file: parts.activity_file.clone(),
             carried: Carried::default(),
@@ -292,12 +295,14 @@ impl Owner {
             self.stop_superseded(session.id, session.epoch).await;
             return self.start_has_failed(session, &failure, hand).await;
         }
+        // Before anybody is led there.
+        let metering = self.meter(session);
         self.note_route(&Session { state: State::Active, ..session.clone() }, &self.here);
         if self.report(session, Report::Active).await.is_none() {
             return self.stop_superseded(session.id, session.epoch).await;
         }
         tracing::info!(session = %session.id, epoch = %session.epoch, pid, "active");
-        self.watch(session, hand).await;
+        self.watch(session, hand, metering).await;
     }
 
     /// Waits until the program answers; until then it keeps its place in the start queue.
@@ -315,8 +320,7 @@ impl Owner {
     }
 
     /// Watches an active program to its end.
-    async fn watch(self: &Arc<Self>, session: &Session, mut hand: Hand) {
-        let _metered = self.meter(session.id, session.epoch, &session.kind);
+    async fn watch(self: &Arc<Self>, session: &Session, mut hand: Hand, _metering: Metering) {
         tokio::select! {
             exit = self.launcher.watch(session.id, session.epoch) => match hand.wanted_now() {
                 Some(wanted) => self.stop_as_wanted(session, wanted, hand).await,

@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,17 +18,21 @@ use crate::{
     launcher::Kind,
 };
 
+/// How long a program that does not say what it does is not asked again: doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
 /// The meters of the sessions that are active on this node.
 pub struct Traffic {
     clock: Arc<dyn Clock>,
     meters: RwLock<HashMap<SessionId, Arc<Meter>>>,
     /// Use of programs that run here before their sessions are metered: a daemon that has just started passes traffic on at
     /// once, and may wait for the store.
-    early: Mutex<HashMap<SessionId, Timestamp>>,
+    early: Mutex<HashMap<SessionId, i64>>,
 }
 
 /// For how long early use is remembered.
-const EARLY: SignedDuration = SignedDuration::from_hours(24);
+const EARLY: Duration = Duration::from_secs(24 * 3600);
 
 /// One session's.
 pub(super) struct Meter {
@@ -37,7 +41,8 @@ pub(super) struct Meter {
     limits: IdleLimits,
     kind: Option<Arc<Kind>>,
     clock: Arc<dyn Clock>,
-    /// Milliseconds since the Unix epoch.
+    /// When it was last used, milliseconds of the steady clock, like the times that follow: a clock that is set makes
+    /// nothing idle.
     last: AtomicI64,
     /// Of these, by its user's traffic.
     by_user: AtomicI64,
@@ -45,8 +50,19 @@ pub(super) struct Meter {
     written: AtomicI64,
     /// Requests of its user's that pass.
     passing: AtomicUsize,
-    /// The log has heard that its program does not say what it does.
-    pub(super) complained: AtomicBool,
+    /// How often in a row its program has not said what it does.
+    silences: AtomicU32,
+    /// When its program may be asked again.
+    ask_at: AtomicI64,
+}
+
+/// For how long a session has not been used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unused {
+    /// By anything.
+    pub(super) at_all: Duration,
+    /// By its user's traffic.
+    pub(super) by_user: Duration,
 }
 
 /// A request that passes: an upload, say, which may take its time.
@@ -60,7 +76,7 @@ impl Drop for Passing {
 }
 
 /// A meter for as long as its session is active here.
-pub(super) struct Metered {
+pub(super) struct Metering {
     traffic: Arc<Traffic>,
     meter: Arc<Meter>,
 }
@@ -98,10 +114,10 @@ impl Traffic {
     }
 
     fn used_early(&self, id: SessionId) {
-        let now = self.clock.now();
+        let now = milliseconds(self.clock.steady());
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         if early.insert(id, now).is_none() {
-            early.retain(|_, at| now.duration_since(*at) < EARLY);
+            early.retain(|_, at| now.saturating_sub(*at) < milliseconds(EARLY));
         }
     }
 
@@ -110,30 +126,33 @@ impl Traffic {
         self.meters.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Meters a session, last used at `since`, until the answer is dropped.
+    /// Meters a session that has not been used for so long, until the answer is dropped.
     pub(super) fn enter(
         self: &Arc<Self>,
         (id, epoch): (SessionId, Epoch),
         kind: Option<Arc<Kind>>,
         limits: IdleLimits,
-        since: Timestamp,
-    ) -> Metered {
-        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        let since = early.map_or(since, |early| early.max(since));
+        unused: Unused,
+    ) -> Metering {
+        let now = milliseconds(self.clock.steady());
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).unwrap_or(i64::MIN);
+        let last = now.saturating_sub(milliseconds(unused.at_all));
         let meter = Arc::new(Meter {
             id,
             epoch,
             limits,
             kind,
             clock: Arc::clone(&self.clock),
-            last: AtomicI64::new(since.as_millisecond()),
-            by_user: AtomicI64::new(since.as_millisecond()),
-            written: AtomicI64::new(i64::MIN),
+            last: AtomicI64::new(last.max(early)),
+            by_user: AtomicI64::new(now.saturating_sub(milliseconds(unused.by_user)).max(early)),
+            // When it became active, or by the daemon before this one.
+            written: AtomicI64::new(last),
             passing: AtomicUsize::new(0),
-            complained: AtomicBool::new(false),
+            silences: AtomicU32::new(0),
+            ask_at: AtomicI64::new(i64::MIN),
         });
         self.meters.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&meter));
-        Metered { traffic: Arc::clone(self), meter }
+        Metering { traffic: Arc::clone(self), meter }
     }
 
     /// All of them.
@@ -142,7 +161,7 @@ impl Traffic {
     }
 }
 
-impl Drop for Metered {
+impl Drop for Metering {
     fn drop(&mut self) {
         let mut meters = self.traffic.meters.write().unwrap_or_else(PoisonError::into_inner);
         // A later start may have one by now.
@@ -159,6 +178,8 @@ impl Meter {
         if polls.iter().any(|poll| poll.is(method, path)) {
             return None;
         }
+        // Also what it is when the request is cut off.
+        self.used_by_user();
         self.passing.fetch_add(1, Ordering::Relaxed);
         Some(Passing(Arc::clone(self)))
     }
@@ -171,46 +192,95 @@ impl Meter {
     }
 
     fn used_by_user(&self) {
-        let now = self.clock.now();
-        self.by_user.fetch_max(now.as_millisecond(), Ordering::Relaxed);
-        self.used(now);
+        let now = self.now();
+        self.by_user.fetch_max(now, Ordering::Relaxed);
+        self.last.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// Its page was open then, which counts for so long after its user's last use.
+    /// Its page was open then, by the store's clock, which counts for so long after its user's last use.
     pub(super) fn open(&self, at: Timestamp, most: Duration) {
-        let by_user = Timestamp::from_millisecond(self.by_user.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
-        self.used(at.min(by_user.saturating_add(most).unwrap_or(Timestamp::MAX)));
+        let latest = self.by_user.load(Ordering::Relaxed).saturating_add(milliseconds(most));
+        self.last.fetch_max(self.steadily(at).min(latest), Ordering::Relaxed);
     }
 
-    /// It was used, or did something by itself, then.
+    /// It was used, or did something by itself, then, by the store's clock.
     pub(super) fn used(&self, at: Timestamp) {
-        self.last.fetch_max(at.as_millisecond(), Ordering::Relaxed);
+        self.last.fetch_max(self.steadily(at), Ordering::Relaxed);
     }
 
-    /// When it was last used.
-    pub(super) fn last(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.last.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN)
+    /// It does something.
+    pub(super) fn is_busy(&self) {
+        self.last.fetch_max(self.now(), Ordering::Relaxed);
+    }
+
+    /// For how long it has not been used.
+    pub(super) fn unused(&self) -> Unused {
+        let now = self.now();
+        let since = |then: i64| Duration::from_millis(u64::try_from(now.saturating_sub(then)).unwrap_or_default());
+        let by_user = if self.is_passing() { now } else { self.by_user.load(Ordering::Relaxed) };
+        Unused { at_all: since(self.last(now)), by_user: since(by_user) }
+    }
+
+    /// When it was last used, as of `now`.
+    fn last(&self, now: i64) -> i64 {
+        if self.is_passing() { now } else { self.last.load(Ordering::Relaxed) }
+    }
+
+    fn is_passing(&self) -> bool {
+        self.passing.load(Ordering::Relaxed) > 0
     }
 
     /// What is to become of it by now, and for how long it has not been used.
     pub(super) fn verdict(&self) -> Option<(Wanted, Duration)> {
-        if self.passing.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        let idle = Duration::try_from(self.clock.now().duration_since(self.last())).unwrap_or_default();
+        let idle = self.unused().at_all;
         self.limits.verdict(idle).map(|wanted| (wanted, idle))
     }
 
-    /// When it was last used, if the store has not been told.
-    pub(super) fn unwritten(&self) -> Option<Timestamp> {
-        let last = self.last();
-        (last.as_millisecond() > self.written.load(Ordering::Relaxed)).then_some(last)
+    /// Whether its program may be asked what it does.
+    pub(super) fn may_be_asked(&self) -> bool {
+        self.now() >= self.ask_at.load(Ordering::Relaxed)
+    }
+
+    /// Its program has said what it does.
+    pub(super) fn has_said(&self) {
+        self.silences.store(0, Ordering::Relaxed);
+    }
+
+    /// Its program has not said what it does; true where it had before.
+    pub(super) fn has_not_said(&self) -> bool {
+        let silences = self.silences.fetch_add(1, Ordering::Relaxed);
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(silences)).min(LONGEST_PAUSE);
+        self.ask_at.store(self.now().saturating_add(milliseconds(pause)), Ordering::Relaxed);
+        silences == 0
+    }
+
+    /// When it was last used, if the store has not been told: by the store's clock, and for [`Meter::written`].
+    pub(super) fn unwritten(&self) -> Option<(Timestamp, i64)> {
+        let now = self.now();
+        let last = self.last(now);
+        let unused = SignedDuration::from_millis(now.saturating_sub(last));
+        let at = self.clock.now().saturating_sub(unused).unwrap_or(Timestamp::MIN);
+        (last > self.written.load(Ordering::Relaxed)).then_some((at, last))
     }
 
     /// The store has been told.
-    pub(super) fn written(&self, last: Timestamp) {
-        self.written.fetch_max(last.as_millisecond(), Ordering::Relaxed);
+    pub(super) fn written(&self, last: i64) {
+        self.written.fetch_max(last, Ordering::Relaxed);
     }
+
+    fn now(&self) -> i64 {
+        milliseconds(self.clock.steady())
+    }
+
+    /// A time of the store's clock by the steady one; one that is yet to come is now.
+    fn steadily(&self, at: Timestamp) -> i64 {
+        let age = Duration::try_from(self.clock.now().duration_since(at)).unwrap_or_default();
+        self.now().saturating_sub(milliseconds(age))
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -222,13 +292,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn metered(clock: &Arc<SetClock>) -> (Arc<Traffic>, Metered) {
+    fn metered(clock: &Arc<SetClock>) -> (Arc<Traffic>, Metering) {
         let text = include_str!("../../kinds/jupyterlab.toml").replace("shortest-message = 0", "shortest-message = 14");
         let kind = Kind::parse(Path::new("jupyterlab.toml"), &text).unwrap();
         let traffic = Arc::new(Traffic::new(clock.clone()));
         let limits = IdleLimits { suspend: Some(10 * MINUTE), end: None };
         let key = ("00000000".parse().unwrap(), Epoch::FIRST);
-        let metered = traffic.enter(key, Some(Arc::new(kind)), limits, clock.now());
+        let metered = traffic.enter(key, Some(Arc::new(kind)), limits, Unused::default());
         (traffic, metered)
     }
 
@@ -260,11 +330,48 @@ mod tests {
         assert_eq!(metered.meter.verdict(), None);
         clock.advance(SignedDuration::from_secs(1));
         assert_eq!(metered.meter.verdict(), Some((Wanted::Suspended, 10 * MINUTE)));
-        // A clock that is set back makes no time idle.
-        clock.advance(SignedDuration::from_secs(-10_000));
-        assert_eq!(metered.meter.verdict(), None);
         metered.meter.used(Timestamp::MIN);
-        assert_eq!(metered.meter.last(), Timestamp::UNIX_EPOCH, "what is earlier changes nothing");
+        let unused = Unused { at_all: 10 * MINUTE, by_user: 10 * MINUTE };
+        assert_eq!(metered.meter.unused(), unused, "what is earlier changes nothing");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_idle_and_nothing_used() {
+        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
+        let (_traffic, metered) = metered(&clock);
+        assert_eq!(metered.meter.unwritten(), None, "the store knows when it became active");
+        clock.advance(SignedDuration::from_mins(1));
+        metered.meter.is_busy();
+        clock.advance(SignedDuration::from_mins(9));
+        for hours in [9_000, -18_000] {
+            clock.set_by(SignedDuration::from_hours(hours));
+            assert_eq!(metered.meter.verdict(), None);
+            assert_eq!(metered.meter.unused().at_all, 9 * MINUTE);
+            assert_eq!(metered.meter.unwritten().unwrap().0, clock.now() - SignedDuration::from_mins(9));
+        }
+        // What a program says is compared with the clock that it may go by.
+        metered.meter.used(clock.now() - SignedDuration::from_mins(2));
+        assert_eq!(metered.meter.unused().at_all, 2 * MINUTE);
+    }
+
+    #[test]
+    fn a_program_that_does_not_say_what_it_does_is_asked_less_and_less_often() {
+        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
+        let (_traffic, metered) = metered(&clock);
+        let pause = || {
+            let mut minutes = 0;
+            while !metered.meter.may_be_asked() {
+                clock.advance(SignedDuration::from_mins(1));
+                minutes += 1;
+            }
+            minutes
+        };
+        let pauses = [0; 7].map(|_| (metered.meter.has_not_said(), pause()));
+        assert_eq!(pauses.map(|(_, minutes)| minutes), [1, 2, 4, 8, 15, 15, 15]);
+        assert_eq!(pauses.map(|(is_news, _)| is_news), [true, false, false, false, false, false, false]);
+        metered.meter.has_said();
+        assert!(metered.meter.has_not_said());
+        assert_eq!(pause(), 1);
     }
 
     #[test]
@@ -274,6 +381,7 @@ mod tests {
         let upload = metered.meter.request("PUT", "files/large");
         clock.advance(SignedDuration::from_hours(3));
         assert_eq!(metered.meter.verdict(), None);
+        assert_eq!(metered.meter.unused(), Unused::default(), "also for the daemon after this one");
         drop(upload);
         clock.advance(SignedDuration::from_mins(9));
         assert_eq!(metered.meter.verdict(), None);
@@ -286,18 +394,23 @@ mod tests {
         let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
         let traffic = Arc::new(Traffic::new(clock.clone()));
         let ids = ["00000000", "00000001"].map(|id| id.parse::<SessionId>().unwrap());
-        let enter = |id, since| traffic.enter((id, Epoch::FIRST), None, IdleLimits::default(), since).meter.last();
+        let unused = |hours: u32| Unused { at_all: 60 * hours * MINUTE, by_user: 60 * hours * MINUTE };
+        let enter = |id| traffic.enter((id, Epoch::FIRST), None, IdleLimits::default(), unused(9)).meter.unused();
         clock.advance(SignedDuration::from_hours(30));
         traffic.message(ids[0], 1);
-        let used = clock.now();
         clock.advance(SignedDuration::from_hours(1));
-        assert_eq!(enter(ids[0], Timestamp::UNIX_EPOCH), used);
-        assert_eq!(enter(ids[0], Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH, "once");
+        assert_eq!(enter(ids[0]), unused(1));
+        assert_eq!(enter(ids[0]), unused(9), "once");
         // What is never metered is not remembered for ever.
         assert!(traffic.request(ids[0], "GET", "").is_none());
-        clock.advance(EARLY);
+        clock.advance(SignedDuration::try_from(EARLY).unwrap());
         assert!(traffic.request(ids[1], "GET", "").is_none());
         assert_eq!(traffic.early.lock().unwrap().keys().collect::<Vec<_>>(), [&ids[1]]);
+        // A web socket that was open before goes on.
+        let metered = traffic.enter((ids[0], Epoch(2)), None, IdleLimits::default(), unused(9));
+        clock.advance(SignedDuration::from_hours(1));
+        traffic.message(ids[0], 1);
+        assert_eq!(metered.meter.unused(), Unused::default());
     }
 
     #[test]
@@ -305,7 +418,7 @@ mod tests {
         let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
         let (traffic, first) = metered(&clock);
         let id = first.meter.id;
-        let second = traffic.enter((id, Epoch(2)), None, IdleLimits::default(), clock.now());
+        let second = traffic.enter((id, Epoch(2)), None, IdleLimits::default(), Unused::default());
         drop(first);
         assert_eq!(traffic.meter(id).unwrap().epoch, Epoch(2));
         drop(second);

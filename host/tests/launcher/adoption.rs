@@ -122,17 +122,22 @@ async fn a_directory_of_an_earlier_start_of_the_machine_is_cleared_away() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_machine_that_left_nothing_is_known_by_what_the_last_daemon_noted() {
+async fn a_restart_of_the_machine_that_left_nothing_is_known_until_it_is_accounted_for() {
     let ground = Ground::new();
-    drop(ground.launcher());
     let launcher = ground.launcher();
-    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Unknown, "the same start of the machine");
+    assert!(!launcher.machine_restarted(), "nothing ran before");
+    launcher.note_machine_start().await;
     drop(launcher);
+    assert!(!ground.launcher().machine_restarted(), "the same start of the machine");
     std::fs::write(ground.log().parent().unwrap().with_file_name("boot"), "\"another\"").unwrap();
+    assert!(ground.launcher().machine_restarted());
     let launcher = ground.launcher();
-    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::MachineRestart);
+    assert!(launcher.machine_restarted(), "the daemon before could not account for anything");
+    assert_eq!(launcher.watch(id(), Epoch::FIRST).await, Exit::Unknown, "what it does not know of itself");
+    launcher.note_machine_start().await;
+    assert!(!launcher.machine_restarted());
     drop(launcher);
-    assert_eq!(ground.launcher().watch(id(), Epoch::FIRST).await, Exit::Unknown, "noted once");
+    assert!(!ground.launcher().machine_restarted(), "noted once");
 }
 
 #[tokio::test]

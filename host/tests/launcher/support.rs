@@ -80,12 +80,24 @@ impl Ground {
     }
 
     pub(crate) fn try_launcher(&self) -> Result<LocalLauncher, LaunchError> {
+        self.launcher_with(None)
+    }
+
+    /// A launcher to which the kind of [`Self::script`] is known.
+    pub(crate) fn launcher_of_scripts(&self) -> LocalLauncher {
+        let kinds = self.directory.join("kinds");
+        std::fs::create_dir(&kinds).unwrap();
+        std::fs::write(kinds.join("script.toml"), self.script_kind()).unwrap();
+        self.launcher_with(Some(&kinds)).unwrap()
+    }
+
+    fn launcher_with(&self, kinds: Option<&Path>) -> Result<LocalLauncher, LaunchError> {
         let search = std::env::var_os("PATH").unwrap_or_default();
         LocalLauncher::new(Parts {
             runtime_dir: &self.runtime(),
             data_dir: &self.directory.join("data"),
             supervisor: env!("CARGO_BIN_EXE_evenkeel").into(),
-            kinds: Arc::new(Kinds::load(None, &search).unwrap()),
+            kinds: Arc::new(Kinds::load(kinds, &search).unwrap()),
             options: self.options.clone(),
             entropy: Arc::new(Counter::default()),
         })
@@ -119,9 +131,16 @@ impl Ground {
 
     /// A launch of a shell script.
     pub(crate) fn script(&self, script: &str) -> Launch {
-        let file = self.directory.join("script.sh");
-        std::fs::write(&file, script).unwrap();
-        self.launch_kind(&format!(
+        std::fs::write(self.script_file(), script).unwrap();
+        self.launch_kind(&self.script_kind())
+    }
+
+    fn script_file(&self) -> PathBuf {
+        self.directory.join("script.sh")
+    }
+
+    fn script_kind(&self) -> String {
+        format!(
             r#"
             name = "script"
             title = "Script"
@@ -135,8 +154,8 @@ impl Ground {
             stop = {{ grace-seconds = 1 }}
             directory = "/"
             "#,
-            file.display()
-        ))
+            self.script_file().display()
+        )
     }
 
     pub(crate) fn launch_kind(&self, kind: &str) -> Launch {

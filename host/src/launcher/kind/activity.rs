@@ -13,7 +13,7 @@ const LONGEST: usize = 200;
 
 /// What counts as the use of a session, and what of its traffic does not.
 #[derive(Clone, Debug, Default)]
-pub struct Activity {
+pub struct ActivityRules {
     /// It is never idle: what it does, it does by itself.
     pub never_idle: bool,
     /// Requests that an open page makes by itself.
@@ -120,13 +120,13 @@ struct RawBusy {
 }
 
 impl super::file::Reader<'_> {
-    pub(super) fn activity(&mut self, raw: RawActivity, listen: Listen) -> Activity {
+    pub(super) fn activity(&mut self, raw: RawActivity, listen: Listen) -> ActivityRules {
         let polls = raw.polls.iter().take(MOST).filter_map(|text| self.parsed(text, Poll::parse)).collect();
         if let Some(one_too_many) = raw.polls.get(MOST) {
             self.error(one_too_many.span(), format!("must be at most {MOST}"));
         }
         let probes = raw.probes.into_iter().filter_map(|probe| self.probe(probe, listen)).collect();
-        Activity { never_idle: raw.never_idle, polls, shortest_message: raw.shortest_message, probes }
+        ActivityRules { never_idle: raw.never_idle, polls, shortest_message: raw.shortest_message, probes }
     }
 
     fn probe(&mut self, raw: RawProbe, listen: Listen) -> Option<Probe> {

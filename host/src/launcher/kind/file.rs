@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Activity, BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable,
+    ActivityRules, BasePath, Kind, KindError, KindErrors, Listen, Ready, Stop, Suspend, Template, Variable,
     activity::RawActivity,
 };
 use crate::launcher::record::is_reserved;
@@ -140,7 +140,7 @@ impl Reader<'_> {
         let headers = raw.headers.iter().filter_map(|(name, text)| self.header(name, text, listen)).collect();
         // What a job does, it does by itself.
         let activity = self.activity(raw.activity, listen);
-        let activity = Activity { never_idle: activity.never_idle || listen == Listen::Nothing, ..activity };
+        let activity = ActivityRules { never_idle: activity.never_idle || listen == Listen::Nothing, ..activity };
         let files = self.files(&raw.files, listen);
         let version = raw.version.as_ref().map(|version| self.version(version, listen));
         let place = match listen {

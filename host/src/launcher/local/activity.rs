@@ -10,7 +10,11 @@ use serde_json::Value;
 
 use super::{House, blocking, failed, live::Live, probe};
 use crate::{
-    launcher::{Activity, LaunchError, kind::activity::Probe, processes::Table},
+    launcher::{
+        Activity, LaunchError,
+        kind::activity::Probe,
+        processes::{Table, terminals::Shells},
+    },
     wire::client,
 };
 
@@ -21,15 +25,27 @@ const MOST_BYTES: usize = 256 * 1024;
 const FRESH: Duration = Duration::from_millis(500);
 
 /// The machine's processes, as they were a moment ago.
-pub(super) type Processes = tokio::sync::Mutex<Option<(Instant, Arc<Table>)>>;
+pub(super) type Processes = tokio::sync::Mutex<Option<(Instant, Arc<Seen>)>>;
+
+/// The machine's processes, and which of them are shells.
+#[derive(Debug)]
+pub(super) struct Seen {
+    table: Table,
+    shells: Shells,
+}
 
 /// What a program does by itself, and when it last did something.
 pub(super) async fn of(house: &House, live: &Live) -> Result<Activity, LaunchError> {
     let mut all = Activity::default();
     let root = live.supervisor_pid();
-    all.busy = processes(house).await?.in_terminals_below(root).map(|command| format!("a terminal runs {command}"));
-    // A kind whose file is gone has no more to say.
-    for probe in house.kinds.get(&live.running.kind).iter().flat_map(|kind| &kind.activity.probes) {
+    let name = &live.running.kind;
+    let context = || format!("asking session {} what it does", live.running.id);
+    // How such a program is asked is not known any more.
+    let kind = house.kinds.get(name).ok_or_else(|| failed(context())(format!("there is no kind {name} any more")))?;
+    let seen = processes(house).await?;
+    let command = blocking(move || seen.table.in_terminals_below(root, &seen.shells)).await?;
+    all.busy = command.map_err(failed(context()))?.map(|command| format!("a terminal runs {command}"));
+    for probe in &kind.activity.probes {
         if all.busy.is_some() {
             break;
         }
@@ -57,14 +73,14 @@ async fn ask(live: &Live, probe: &Probe) -> Result<Activity, LaunchError> {
     }
 }
 
-async fn processes(house: &House) -> Result<Arc<Table>, LaunchError> {
+async fn processes(house: &House) -> Result<Arc<Seen>, LaunchError> {
     let mut kept = house.processes.lock().await;
-    if let Some((at, table)) = kept.as_ref()
+    if let Some((at, seen)) = kept.as_ref()
         && at.elapsed() < FRESH
     {
-        return Ok(Arc::clone(table));
+        return Ok(Arc::clone(seen));
     }
-    let table = Arc::new(blocking(Table::read).await?);
-    *kept = Some((Instant::now(), Arc::clone(&table)));
-    Ok(table)
+    let seen = Arc::new(blocking(|| Seen { table: Table::read(), shells: Shells::read() }).await?);
+    *kept = Some((Instant::now(), Arc::clone(&seen)));
+    Ok(seen)
 }

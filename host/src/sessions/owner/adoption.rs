@@ -18,6 +18,7 @@ const RESTARTED: &str = "its node was restarted, and the program ended with it";
 impl Owner {
     /// Adopts the programs that run, stops those that have been superseded, and reports those that are gone.
     pub(in crate::sessions) async fn reconcile(self: &Arc<Self>) -> Result<(), StoreError> {
+        let restarted = self.launcher.machine_restarted();
         // Before the rows are read: what is kept of a start has a row by then.
         let kept = self.launcher.kept().await;
         let filter = SessionFilter {
@@ -46,9 +47,10 @@ impl Owner {
         for row in rows.into_iter().rev() {
             let runs = programs.iter().any(|program| program.id == row.id && program.epoch == row.epoch);
             if !runs {
-                self.account_for(row);
+                self.account_for(row, restarted);
             }
         }
+        self.launcher.note_machine_start().await;
         Ok(())
     }
 
@@ -71,7 +73,10 @@ impl Owner {
             let place = if row.state == State::Starting { self.starts.take() } else { None };
             self.spawn(async move {
                 match row.state {
-                    State::Active => owner.watch(&row, hand).await,
+                    State::Active => {
+                        let metering = owner.meter(&row);
+                        owner.watch(&row, hand, metering).await;
+                    }
                     _ => owner.see_through(&row, pid, hand, place).await,
                 }
             });
@@ -91,7 +96,7 @@ impl Owner {
     }
 
     /// A row of this node whose program does not run.
-    fn account_for(self: &Arc<Self>, row: Session) {
+    fn account_for(self: &Arc<Self>, row: Session, restarted: bool) {
         match (row.state, row.claimed, row.wanted) {
             (State::Lost, ..) => {}
             (State::Starting, false, _) | (_, _, Some(_)) => self.look(row),
@@ -100,9 +105,9 @@ impl Owner {
                 let owner = Arc::clone(self);
                 self.spawn(async move {
                     match state {
-                        _ if row.is_job => owner.account_for_job(&row).await,
+                        _ if row.is_job => owner.account_for_job(&row, restarted).await,
                         State::Starting => owner.start_again(&row, GONE, hand).await,
-                        _ => owner.conclude_gone(&row).await,
+                        _ => owner.conclude_gone(&row, restarted).await,
                     }
                 });
             }
@@ -111,11 +116,19 @@ impl Owner {
     }
 
     /// An active session whose program ended while nobody looked; its launcher may know how.
-    async fn conclude_gone(&self, row: &Session) {
-        match self.launcher.watch(row.id, row.epoch).await {
+    async fn conclude_gone(&self, row: &Session, restarted: bool) {
+        match self.unseen_end(row, restarted).await {
             Exit::Unknown => self.fail(row, GONE).await,
             Exit::MachineRestart => self.fail(row, RESTARTED).await,
             exit => self.conclude(row, &exit).await,
+        }
+    }
+
+    /// How a program ended that does not run here any more.
+    pub(super) async fn unseen_end(&self, row: &Session, restarted: bool) -> Exit {
+        match self.launcher.watch(row.id, row.epoch).await {
+            Exit::Unknown if restarted => Exit::MachineRestart,
+            exit => exit,
         }
     }
 

@@ -1,6 +1,7 @@
 //! When sessions were last used, over a restart of the daemon: a file that one daemon leaves and the next takes.
 //!
-//! A daemon that is killed leaves none. What it saw last is unknown then, and the next daemon begins to count anew: a
+//! It says for how long each had not been used, so that the time without a daemon counts for nothing: nobody could use
+//! them. A daemon that is killed leaves none. What it saw last is unknown then, and the next daemon begins to count anew: a
 //! restart never makes a session idle sooner.
 
 use std::{
@@ -9,19 +10,19 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Owner;
 use crate::{
     domain::{Epoch, SessionId},
-    sessions::traffic::Traffic,
+    sessions::traffic::{Traffic, Unused},
 };
 
 /// What a daemon may still pass on after it has written.
-const SLACK: SignedDuration = SignedDuration::from_secs(15);
+const SLACK: Duration = Duration::from_secs(15);
 const MOST_BYTES: u64 = 4 << 20;
 
 /// What the daemon before this one left.
@@ -31,7 +32,10 @@ pub(super) struct Carried(Mutex<BTreeMap<SessionId, Used>>);
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Used {
     epoch: Epoch,
-    last: Timestamp,
+    /// For how long it has not been used, milliseconds.
+    unused: u64,
+    /// For how long not by its user.
+    unused_by_user: u64,
 }
 
 impl Carried {
@@ -49,10 +53,11 @@ impl Carried {
         Ok(())
     }
 
-    /// When a start was last used, once.
-    pub(super) fn take(&self, id: SessionId, epoch: Epoch) -> Option<Timestamp> {
+    /// For how long a start has not been used, once.
+    pub(super) fn take(&self, id: SessionId, epoch: Epoch) -> Option<Unused> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)?;
-        (used.epoch == epoch).then(|| used.last.saturating_add(SLACK).unwrap_or(Timestamp::MAX))
+        let unused = |milliseconds| Duration::from_millis(milliseconds).saturating_sub(SLACK);
+        (used.epoch == epoch).then(|| Unused { at_all: unused(used.unused), by_user: unused(used.unused_by_user) })
     }
 }
 
@@ -82,8 +87,14 @@ impl Owner {
 
 /// Leaves the file for the next daemon.
 pub(super) fn write(path: &Path, traffic: &Traffic) -> io::Result<()> {
-    let used: BTreeMap<SessionId, Used> =
-        traffic.all().iter().map(|meter| (meter.id, Used { epoch: meter.epoch, last: meter.last() })).collect();
+    let milliseconds = |unused: Duration| u64::try_from(unused.as_millis()).unwrap_or(u64::MAX);
+    let meters = traffic.all();
+    let used = meters.iter().map(|meter| {
+        let Unused { at_all, by_user } = meter.unused();
+        let used = Used { epoch: meter.epoch, unused: milliseconds(at_all), unused_by_user: milliseconds(by_user) };
+        (meter.id, used)
+    });
+    let used: BTreeMap<SessionId, Used> = used.collect();
     let aside = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(&serde_json::to_vec(&used)?)?;
@@ -93,22 +104,29 @@ pub(super) fn write(path: &Path, traffic: &Traffic) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
     use super::*;
     use crate::domain::{IdleLimits, fakes::SetClock};
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
     fn what_one_daemon_leaves_the_next_takes_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("activity.json");
-        let traffic = Arc::new(Traffic::new(Arc::new(SetClock::at(Timestamp::UNIX_EPOCH))));
+        let clock = Arc::new(SetClock::at(Timestamp::UNIX_EPOCH));
+        let traffic = Arc::new(Traffic::new(clock.clone()));
         let id: SessionId = "00000000".parse().unwrap();
-        let last = Timestamp::from_second(1000).unwrap();
-        let _metered = traffic.enter((id, Epoch(3)), None, IdleLimits::default(), last);
+        let before = Unused { at_all: HOUR, by_user: 3 * HOUR };
+        let _metering = traffic.enter((id, Epoch(3)), None, IdleLimits::default(), before);
+        clock.advance(SignedDuration::from_hours(1));
         write(&path, &traffic).unwrap();
 
         let carried = Carried::default();
         carried.read(&path).unwrap();
-        assert_eq!(carried.take(id, Epoch(3)), Some(last + SLACK));
+        let after = Unused { at_all: 2 * HOUR - SLACK, by_user: 4 * HOUR - SLACK };
+        assert_eq!(carried.take(id, Epoch(3)), Some(after));
         assert_eq!(carried.take(id, Epoch(3)), None);
         assert!(!path.exists(), "a daemon that is killed leaves nothing");
         carried.read(&path).unwrap();

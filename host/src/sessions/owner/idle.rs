@@ -3,18 +3,15 @@
 //! Use is what passes the proxy, and what a program says of itself. The latter is asked only when the former would have
 //! its session suspended or ended, so that what idles costs nothing. Where the program does not say, nothing is done.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
 use super::Owner;
 use crate::{
-    domain::{Epoch, IdleLimits, SessionId, State, Wanted, idle::Spoken},
+    domain::{Epoch, IdleLimits, Session, SessionId, State, Wanted, idle::Spoken},
     launcher::{Activity, Kind, kind::Suspend},
-    sessions::traffic::{Meter, Metered},
+    sessions::traffic::{Meter, Metering},
     store::SessionFilter,
 };
 
@@ -24,6 +21,9 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 
 /// How many programs are asked at once what they do.
 const ASKED_AT_ONCE: usize = 8;
+
+/// After this daemon's start, the longest time for people to resume what could not be resumed while it was away.
+const SETTLE: Duration = Duration::from_secs(3600);
 
 impl Owner {
     /// Looks for sessions that nobody uses, now and then, until stopped.
@@ -40,18 +40,19 @@ impl Owner {
     /// Looks for sessions that nobody uses, once.
     pub(in crate::sessions) async fn look_for_idle(self: &Arc<Self>) {
         self.write_activity().await;
-        let meters = self.traffic.all().into_iter().filter(|meter| meter.verdict().is_some());
+        let meters = self.traffic.all().into_iter().filter(|meter| meter.verdict().is_some() && meter.may_be_asked());
         stream::iter(meters).for_each_concurrent(ASKED_AT_ONCE, |meter| self.judge(meter)).await;
         self.end_unused_suspended().await;
     }
 
-    /// Meters a session that is active here from now on.
-    pub(super) fn meter(&self, id: SessionId, epoch: Epoch, kind: &str) -> Metered {
-        let kind = self.kinds.get(kind);
-        let limits = kind.map_or_else(|| self.idle.of_kind("", false), |kind| self.limits(kind));
-        let now = self.clock.now();
-        let since = self.carried.take(id, epoch).map_or(now, |since| since.min(now));
-        self.traffic.enter((id, epoch), kind.cloned(), limits, since)
+    /// Meters a session that is active here from now on. What is not known of its kind any more could be that it is never
+    /// idle.
+    pub(super) fn meter(&self, session: &Session) -> Metering {
+        let (id, epoch) = (session.id, session.epoch);
+        let kind = self.kinds.get(&session.kind);
+        let limits = kind.map_or_else(IdleLimits::default, |kind| self.limits(kind));
+        let unused = self.carried.take(id, epoch).unwrap_or_default();
+        self.traffic.enter((id, epoch), kind.cloned(), limits, unused)
     }
 
     fn limits(&self, kind: &Kind) -> IdleLimits {
@@ -68,9 +69,9 @@ impl Owner {
         if news.is_empty() {
             return;
         }
-        let notes: Vec<_> = news.iter().map(|(meter, last)| (meter.id, meter.epoch, *last)).collect();
+        let notes: Vec<_> = news.iter().map(|(meter, (at, _))| (meter.id, meter.epoch, *at)).collect();
         match self.store.note_activity(&notes).await {
-            Ok(()) => news.iter().for_each(|(meter, last)| meter.written(*last)),
+            Ok(()) => news.iter().for_each(|(meter, (_, last))| meter.written(*last)),
             Err(error) => tracing::debug!("when sessions were last used is not written: {error}"),
         }
     }
@@ -80,25 +81,24 @@ impl Owner {
         let (id, epoch) = (meter.id, meter.epoch);
         match self.launcher.activity(id, epoch).await {
             Ok(Activity { busy, last, open }) => {
-                let now = self.clock.now();
                 if let Some(last) = last {
-                    meter.used(last.min(now));
+                    meter.used(last);
                 }
                 if let Some((last, most)) = open {
-                    meter.open(last.min(now), most);
+                    meter.open(last, most);
                 }
                 if let Some(busy) = busy {
                     tracing::debug!(session = %id, "not idle: {busy}");
-                    meter.used(now);
+                    meter.is_busy();
                 }
-                meter.complained.store(false, Ordering::Relaxed);
+                meter.has_said();
             }
-            Err(error) if meter.complained.swap(true, Ordering::Relaxed) => {
-                tracing::debug!(session = %id, "whether it is idle cannot be told: {error}");
+            Err(error) if meter.has_not_said() => {
+                tracing::warn!(session = %id, "whether it is idle cannot be told, so it is kept: {error}");
                 return;
             }
             Err(error) => {
-                tracing::warn!(session = %id, "whether it is idle cannot be told, so it is kept: {error}");
+                tracing::debug!(session = %id, "whether it is idle cannot be told: {error}");
                 return;
             }
         }
@@ -134,6 +134,9 @@ impl Owner {
     /// Sessions that were suspended here and that nobody has resumed for so long that they are to be ended.
     async fn end_unused_suspended(self: &Arc<Self>) {
         let Some(limit) = self.idle.end_after else { return };
+        if self.clock.steady().saturating_sub(self.began) < limit.min(SETTLE) {
+            return;
+        }
         let filter =
             SessionFilter { node: Some(self.node), states: vec![State::Suspended], ..SessionFilter::default() };
         let rows = match self.store.sessions(&filter).await {
@@ -142,6 +145,7 @@ impl Owner {
         };
         let now = self.clock.now();
         for row in rows {
+            let Some(limit) = self.kinds.get(&row.kind).and_then(|kind| self.limits(kind).end) else { continue };
             let last = row.last_activity.map_or(row.changed, |last| last.max(row.changed));
             let idle = Duration::try_from(now.duration_since(last)).unwrap_or_default();
             if idle >= limit {

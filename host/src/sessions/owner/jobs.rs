@@ -75,8 +75,8 @@ impl Owner {
 
     /// A job whose start was claimed and whose program does not run: it has ended, or is gone without a trace. Whether any
     /// of it was run is then not known.
-    pub(super) async fn account_for_job(&self, session: &Session) {
-        let exit = self.launcher.watch(session.id, session.epoch).await;
+    pub(super) async fn account_for_job(&self, session: &Session, restarted: bool) {
+        let exit = self.unseen_end(session, restarted).await;
         self.conclude_job(session, &exit).await;
     }
 

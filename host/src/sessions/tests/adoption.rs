@@ -57,6 +57,22 @@ async fn what_ended_while_the_daemon_was_away_is_reported_as_it_ended() {
 }
 
 #[tokio::test]
+async fn what_ended_with_the_machine_is_told_so_and_what_is_gone_later_is_not() {
+    let mut cluster = Cluster::start(1).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.restart(0, async |programs| programs.restart_machine()).await;
+    let failure = cluster.reaches(session.id, State::Failed).await.failure.unwrap_or_default();
+    assert!(failure.starts_with("its node was restarted, and the program ended with it"), "{failure}");
+
+    let later = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(later.id, State::Active).await;
+    cluster.restart(0, async |programs| programs.lose_all()).await;
+    let failure = cluster.reaches(later.id, State::Failed).await.failure.unwrap_or_default();
+    assert!(failure.starts_with("its program was gone when the daemon returned"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_claimed_start_whose_program_is_gone_is_tried_elsewhere() {
     let mut cluster = Cluster::start(2).await;
     cluster.daemons[0].programs.slow_down();

@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use crate::{
     domain::{Clock, Epoch, IdleRules, Session, State, Wanted},
     launcher::Activity,
-    sessions::fixtures::{Cluster, KIND, eventually, new_session},
+    sessions::fixtures::{Cluster, KIND, Programs, eventually, new_session},
+    store::{Report, Store, story::active},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -128,6 +129,8 @@ async fn what_does_not_say_what_it_does_is_kept() {
     }
     cluster.daemons[0].programs.says(Some(Activity::default()));
     pass(&cluster, 0).await;
+    assert_eq!(cluster.daemons[0].programs.questions(), 3, "it is asked less often");
+    pass(&cluster, 4).await;
     assert_eq!(
         cluster.reaches(session.id, State::Ended).await.note.as_deref(),
         Some("ended after 20 minutes without use")
@@ -205,7 +208,9 @@ async fn a_restart_of_the_daemon_makes_no_session_idle_sooner() {
     let mut cluster = Cluster::start_with(rules()).await;
     let session = session(&cluster).await;
     cluster.clock.advance(SignedDuration::from_mins(6));
-    cluster.restart(0, async |_| {}).await;
+    // Nobody can use it while there is no daemon.
+    let clock = cluster.clock.clone();
+    cluster.restart(0, async |_| clock.advance(SignedDuration::from_hours(60))).await;
     let metered = async |cluster: &Cluster| {
         let traffic = cluster.daemons[0].sessions.owner.traffic.clone();
         eventually("it is metered again", async || traffic.meter(session.id).is_some()).await;
@@ -226,4 +231,41 @@ async fn a_restart_of_the_daemon_makes_no_session_idle_sooner() {
     metered(&cluster).await;
     pass(&cluster, 2).await;
     cluster.reaches(session.id, State::Suspended).await;
+}
+
+#[tokio::test]
+async fn a_session_whose_kind_is_not_known_any_more_is_kept() {
+    let mut cluster = Cluster::start_with(IdleRules { end_after: Some(20 * MINUTE), ..rules() }).await;
+    let node = cluster.daemons[0].node;
+    let store = cluster.store.clone();
+    let mut sessions = None;
+    let meanwhile = async |programs: &Programs| {
+        let running = active(store.as_ref(), node).await;
+        programs.insert(running.id, running.epoch);
+        let suspended = active(store.as_ref(), node).await;
+        store.report(suspended.id, suspended.epoch, &Report::Suspended).await.expect("the store answers");
+        sessions = Some((running, suspended));
+    };
+    cluster.restart(0, meanwhile).await;
+    let (running, suspended) = sessions.expect("two sessions");
+    let traffic = cluster.daemons[0].sessions.owner.traffic.clone();
+    eventually("it is metered", async || traffic.meter(running.id).is_some()).await;
+    cluster.daemons[0].programs.says(Some(Activity::default()));
+    pass(&cluster, 100_000).await;
+    assert_eq!(fate(&cluster, &running).await, KEPT);
+    assert_eq!(fate(&cluster, &suspended).await, (None, State::Suspended));
+}
+
+#[tokio::test]
+async fn what_is_suspended_can_be_resumed_for_some_time_after_the_daemon_was_away() {
+    let mut cluster = Cluster::start_with(IdleRules { end_after: Some(600 * MINUTE), ..rules() }).await;
+    let session = session(&cluster).await;
+    cluster.daemons[0].sessions.suspend(session.id).await.expect("a suspension");
+    cluster.reaches(session.id, State::Suspended).await;
+    let clock = cluster.clock.clone();
+    cluster.restart(0, async |_| clock.advance(SignedDuration::from_hours(60))).await;
+    pass(&cluster, 59).await;
+    assert_eq!(fate(&cluster, &session).await, (None, State::Suspended));
+    pass(&cluster, 1).await;
+    cluster.reaches(session.id, State::Ended).await;
 }

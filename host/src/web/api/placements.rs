@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::sessions::{NodeNames, NodeRef};
+use super::sessions::{NodeNames, NodeRef, without_log};
 use crate::{
     balancer::Request,
     domain::{Decision, InsteadOf, Placement, PlacementId, Shadow, shadow::Outcome},
@@ -166,10 +166,11 @@ impl PlacementView {
         let decision = placement.decision;
         let shadow = placement.shadow.filter(|_| by.sees_all);
         let shadow = shadow.map(|shadow| ShadowView::new(shadow, &decision, nodes));
+        let is_own = by.identity.user == placement.user;
         let attempt = |attempt: crate::domain::Attempt| AttemptView {
             node: nodes.refer(attempt.node),
             epoch: attempt.epoch.0,
-            failure: attempt.failure,
+            failure: if is_own { attempt.failure } else { without_log(&attempt.failure) },
         };
         Self {
             id: placement.id,

@@ -115,7 +115,18 @@ impl NodeNames {
     }
 }
 
+/// A failure without the lines of the log that follow its sentence: these are for the session's owner alone.
+pub(in crate::web) fn without_log(failure: &str) -> String {
+    let sentence = failure.lines().next().unwrap_or_default();
+    sentence.trim_end_matches("; the last lines of its log:").to_owned()
+}
+
 impl SessionView {
+    /// As those see it who may see everybody's.
+    pub(in crate::web) fn without_log(self) -> Self {
+        Self { failure: self.failure.as_deref().map(without_log), ..self }
+    }
+
     pub(in crate::web) fn new(session: Session, nodes: &NodeNames) -> Self {
         Self {
             id: session.id.to_string(),

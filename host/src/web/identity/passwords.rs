@@ -134,7 +134,7 @@ impl Passwords {
             }
             Err(Declined::Off | Declined::Throttled(_) | Declined::Unknown) => {}
         }
-        if let Err(Declined::Wrong | Declined::OnlyOwn(_)) = entered {
+        if let Err(Declined::Wrong | Declined::OnlyOwn(_) | Declined::Unknown) = entered {
             sleep_until(begun + paced(begun.elapsed(), self.pace)).await;
         }
         entered
@@ -148,7 +148,9 @@ impl Passwords {
         lock(&self.attempts).begin(&of, now).map_err(Declined::Throttled)?;
         self.is_own(name).await?;
         let outcome = check.check(name, password, client).await;
-        if !matches!(outcome, Ok(Verdict::Refused)) {
+        // What could not be checked counts: else whoever asks could have checks begun without end, and tell by it that a
+        // password was right up to a question that this form cannot ask.
+        if matches!(outcome, Ok(Verdict::Accepted { .. } | Verdict::Closed { .. })) {
             lock(&self.attempts).was_right(&of);
         }
         match outcome {

@@ -203,7 +203,7 @@ fn signed_in(next: &str, cookie: HeaderValue) -> Response {
 }
 
 fn ip(client: Option<Extension<Client>>) -> Option<IpAddr> {
-    client.map(|Extension(Client(address))| address.ip())
+    client.map(|Extension(Client(address))| address.ip().to_canonical())
 }
 
 fn is_prefetch(headers: &HeaderMap) -> bool {

@@ -19,5 +19,7 @@ pub(in crate::web) async fn get_session(
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, Problem> {
     let session = desk.seen_by(&viewer, &id).await?;
-    desk.view(session).await.map(Json)
+    let is_own = session.user == viewer.identity.user;
+    let view = desk.view(session).await?;
+    Ok(Json(if is_own { view } else { view.without_log() }))
 }

@@ -6,7 +6,7 @@ use axum::{Json, extract::State as Piece};
 
 use super::{NodeNames, SessionView, Turns};
 use crate::{
-    domain::State,
+    domain::{Session, State},
     store::{SessionFilter, Store},
     web::{Problem, SessionControl, api::Page, body::Paging, identity::Viewer},
 };
@@ -43,7 +43,12 @@ pub(in crate::web) async fn list_sessions(
     let next = found.last().filter(|_| has_more).map(|session| session.id.to_string());
     let names = NodeNames::read(&*store).await?;
     let turns = Turns::read(&*store, &found).await?;
-    let items = found.into_iter().map(|session| turns.view(session, &names)).collect();
+    let view = |session: Session| {
+        let is_own = session.user == viewer.identity.user;
+        let view = turns.view(session, &names);
+        if is_own { view } else { view.without_log() }
+    };
+    let items = found.into_iter().map(view).collect();
     Ok(Json(Page { items, next }))
 }
 

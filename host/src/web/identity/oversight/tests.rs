@@ -2,7 +2,11 @@
 
 use http::{Method, StatusCode};
 
-use crate::web::fixture::{Answer, Site, USER};
+use crate::{
+    domain::{Epoch, NodeId},
+    store::{Report, Store as _},
+    web::fixture::{Answer, Site, USER},
+};
 
 const HERE: &str = "http://node1:8787";
 
@@ -71,4 +75,19 @@ async fn to_see_is_not_to_enter_to_change_or_to_read_the_log() {
         assert_eq!(site.submit(path, &cookie, HERE, "").await.status, StatusCode::FORBIDDEN, "{path}");
     }
     assert_eq!(site.ask(Method::GET, "/api/v1/sessions?user=*", "").await.status, StatusCode::OK, "the token sees all");
+}
+
+#[tokio::test]
+async fn the_last_lines_of_a_failed_sessions_log_are_its_owners_alone() {
+    let site = Site::open().await;
+    let id = site.start(USER).await.id;
+    let failure = "exit status 1; the last lines of its log:\nopened with the key 1234".to_owned();
+    assert!(site.store.claim(id, Epoch::FIRST, NodeId(1)).await.unwrap());
+    assert!(site.store.report(id, Epoch::FIRST, &Report::Failed { failure }).await.unwrap().is_some());
+    for path in [format!("/api/v1/sessions/{id}"), "/api/v1/sessions?user=*&state=failed".to_owned()] {
+        let seen = api(&site, OPERATOR, &path).await.text;
+        assert!(seen.contains("exit status 1") && !seen.contains("1234"), "{path}: {seen}");
+    }
+    let own = api(&site, USER, &format!("/api/v1/sessions/{id}")).await.text;
+    assert!(own.contains("1234"), "{own}");
 }
