@@ -14,6 +14,7 @@ pub mod jupyter;
 pub mod kernel;
 pub mod layout;
 pub mod node;
+pub mod own;
 pub mod processes;
 pub mod status;
 pub mod storage;

@@ -1,12 +1,13 @@
 //! A person's browser without a script: it keeps our cookie, sends forms as pages do, and goes to any node.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use hyper::{Request, StatusCode, header};
 
 use crate::{
-    Client,
+    Client, Session,
     accounts::UnixUser,
     client::{Reply, Socket, whole},
+    wait,
 };
 
 /// Somebody at a browser.
@@ -75,8 +76,38 @@ impl Visitor {
     pub async fn signed_in(authority: &str, user: &UnixUser) -> Result<Self> {
         let mut visitor = Self::at(authority);
         let reply = visitor.give_password(&user.name, &user.password).await?;
-        anyhow::ensure!(reply.status == StatusCode::SEE_OTHER, "{}: {}", reply.status, reply.text());
+        ensure!(reply.status == StatusCode::SEE_OTHER, "{}: {}", reply.status, reply.text());
         Ok(visitor)
+    }
+
+    /// Starts a session of that kind, and waits until its program answers.
+    pub async fn launch_active(&self, kind: &str) -> Result<Session> {
+        let request = Request::post("/api/v1/sessions")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ORIGIN, format!("http://{}", self.client.authority()))
+            .header(header::COOKIE, &self.cookie);
+        let body = format!("{{\"kind\": \"{kind}\"}}");
+        let session: Session = self.client.ask(request.body(whole(body))?).await?.success()?.json()?;
+        let path = format!("/api/v1/sessions/{}", session.id);
+        wait::until(&format!("session {} to be active", session.id), wait::LONG, async || {
+            let session: Session = self.get(&path).await?.success()?.json()?;
+            ensure!(session.state == "active", "it is {}: {}", session.state, session.failure.unwrap_or_default());
+            Ok(session)
+        })
+        .await
+    }
+
+    /// Ends a session, and waits until it has ended.
+    pub async fn end(&self, id: &str) -> Result<()> {
+        let reply = self.clone().submit(&format!("/sessions/{id}/end"), &[]).await?;
+        ensure!(reply.status == StatusCode::SEE_OTHER, "{}: {}", reply.status, reply.text());
+        let path = format!("/api/v1/sessions/{id}");
+        wait::until(&format!("session {id} to end"), wait::LONG, async || {
+            let session: Session = self.get(&path).await?.success()?.json()?;
+            ensure!(session.state == "ended", "it is {}", session.state);
+            Ok(())
+        })
+        .await
     }
 
     /// Opens a web socket as a page of the node does; the status where it is refused.

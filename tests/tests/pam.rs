@@ -1,8 +1,7 @@
 //! Signing in by password: real Unix accounts, the real PAM, services of every temper. Takes root.
 
 use std::{
-    fs::{self, File},
-    process::Stdio,
+    fs,
     time::{Duration, Instant},
 };
 
@@ -10,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use evenkeel_tests::{
     Builder, Client, Cluster,
     accounts::{PamService, UnixUser, require_root},
+    own::OwnDaemon,
     processes,
     visitor::Visitor,
     wait,
@@ -227,42 +227,8 @@ async fn a_daemon_that_is_not_root_signs_in_its_own_user_alone() -> Result<()> {
     require_root();
     let service = PamService::unix()?;
     let (own, other) = tokio::try_join!(UnixUser::create("pam"), UnixUser::create("pam"))?;
-    // Prepared and not started: for its directory, and for the end that it makes of everything in there.
-    let cluster = Builder::for_test(1)?.prepare()?;
-    let owned = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(own.uid), Some(own.uid));
-    let (config, data) = (own.home.join("config"), own.home.join("data"));
-    fs::create_dir(&config)?;
-    fs::write(config.join("rserver.conf"), format!("auth-pam-service={}\n", service.name))?;
-    owned(&config)?;
-    // The user need not be able to enter the directory that it is built in.
-    let program = own.home.join("evenkeel");
-    fs::copy(evenkeel_tests::binaries::find("evenkeel")?, &program)?;
-    owned(&program)?;
-    let output = cluster.root().join("output");
-    let mut child = {
-        use std::os::unix::process::CommandExt as _;
-        std::process::Command::new(&program)
-            .args(["serve", "--www-address", "127.0.0.1", "--www-port", "0", "--config-dir"])
-            .arg(&config)
-            .arg("--data-dir")
-            .arg(&data)
-            .env_clear()
-            .env("HOME", &own.home)
-            .env("PATH", "/usr/bin:/bin")
-            .env("EVENKEEL_TEST", cluster.root())
-            .current_dir(&own.home)
-            .uid(own.uid)
-            .gid(own.uid)
-            .stdout(File::create(&output)?)
-            .stderr(Stdio::null())
-            .spawn()?
-    };
-    let authority = wait::until("the server to listen", wait::LONG, async || {
-        let text = fs::read_to_string(&output)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Serving http://")).context("it does not")?;
-        Ok(line.trim_end_matches('/').to_owned())
-    })
-    .await?;
+    let daemon = OwnDaemon::start(&own, "n1", &service).await?;
+    let authority = daemon.authority.clone();
     let page = Visitor::at(&authority).visit("/sign-in").await?.text();
     assert!(page.contains(&format!("only <strong>{}</strong>", own.name)), "{page}");
     let reply = Visitor::at(&authority).give_password(&other.name, &other.password).await?;
@@ -271,10 +237,7 @@ async fn a_daemon_that_is_not_root_signs_in_its_own_user_alone() -> Result<()> {
     let reply = Visitor::at(&authority).give_password(&own.name, "wrong").await?;
     assert!(reply.text().contains("is not right"), "{}", reply.text());
     Visitor::signed_in(&authority, &own).await?;
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-    wait::until("the server to stop", wait::LONG, async || child.try_wait()?.context("it runs")).await?;
-    Ok(())
+    daemon.stop().await
 }
 
 #[tokio::test]

@@ -37,11 +37,13 @@ pub(crate) struct Needs {
     pub(crate) vscode: bool,
     /// Compilers for Wasm, of Rust and of Python.
     pub(crate) wasm: bool,
+    /// A real browser.
+    pub(crate) browser: bool,
 }
 
 impl Needs {
     /// What the tests need.
-    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true };
+    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true, browser: true };
 }
 
 /// What is missing.
@@ -151,6 +153,10 @@ impl Missing {
         if needs.wasm && !compiles_to_wasm() {
             missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package, RUST)));
         }
+        if needs.browser {
+            let absent = BROWSER.into_iter().filter(|(_, program)| !Path::new(program).exists());
+            missing.packages.extend(absent.map(|(package, _)| package));
+        }
         Ok(missing)
     }
 
@@ -170,6 +176,9 @@ impl Missing {
 
 /// Debian's compiler for Wasm: all three of one version.
 const WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// A browser, and what drives it, each with the program that it brings.
+const BROWSER: [(&str, &str); 2] = [("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")];
 
 /// The oldest compiler that the workspace is for.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");

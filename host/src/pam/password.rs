@@ -27,6 +27,7 @@ impl Password {
     }
 }
 
+#[cfg(test)]
 impl From<&str> for Password {
     fn from(text: &str) -> Self {
         Self(Zeroizing::new(text.as_bytes().to_vec()))
