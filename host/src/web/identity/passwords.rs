@@ -148,10 +148,10 @@ impl Passwords {
         lock(&self.attempts).begin(&of, now).map_err(Declined::Throttled)?;
         self.is_own(name).await?;
         let outcome = check.check(name, password, client).await;
-        // What could not be checked counts: else whoever asks could have checks begun without end, and tell by it that a
-        // password was right up to a question that this form cannot ask.
-        if matches!(outcome, Ok(Verdict::Accepted { .. } | Verdict::Closed { .. })) {
-            lock(&self.attempts).was_right(&of);
+        match &outcome {
+            Ok(Verdict::Refused) => {}
+            Ok(Verdict::Accepted { .. } | Verdict::Closed { .. }) => lock(&self.attempts).was_right(&of),
+            Err(_) => lock(&self.attempts).was_broken(&of),
         }
         match outcome {
             Ok(Verdict::Accepted { user }) => self.admit(&user).await,
@@ -255,6 +255,11 @@ impl Attempts {
         self.clients.note(*client, now);
         self.entries.note(*name, now);
         Ok(())
+    }
+
+    /// An outage keeps no user out, but no address has checks begun without end.
+    fn was_broken(&mut self, (name, _): &(NameKey, Option<IpAddr>)) {
+        self.names.take_back(name);
     }
 
     fn was_right(&mut self, (name, client): &(NameKey, Option<IpAddr>)) {
