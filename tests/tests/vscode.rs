@@ -17,7 +17,7 @@ async fn vs_code_opens_through_every_node_and_leaves_no_process_behind() -> Resu
     // What belongs to the session lies in its own directory, not where all sessions of a user would share it.
     let run = cluster.nodes()[cluster.index(&session.node.name)?].files.data.parent().context("a node")?.join("run");
     let directory = run.join(&session.id);
-    ensure!(directory.join("program.sock").exists() && directory.join("editor.sock").exists(), "{directory:?}");
+    ensure!(directory.join("own/ide.sock").exists() && directory.join("own/editor.sock").exists(), "{directory:?}");
 
     let client = cluster.client(0)?;
     client.end(&session.id).await?;

@@ -32,7 +32,8 @@ impl Log {
         }
         start::clear(path)?;
         let file = open(path)?;
-        start::write(path, 0)?;
+        // A full disk costs the log, never the program.
+        let _ = start::write(path, 0);
         Ok(Self { file, path: path.to_owned(), start: 0, written: 0, limit })
     }
 
