@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Redirect},
 };
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -115,16 +115,15 @@ impl Door {
 
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         if let Err(problem) = target::settle(&mut request) {
-            let mut response = problem.into_response();
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            return response;
+            return closing(problem.into_response());
         }
         if request.uri().path().starts_with("/s/") {
             return self.pass_on(request, client).await;
         }
         request.extensions_mut().insert(Client(client));
         let Ok(response) = self.router.clone().oneshot(request).await;
-        response
+        // The rest of a body that was not read is in the way of another request.
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE { closing(response) } else { response }
     }
 
     /// To a session, for whoever is signed in. The proxy answers those who are not; but a person's browser goes to sign in.
@@ -148,6 +147,12 @@ impl Door {
         }
         response
     }
+}
+
+/// Says that its connection takes no other request.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
 }
 
 /// Whether a person opens a page, and no node stands between.
