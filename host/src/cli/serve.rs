@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, 
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -21,12 +24,14 @@ use super::{
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
-    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
+    cluster::{
+        self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
+    },
     config::{
-        ClusterKey, Config, SignInOptions,
+        Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
-    domain::{Clock, Entropy, Reading},
+    domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
     launcher::{
         Kind, Kinds, Launcher, listener,
         local::{self, LocalLauncher},
@@ -42,6 +47,8 @@ use crate::{
     },
     wire::peer::{Peer, PeerClient, PeerVerifier},
 };
+
+mod key;
 
 /// How long the first sign-in link waits to be opened.
 const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
@@ -120,7 +127,7 @@ async fn serve(
 
     let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let key = ClusterKey::load_or_create(&config.key_file, entropy.as_ref())?;
+    let key = key::of_cluster(&config, &*store, entropy.as_ref()).await?;
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
     let launcher = LocalLauncher::new(local::Parts {
@@ -153,7 +160,11 @@ async fn serve(
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
-    let registration = registration(&config, bound, &offer, &load, balancer_digest).await?;
+    let registration = Registration {
+        charter: cluster::charter(&key),
+        place: cluster::place(data_dir.path()),
+        ..registration(&config, bound, &offer, &load, balancer_digest).await?
+    };
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
@@ -169,6 +180,7 @@ async fn serve(
     .with_digest(plugins.digest())
     .with_offer(offer.watch());
     let node = membership.node();
+    let standing = membership.watch_standing();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
@@ -229,6 +241,7 @@ async fn serve(
         admission,
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: told(&kinds) }),
+        standing: standing.clone(),
         clock,
         stopping: lifecycle.soft(),
         peers_refused: Arc::default(),
@@ -250,7 +263,13 @@ async fn serve(
         lifecycle.part(worker.run(lifecycle.soft()));
     }
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
-    lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
+    let stop = lifecycle.soft();
+    lifecycle.part(async move {
+        // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
+        if stop.run_until_cancelled(member(standing)).await.is_some() {
+            sessions.run(taken_up, stop).await;
+        }
+    });
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
@@ -319,6 +338,9 @@ async fn registration(
         // Measured when the node joins.
         reading: Reading::default(),
         metrics: BTreeMap::new(),
+        // Told by whoever has the key and the data directory.
+        charter: Charter { key_hash: String::new(), protocol: PROTOCOL },
+        place: String::new(),
     })
 }
 
@@ -378,6 +400,12 @@ fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::se
             Ok(Err(error.to_string()))
         }
     }
+}
+
+/// Waits until the cluster takes this node.
+async fn member(mut standing: watch::Receiver<Option<String>>) {
+    // Its sender lives as long as the daemon does.
+    let _ = standing.wait_for(Option::is_none).await;
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.
