@@ -8,13 +8,16 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, Flags, Severity},
+    config::{self, Config, Flags, Problem, Severity},
     domain::{NodeId, SessionId},
 };
 
 mod balancers;
 mod client;
 mod config_check;
+mod encrypt_password;
+mod keys;
+mod legacy;
 mod lifecycle;
 mod node_ref;
 mod nodes;
@@ -58,6 +61,8 @@ enum Command {
     DeleteNode(NodeArguments),
     /// Let the next node that starts define the cluster anew: its secure cookie key and its protocol.
     ResetCluster(ResetArguments),
+    /// Encrypt a password, read from standard input, as `database.conf` wants it.
+    EncryptPassword(LocationArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -203,7 +208,14 @@ const EXIT_CONFIGURATION: u8 = 78;
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let arguments = match legacy::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(answer) => {
+            eprintln!("{}: {answer}", legacy::NAME);
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Status(status)) => ExitCode::from(status),
         Err(Failure::Configuration) => ExitCode::from(EXIT_CONFIGURATION),
@@ -254,6 +266,7 @@ fn run(command: Command) -> Result<(), Failure> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             Ok(runtime.block_on(reset::reset(&config, force, output.json))?)
         }
+        Command::EncryptPassword(location) => encrypt_password::run(&location),
         Command::Config(command) => config_check::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::ForgetUserId(UserArguments { user, location }) => {
@@ -268,14 +281,19 @@ fn run(command: Command) -> Result<(), Failure> {
 /// The effective configuration. Errors are all printed; warnings where `warn` says so: they are the daemon's to tell.
 fn configuration(flags: &Flags, warn: bool) -> Result<Config, Failure> {
     let (config, problems) = config::load(flags, &system::surroundings());
-    for problem in &problems {
+    report(&problems, warn);
+    config.ok_or(Failure::Configuration)
+}
+
+/// Tells all problems; those that are warnings where `warn` says so.
+fn report(problems: &[Problem], warn: bool) {
+    for problem in problems {
         match problem.severity {
             Severity::Error => eprintln!("evenkeel: {problem}"),
             Severity::Warning if warn => eprintln!("evenkeel: warning: {problem}"),
             Severity::Warning => {}
         }
     }
-    config.ok_or(Failure::Configuration)
 }
 
 fn location_flags(location: &LocationArguments) -> Flags {

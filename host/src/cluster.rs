@@ -16,12 +16,17 @@ pub use metrics::MetricsSource;
 pub use place::place;
 
 use crate::{
-    config::ClusterKey,
-    domain::{Charter, PROTOCOL},
+    config::{Beside, Keys},
+    domain::{Charter, OtherKey, PROTOCOL},
 };
 
 /// What this node must have in common with its cluster.
-pub fn charter(key: &ClusterKey) -> Charter {
-    let key_hash = key.derive("key-hash").iter().map(|byte| format!("{byte:02x}")).collect();
-    Charter { key_hash, protocol: PROTOCOL }
+pub fn charter(keys: &Keys) -> Charter {
+    Charter { key_hash: keys.signing().fingerprint(), protocol: PROTOCOL }
+}
+
+/// The key beside the one that signs, while that is being replaced.
+pub fn other_key(keys: &Keys) -> Option<OtherKey> {
+    let key_hash = keys.all().nth(1)?.fingerprint();
+    Some(OtherKey { key_hash, is_previous: keys.beside()? == Beside::Previous })
 }

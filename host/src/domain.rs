@@ -21,7 +21,7 @@ pub mod text;
 pub mod version;
 
 pub use agreement::disagreement;
-pub use charter::{Charter, Exclusion, PROTOCOL};
+pub use charter::{Charter, Exclusion, OtherKey, PROTOCOL};
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{
-    Charter, Decision, Epoch, Exclusion, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session,
-    SessionId, Shadow, SignOut, State, Wanted,
+    Charter, Decision, Epoch, Exclusion, Job, Node, NodeId, OtherKey, Placement, PlacementId, Reading, Revision,
+    Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
 pub mod sqlite;
@@ -245,6 +245,8 @@ pub struct Registration {
     pub metrics: BTreeMap<String, f64>,
     /// What it must have in common with the cluster.
     pub charter: Charter,
+    /// The key that it knows beside its own, while that is being replaced.
+    pub other_key: Option<OtherKey>,
     /// Which daemon it is: differs between machines, their boots, and data directories, of which one daemon at a time has
     /// hold. Empty where that cannot be told.
     pub place: String,

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Failure,
     balancers::{self, All},
-    client,
+    client, keys,
     lifecycle::{End, Lifecycle},
     output, system,
 };
@@ -47,8 +47,6 @@ use crate::{
     },
     wire::peer::{Peer, PeerClient, PeerVerifier},
 };
-
-mod key;
 
 /// How long the first sign-in link waits to be opened.
 const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
@@ -127,7 +125,8 @@ async fn serve(
 
     let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let key = key::of_cluster(&config, &*store, entropy.as_ref()).await?;
+    let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
+    let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
     let launcher = LocalLauncher::new(local::Parts {
@@ -161,7 +160,8 @@ async fn serve(
     let balancer_digest = plugins.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
     let registration = Registration {
-        charter: cluster::charter(&key),
+        charter: cluster::charter(&keys),
+        other_key: cluster::other_key(&keys),
         place: cluster::place(data_dir.path()),
         ..registration(&config, bound, &offer, &load, balancer_digest).await?
     };
@@ -340,6 +340,7 @@ async fn registration(
         metrics: BTreeMap::new(),
         // Told by whoever has the key and the data directory.
         charter: Charter { key_hash: String::new(), protocol: PROTOCOL },
+        other_key: None,
         place: String::new(),
     })
 }

@@ -20,6 +20,15 @@ pub struct Charter {
     pub protocol: u32,
 }
 
+/// A key that a node knows beside its own, while the cluster's is being replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherKey {
+    /// Its digest.
+    pub key_hash: String,
+    /// Whether it is the one before, so that the cluster is to go by the node's own from now on; else it is the next.
+    pub is_previous: bool,
+}
+
 /// Why a node stays out of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,10 +82,12 @@ impl Exclusion {
         }
     }
 
-    /// What keeps a node out, where anything does. A cluster without a charter takes whoever comes.
+    /// What keeps a node out, where anything does. A cluster without a charter takes whoever comes; one whose key is being
+    /// replaced takes whoever knows it.
     pub fn of<'v>(
         charter: Option<&Charter>,
         own: &Charter,
+        other_key: Option<&OtherKey>,
         own_version: &str,
         members_online: impl IntoIterator<Item = &'v str>,
     ) -> Option<Self> {
@@ -84,7 +95,8 @@ impl Exclusion {
             if charter.protocol != own.protocol {
                 return Some(Self::Protocol);
             }
-            if charter.key_hash != own.key_hash {
+            let is_other = other_key.is_some_and(|other| other.key_hash == charter.key_hash);
+            if charter.key_hash != own.key_hash && !is_other {
                 return Some(Self::Key);
             }
         }
@@ -115,13 +127,23 @@ mod tests {
     #[test]
     fn the_first_node_is_never_kept_out_and_the_next_must_be_like_it() {
         let own = charter("a", 1);
-        assert_eq!(Exclusion::of(None, &own, "0.1.0", []), None);
-        assert_eq!(Exclusion::of(Some(&own), &own, "0.1.0", ["0.1.9", "0.2.0"]), None);
-        assert_eq!(Exclusion::of(Some(&charter("b", 1)), &own, "0.1.0", []), Some(Exclusion::Key));
-        assert_eq!(Exclusion::of(Some(&charter("a", 2)), &own, "0.1.0", []), Some(Exclusion::Protocol));
-        assert_eq!(Exclusion::of(Some(&charter("b", 2)), &own, "0.3.0", ["0.1.0"]), Some(Exclusion::Protocol));
-        assert_eq!(Exclusion::of(Some(&own), &own, "0.3.0", ["0.2.0", "0.1.0"]), Some(Exclusion::Version));
-        assert_eq!(Exclusion::of(None, &own, "0.3.0", ["0.1.0"]), Some(Exclusion::Version));
+        assert_eq!(Exclusion::of(None, &own, None, "0.1.0", []), None);
+        assert_eq!(Exclusion::of(Some(&own), &own, None, "0.1.0", ["0.1.9", "0.2.0"]), None);
+        assert_eq!(Exclusion::of(Some(&charter("b", 1)), &own, None, "0.1.0", []), Some(Exclusion::Key));
+        assert_eq!(Exclusion::of(Some(&charter("a", 2)), &own, None, "0.1.0", []), Some(Exclusion::Protocol));
+        assert_eq!(Exclusion::of(Some(&charter("b", 2)), &own, None, "0.3.0", ["0.1.0"]), Some(Exclusion::Protocol));
+        assert_eq!(Exclusion::of(Some(&own), &own, None, "0.3.0", ["0.2.0", "0.1.0"]), Some(Exclusion::Version));
+        assert_eq!(Exclusion::of(None, &own, None, "0.3.0", ["0.1.0"]), Some(Exclusion::Version));
+    }
+
+    #[test]
+    fn whoever_knows_a_key_that_is_being_replaced_is_a_member() {
+        let own = charter("new", 1);
+        for is_previous in [true, false] {
+            let other = OtherKey { key_hash: "old".to_owned(), is_previous };
+            let out = |key: &str| Exclusion::of(Some(&charter(key, 1)), &own, Some(&other), "0.1.0", []);
+            assert_eq!((out("old"), out("new"), out("older")), (None, None, Some(Exclusion::Key)));
+        }
     }
 
     #[test]

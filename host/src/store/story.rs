@@ -74,6 +74,7 @@ macro_rules! tell {
             sessions_of_a_member_that_returns_with_another_key_are_lost_in_their_time,
             a_cluster_is_reset_while_nobody_is_online_or_by_force,
             members_register_again_after_a_reset,
+            a_key_is_replaced_while_members_are_online,
             an_id_that_is_online_at_another_place_is_refused_until_it_is_silent,
             a_daemon_at_the_same_place_comes_after_the_one_before,
             whose_id_was_taken_over_must_register_and_is_refused,
@@ -177,6 +178,7 @@ pub(crate) fn registration(name: &str) -> Registration {
         reading: reading(0.5),
         metrics: BTreeMap::new(),
         charter: charter("key"),
+        other_key: None,
         place: String::new(),
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
         Some(holder) => Some(holder.id),
         None => given_before(&mut write, registration.id).await?,
     };
-    let out = admit(&mut write, registration, id, store.node_timeout).await?;
+    let (out, key_hash) = admit(&mut write, registration, id, store.node_timeout).await?;
     let [load1, load5, load15] = registration.reading.load;
     let now = write.now;
     let id = sqlx::query_scalar(
@@ -107,7 +107,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     .bind(registration.promise_cpus)
     .bind(registration.promise_memory.map(size))
     .bind(&registration.place)
-    .bind(&registration.charter.key_hash)
+    .bind(&key_hash)
     .bind(registration.charter.protocol)
     .bind(out.map(Exclusion::as_str))
     .fetch_one(write.on())
@@ -128,13 +128,14 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     }
 }
 
-/// What keeps a node out of the cluster; where nothing does and the cluster has no charter yet, this node's is laid down.
+/// What keeps a node out of the cluster, and the key that it goes by. Where nothing keeps it out and the cluster has no charter
+/// yet, or one with the key that this node has replaced, this node's is laid down.
 async fn admit(
     write: &mut Write,
     registration: &Registration,
     id: Option<i64>,
     timeout: i64,
-) -> Result<Option<Exclusion>, StoreError> {
+) -> Result<(Option<Exclusion>, String), StoreError> {
     let (now, failed) = (write.now, write.failed());
     let row = sqlx::query(CHARTER).fetch_one(write.on()).await.map_err(&failed)?;
     let charter = read_charter(&row)?;
@@ -150,17 +151,27 @@ async fn admit(
             versions.push(fields.get::<String>("version")?);
         }
     }
-    let (own, version) = (&registration.charter, &registration.version);
-    let out = Exclusion::of(charter.as_ref(), own, version, versions.iter().map(String::as_str));
-    if charter.is_none() && out.is_none() {
-        sqlx::query("UPDATE cluster SET key_hash = ?1, protocol = ?2")
-            .bind(&own.key_hash)
-            .bind(own.protocol)
-            .execute(write.on())
-            .await
-            .map_err(&failed)?;
+    let Registration { charter: own, other_key, version, .. } = registration;
+    let members = versions.iter().map(String::as_str);
+    let out = Exclusion::of(charter.as_ref(), own, other_key.as_ref(), version, members);
+    if out.is_some() {
+        return Ok((out, own.key_hash.clone()));
     }
-    Ok(out)
+    let is_replaced = |present: &Charter| {
+        other_key.as_ref().is_some_and(|other| other.is_previous && other.key_hash == present.key_hash)
+    };
+    match charter.filter(|present| !is_replaced(present)) {
+        Some(present) => Ok((None, present.key_hash)),
+        None => {
+            sqlx::query("UPDATE cluster SET key_hash = ?1, protocol = ?2")
+                .bind(&own.key_hash)
+                .bind(own.protocol)
+                .execute(write.on())
+                .await
+                .map_err(&failed)?;
+            Ok((None, own.key_hash.clone()))
+        }
+    }
 }
 
 const CHARTER: &str = "SELECT one AS id, key_hash, protocol FROM cluster";

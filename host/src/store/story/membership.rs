@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{Bed, TIMEOUT, active, beat, charter, node, read, registration, revision};
 use crate::{
-    domain::{Charter, Exclusion, NodeId, NodeStatus, PROTOCOL, State},
+    domain::{Charter, Exclusion, NodeId, NodeStatus, OtherKey, PROTOCOL, State},
     store::{Beat, RegisterError, Registration, Reset, Store},
 };
 
@@ -168,6 +168,32 @@ pub(crate) async fn members_register_again_after_a_reset(bed: &impl Bed) {
     assert!(store.heartbeat(a, &beat(0.0)).await.unwrap().is_none(), "its key is not the cluster's any more");
     let again = Registration { id: Some(a), ..with_key("a", "one") };
     assert_eq!(refused(&*store, &again).await, (a, Exclusion::Key));
+}
+
+pub(crate) async fn a_key_is_replaced_while_members_are_online(bed: &impl Bed) {
+    let store = bed.open().await;
+    let knows = |name: &str, key: &str, other: Option<(&str, bool)>| {
+        let other = other.map(|(key, is_previous)| OtherKey { key_hash: key.to_owned(), is_previous });
+        Registration { other_key: other, ..with_key(name, key) }
+    };
+    let a = store.register(&with_key("a", "old")).await.unwrap();
+    let b = store.register(&with_key("b", "old")).await.unwrap();
+    // The next key is made known on every node, and changes nothing.
+    let known = |name: &str, node, key: &str, other| Registration { id: Some(node), ..knows(name, key, other) };
+    store.register(&known("a", a, "old", Some(("new", false)))).await.unwrap();
+    store.register(&known("b", b, "old", Some(("new", false)))).await.unwrap();
+    assert_eq!(store.charter().await.unwrap(), Some(charter("old")));
+    // It signs on the first: the cluster goes by it from now on.
+    store.register(&known("a", a, "new", Some(("old", true)))).await.unwrap();
+    assert_eq!(store.charter().await.unwrap(), Some(charter("new")));
+    assert!(store.heartbeat(b, &beat(0.0)).await.unwrap().is_none(), "the other registers again");
+    store.register(&known("b", b, "old", Some(("new", false)))).await.unwrap();
+    assert!(store.heartbeat(b, &beat(0.0)).await.unwrap().is_some());
+    assert_eq!(store.charter().await.unwrap(), Some(charter("new")), "and does not take it back");
+    // The old one goes.
+    store.register(&known("b", b, "new", None)).await.unwrap();
+    assert!(store.heartbeat(b, &beat(0.0)).await.unwrap().is_some());
+    assert_eq!(refused(&*store, &with_key("c", "old")).await.1, Exclusion::Key);
 }
 
 pub(crate) async fn an_id_that_is_online_at_another_place_is_refused_until_it_is_silent(bed: &impl Bed) {
