@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Failure,
     balancers::{self, All},
-    client,
+    client, keys,
     lifecycle::{End, Lifecycle},
     output, system,
 };
@@ -23,7 +23,7 @@ use crate::{
     balancer::{Journal, plugins::Plugins},
     cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
     config::{
-        ClusterKey, Config, SignInOptions,
+        Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Clock, Entropy, Reading},
@@ -120,7 +120,8 @@ async fn serve(
 
     let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let key = ClusterKey::load_or_create(&config.key_file, entropy.as_ref())?;
+    let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
+    let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
     let launcher = LocalLauncher::new(local::Parts {

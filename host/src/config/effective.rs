@@ -94,7 +94,7 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "www-port" => Some(config.www_port.to_string()),
         "node-name" => Some(config.node_name.clone()),
         "server-data-dir" => path(&config.runtime_dir),
-        "secure-cookie-key-file" => path(&config.key_file),
+        "secure-cookie-key-file" => Some(config.key_places.path().display().to_string()),
         "auth-timeout-minutes" => Some((config.auth_timeout.as_secs() / 60).to_string()),
         "auth-stay-signed-in-days" => Some((config.sign_in.longest.as_secs() / 86_400).to_string()),
         "auth-cookies-force-secure" => switch(config.sign_in.secure_cookie),
