@@ -36,7 +36,7 @@ mod status;
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, Oversight, PasswordParts, Passwords, SignIns};
+pub use identity::{Guests, Identity, Oversight, PasswordParts, Passwords, SignInParts, SignIns};
 pub use problem::Problem;
 pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;

@@ -42,7 +42,7 @@ use crate::{
     sessions::{self, JobLogs, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{
-        self, App, EventSlots, KindInfo, Oversight, PasswordParts, Passwords, SignIns, ThisNode,
+        self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
         identity::PasswordCheck,
     },
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -145,15 +145,22 @@ async fn serve(
     let lifecycle = Lifecycle::new(grace)?;
     let admission = Admission { own: own_account()?, minimum_uid: config.programs.minimum_uid };
     let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
-    let sign_ins = Arc::new(SignIns::new(
-        key.derive("cookie"),
-        web::identity::Token::from_text(&token),
-        admission.own.name.clone(),
-        config.auth_timeout,
-        false,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-    ));
+    let guests = Arc::new(Guests {
+        accounts: Arc::clone(&accounts),
+        admission: admission.clone(),
+        groups: config.sign_in.required_groups.clone(),
+    });
+    let sign_ins = Arc::new(SignIns::new(SignInParts {
+        cookie_key: key.derive("cookie"),
+        token: web::identity::Token::from_text(&token),
+        guests: Arc::clone(&guests),
+        timeout: config.auth_timeout,
+        longest: config.sign_in.longest,
+        secure: config.sign_in.secure_cookie,
+        outbox: data_dir.path().join("sign-outs.json"),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    }));
     sign_ins.catch_up(&*store).await?;
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
@@ -221,13 +228,7 @@ async fn serve(
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
-    let passwords = Arc::new(Passwords::new(PasswordParts {
-        check,
-        accounts: Arc::clone(&accounts),
-        admission: admission.clone(),
-        groups: config.sign_in.required_groups.clone(),
-        clock: Arc::clone(&clock),
-    }));
+    let passwords = Arc::new(Passwords::new(PasswordParts { check, guests, clock: Arc::clone(&clock) }));
     let app = App {
         sessions: sessions.clone(),
         balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
