@@ -28,7 +28,7 @@ pub mod surroundings;
 
 pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
-pub use key::{ClusterKey, KeyPlaces, Keys};
+pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
 pub use load::{Flags, examine, key_places, load};
 pub use load_balancer::BalancerOptions;
 pub use logging::LogLevel;

@@ -104,6 +104,8 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "server-data-dir" => path(&config.runtime_dir),
         "secure-cookie-key-file" => Some(config.key_places.path().display().to_string()),
         "auth-timeout-minutes" => Some((config.auth_timeout.as_secs() / 60).to_string()),
+        "auth-stay-signed-in-days" => Some((config.sign_in.longest.as_secs() / 86_400).to_string()),
+        "auth-cookies-force-secure" => switch(config.sign_in.secure_cookie),
         "node-weight" => Some(config.weight.to_string()),
         "node-capacity" => Some(config.capacity.map_or_else(|| "no limit".to_owned(), |most| most.to_string())),
         "node-cpu-allocation-ratio" => ratio(config.cpu_allocation_ratio),

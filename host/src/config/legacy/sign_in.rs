@@ -17,6 +17,8 @@ pub(super) const NAMES: &[Name] = &[
     honoured("admin-group", "admin-group=staff"),
     honoured("auth-minimum-user-id", "auth-minimum-user-id=500"),
     honoured("auth-required-user-group", "auth-required-user-group=staff"),
+    honoured("auth-cookies-force-secure", "auth-cookies-force-secure=1").recalled(),
+    honoured("auth-stay-signed-in-days", "auth-stay-signed-in-days=7").recalled(),
     honoured("auth-timeout-minutes", "auth-timeout-minutes=30"),
     only("auth-none", "0", "sign in by the link that the start prints"),
     only("auth-proxy", "0", NO_PROXY).recalled(),
@@ -25,7 +27,6 @@ pub(super) const NAMES: &[Name] = &[
     // From memory.
     instead("admin-enabled", "admin-group says who sees everybody's sessions").recalled(),
     instead("admin-superuser-group", "nobody enters another user's session; admin-group says who sees them").recalled(),
-    instead("auth-cookies-force-secure", "cookies are Secure wherever TLS is").recalled(),
     instead("auth-encrypt-password", "the sign-in page sends it as it is; TLS protects it on its way").recalled(),
     only("auth-google-accounts", "0", NO_GOOGLE).recalled(),
     instead("auth-login-page-html", "the sign-in page is the daemon's own").recalled(),
@@ -59,8 +60,6 @@ pub(super) const NAMES: &[Name] = &[
         "10 wrong passwords for a user, or 60 from an address, make the next attempts wait for the end of the minute",
     )
     .recalled(),
-    instead("auth-stay-signed-in-days", "auth-timeout-minutes says how long a sign-in holds after it was last used")
-        .recalled(),
     instead("auth-validate-users", "who signs in always must have an account on the node").recalled(),
     instead("user-provisioning-enabled", "accounts come from the system: /etc/passwd, SSSD or LDAP").recalled(),
 ];
