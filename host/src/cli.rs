@@ -16,6 +16,7 @@ mod balancers;
 mod client;
 mod config_check;
 mod encrypt_password;
+mod in_force;
 mod keys;
 mod legacy;
 mod lifecycle;
@@ -23,6 +24,7 @@ mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod reload;
 mod reset;
 mod run;
 mod script;
@@ -228,7 +230,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(arguments) => serve::run(configuration(&arguments.flags(), true)?),
+        Command::Serve(arguments) => serve::run(arguments.flags()),
         Command::ListNodes(arguments) => {
             ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
         }

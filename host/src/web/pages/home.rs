@@ -135,7 +135,7 @@ impl Card {
             (State::Lost, _) => "Lost",
         };
         Self {
-            kind: this.title(&view.kind).to_owned(),
+            kind: this.title(&view.kind),
             state: view.state.as_str(),
             condition,
             turn: view.turn,
@@ -279,7 +279,7 @@ fn kinds(nodes: &[Node], this: &ThisNode) -> Vec<Choice> {
     let title = |name: &String| {
         let takes = nodes.iter().filter(takes_sessions);
         let versions: BTreeSet<_> = takes.filter_map(|node| node.kind_versions.get(name)).collect();
-        let note = if this.kinds.get(name).is_some_and(|kind| kind.untested) { " (untested)" } else { "" };
+        let note = if this.kinds.load().get(name).is_some_and(|kind| kind.untested) { " (untested)" } else { "" };
         let title = this.title(name);
         match versions.into_iter().collect::<Vec<_>>()[..] {
             [version] => format!("{title} {}{note}", number(version)),
@@ -287,7 +287,7 @@ fn kinds(nodes: &[Node], this: &ThisNode) -> Vec<Choice> {
         }
     };
     // What a job runs does not fit into a form.
-    let is_job = |name: &String| this.kinds.get(name).is_some_and(|kind| kind.is_job);
+    let is_job = |name: &String| this.kinds.load().get(name).is_some_and(|kind| kind.is_job);
     names
         .into_iter()
         .filter(|name| !is_job(name))
