@@ -164,7 +164,7 @@ pub(in crate::cli) fn run(command: NodeCommand) -> Result<(), Failure> {
         }
         NodeCommand::Drain(DrainArguments { node, deadline, end, output, .. }) => {
             let order = json!({ "deadline_seconds": deadline.map(|time| time.as_secs()), "end": end });
-            change(Some(&node), &output, Method::POST, "/drain", Some(order), "is being drained")
+            change(Some(&node), &output, Method::POST, "/drain", Some(&order), "is being drained")
         }
         NodeCommand::Offline(SomeNodeArguments { node, output }) => {
             let done = "is in maintenance: it takes no new sessions";
@@ -175,15 +175,15 @@ pub(in crate::cli) fn run(command: NodeCommand) -> Result<(), Failure> {
         }
         NodeCommand::Weight(WeightArguments { node, weight, output }) => {
             let body = json!({ "weight": weight });
-            change(Some(&node), &output, Method::PATCH, "", Some(body), "is set")
+            change(Some(&node), &output, Method::PATCH, "", Some(&body), "is set")
         }
         NodeCommand::Capacity(CapacityArguments { node, capacity, output }) => {
             let body = json!({ "capacity": capacity });
-            change(Some(&node), &output, Method::PATCH, "", Some(body), "is set")
+            change(Some(&node), &output, Method::PATCH, "", Some(&body), "is set")
         }
         NodeCommand::Label(LabelArguments { node, labels, output }) => {
             let labels: Map<_, _> = labels.into_iter().map(|(key, value)| (key, value.into())).collect();
-            change(Some(&node), &output, Method::PATCH, "", Some(json!({ "labels": labels })), "is set")
+            change(Some(&node), &output, Method::PATCH, "", Some(&json!({ "labels": labels })), "is set")
         }
         NodeCommand::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| change::delete(&daemon, &node, output.json).await)
@@ -201,7 +201,7 @@ fn change(
     output: &ListArguments,
     method: Method,
     action: &str,
-    body: Option<Value>,
+    body: Option<&Value>,
     done: &str,
 ) -> Result<(), Failure> {
     ask(&output.location, async |daemon| {
@@ -209,7 +209,7 @@ fn change(
             Some(node) => node.to_owned(),
             None => daemon.own_node()?.to_string(),
         };
-        change::change(&daemon, &node, method, action, body.as_ref(), done, output.json).await
+        change::change(&daemon, &node, method, action, body, done, output.json).await
     })
 }
 
