@@ -272,7 +272,7 @@ async fn what_ran_on_a_node_deleted_on_exit_is_lost_in_its_time_and_found_again(
     .await?;
     assert!(process.runs(), "its program ended with the row");
     cluster.node(1).start().await?;
-    let again = cluster.client(0)?.wait_active(&session.id).await?;
+    let again = state_of(&cluster, &session, "active").await?;
     assert_eq!((again.pid, again.node.id), (session.pid, session.node.id));
     Ok(())
 }

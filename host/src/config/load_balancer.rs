@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Problem,
-    file::File,
+    file::{File, NODES},
     reader::{self, Reader},
 };
 
@@ -68,6 +68,7 @@ impl Policy {
         let sections: BTreeSet<_> = file.entries.iter().map(|entry| entry.section.as_deref()).collect();
         for section in sections {
             match section {
+                Some(NODES) => answer_nodes(file, problems),
                 None | Some("config") => policy.read_settings(file, section, problems),
                 Some(other) => match other.strip_prefix("balancer ") {
                     Some(name) => policy.read_balancer(file, other, name, problems),
@@ -98,7 +99,6 @@ impl Policy {
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
         policy.delete_node_on_exit = reader.take("delete-node-on-exit", reader::switch).or(policy.delete_node_on_exit);
         policy.peer_timeout = reader.take("timeout", reader::seconds(1, 60)).or(policy.peer_timeout);
-        reader.without_effect(&["diagnostics", "verify-ssl-certs"]);
         reader.finish();
     }
 
@@ -123,6 +123,19 @@ impl Policy {
         reader.finish();
         self.options.insert(name.to_owned(), options);
         self.settings.insert(name.to_owned(), own);
+    }
+}
+
+/// The list of nodes of the oldest form of the file.
+fn answer_nodes(file: &File, problems: &mut Vec<Problem>) {
+    let listed: Vec<_> = file.entries.iter().filter(|entry| entry.section.as_deref() == Some(NODES)).collect();
+    if let Some(first) = listed.first() {
+        let names: Vec<_> = listed.iter().map(|entry| entry.name.as_str()).collect();
+        let message = format!(
+            "[{NODES}] has no effect here: nodes register themselves ({}); www-host-name says where one is reached",
+            names.join(", ")
+        );
+        problems.push(Problem::warning(&file.path, first.line, message));
     }
 }
 
