@@ -23,6 +23,7 @@ mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod reset;
 mod run;
 mod script;
 mod serve;
@@ -58,6 +59,8 @@ enum Command {
     Uncordon(NodeArguments),
     /// Remove an offline node that will not return.
     DeleteNode(NodeArguments),
+    /// Let the next node that starts define the cluster anew: its secure cookie key and its protocol.
+    ResetCluster(ResetArguments),
     /// Encrypt a password, read from standard input, as `database.conf` wants it.
     EncryptPassword(LocationArguments),
     /// Look at the configuration.
@@ -132,6 +135,15 @@ struct SessionsArguments {
 struct NodeArguments {
     /// The node's id, as `list-nodes` prints it
     node: NodeId,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Args)]
+struct ResetArguments {
+    /// Also while nodes are online
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     output: ListArguments,
 }
@@ -248,6 +260,11 @@ fn run(command: Command) -> Result<(), Failure> {
         }),
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
+        }
+        Command::ResetCluster(ResetArguments { force, output }) => {
+            let config = configuration(&location_flags(&output.location), false)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(reset::reset(&config, force, output.json))?)
         }
         Command::EncryptPassword(location) => encrypt_password::run(&location),
         Command::Config(command) => config_check::run(command),

@@ -23,7 +23,7 @@ pub mod sign_in;
 pub mod surroundings;
 
 pub use effective::{Origin, Setting};
-pub use key::{ClusterKey, KeyPlaces, Keys};
+pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
 pub use load::{Flags, examine, key_places, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};

@@ -30,6 +30,7 @@ mod problem;
 mod protect;
 mod rooms;
 mod router;
+mod standing;
 mod status;
 
 #[cfg(test)]
@@ -67,6 +68,8 @@ pub struct App {
     pub changes: watch::Receiver<u64>,
     /// The node itself.
     pub this: Arc<ThisNode>,
+    /// Why the cluster does not take this node; none while it is a member.
+    pub standing: watch::Receiver<Option<String>>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the daemon stops: event streams end, connections drain.

@@ -31,7 +31,7 @@ const COMMANDS: [(&str, Answer); 28] = [
     ("version", Words(&["--version"])),
     ("help", Words(&["--help"])),
     ("node-status", Never("`list-nodes` has the nodes, `sessions` their sessions")),
-    ("reset-cluster", Never("nodes register by themselves; `delete-node` forgets one")),
+    ("reset-cluster", Same),
     ("online", Never("`uncordon NODE` lets a node take sessions again")),
     ("offline", Never("`cordon NODE` lets a node take no new sessions; those that run go on")),
     ("start", Never(UNIT)),

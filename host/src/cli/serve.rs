@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, 
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -21,12 +24,14 @@ use super::{
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
-    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
+    cluster::{
+        self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
+    },
     config::{
         Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
-    domain::{Clock, Entropy, Reading},
+    domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
     launcher::{
         Kind, Kinds, Launcher, listener,
         local::{self, LocalLauncher},
@@ -161,7 +166,12 @@ async fn serve(
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
-    let registration = registration(&config, bound, &offer, &load, balancer_digest).await?;
+    let registration = Registration {
+        charter: cluster::charter(&keys),
+        other_key: cluster::other_key(&keys),
+        place: cluster::place(data_dir.path()),
+        ..registration(&config, bound, &offer, &load, balancer_digest).await?
+    };
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
@@ -177,6 +187,7 @@ async fn serve(
     .with_digest(plugins.digest())
     .with_offer(offer.watch());
     let node = membership.node();
+    let standing = membership.watch_standing();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
@@ -231,6 +242,7 @@ async fn serve(
         admission,
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: told(&kinds) }),
+        standing: standing.clone(),
         clock,
         stopping: lifecycle.soft(),
         peers_refused: Arc::default(),
@@ -252,7 +264,13 @@ async fn serve(
         lifecycle.part(worker.run(lifecycle.soft()));
     }
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
-    lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
+    let stop = lifecycle.soft();
+    lifecycle.part(async move {
+        // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
+        if stop.run_until_cancelled(member(standing)).await.is_some() {
+            sessions.run(taken_up, stop).await;
+        }
+    });
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
@@ -321,6 +339,10 @@ async fn registration(
         // Measured when the node joins.
         reading: Reading::default(),
         metrics: BTreeMap::new(),
+        // Told by whoever has the key and the data directory.
+        charter: Charter { key_hash: String::new(), protocol: PROTOCOL },
+        other_key: None,
+        place: String::new(),
     })
 }
 
@@ -380,6 +402,12 @@ fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::se
             Ok(Err(error.to_string()))
         }
     }
+}
+
+/// Waits until the cluster takes this node.
+async fn member(mut standing: watch::Receiver<Option<String>>) {
+    // Its sender lives as long as the daemon does.
+    let _ = standing.wait_for(Option::is_none).await;
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.

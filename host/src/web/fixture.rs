@@ -105,6 +105,7 @@ impl Site {
                     .into(),
             }),
             clock: clock.clone(),
+            standing: watch::channel(None).1,
             stopping: CancellationToken::new(),
             peers_refused: Arc::default(),
             event_slots: EventSlots::default(),
@@ -506,6 +507,7 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         metrics: Default::default(),
         status: NodeStatus::Online,
         last_seen: Timestamp::UNIX_EPOCH,
+        clock_ahead: None,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{App, Client, identity, pages, router};
+use super::{App, Client, identity, pages, router, standing};
 use crate::{proxy, wire::client};
 
 mod slot;
@@ -116,6 +116,9 @@ impl Door {
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         if let Err(problem) = target::settle(&mut request) {
             return closing(problem.into_response());
+        }
+        if let Some(refusal) = standing::refusal(&self.app, &request) {
+            return closing(refusal);
         }
         if request.uri().path().starts_with("/s/") {
             return self.pass_on(request, client).await;
