@@ -159,7 +159,7 @@ const RELOADED: [&str; 5] =
     ["profiles", "launcher.local.resources.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
 
 /// Settings of `load-balancer` that are read only once.
-const ONCE: [&str; 4] = ["balancer-shadow", "delete-node-on-exit", "placement-records-mb", "www-host-name"];
+const ONCE: [&str; 5] = ["balancer-shadow", "delete-node-on-exit", "placement-records-mb", "timeout", "www-host-name"];
 
 /// Settings of `rserver.conf` that belong to the balancer.
 const OF_BALANCER: [&str; 1] = ["resolve-load-balancer-nodes"];

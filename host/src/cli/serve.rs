@@ -3,7 +3,7 @@
 //! The port is bound before the cluster is joined, so that the node's address is known and a port in use changes nothing;
 //! requests are answered only once everything behind them stands.
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -12,7 +12,6 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::{
     Failure,
@@ -21,8 +20,8 @@ use super::{
     in_force::InForce,
     keys,
     lifecycle::{End, Lifecycle},
-    output,
-    reload::{self, Reload, SetLevel},
+    log, output,
+    reload::{self, Reload},
     report, system,
 };
 use crate::{
@@ -32,12 +31,14 @@ use crate::{
         self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
     },
     config::{
-        self, Config, Flags, LogLevel, ProfilesInForce, SignInOptions,
+        self, Config, Flags, ProfilesInForce, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
     launcher::{
-        Kind, Kinds, Launcher, listener,
+        Kind, Kinds, Launcher,
+        kind::Suspend,
+        listener,
         local::{self, LocalLauncher},
         offer::{Nobody, Offer},
     },
@@ -65,15 +66,12 @@ const GRACE: Duration = Duration::from_secs(4);
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
-/// What is logged, as `tracing_subscriber::EnvFilter` reads it: `debug`, or `info,evenkeel::proxy=debug`.
-const LOG_VARIABLE: &str = "EVENKEEL_LOG";
-
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let (config, problems, settings) = config::examine(&flags, &system::surroundings());
     report(&problems, true);
     let config = config.ok_or(Failure::Configuration)?;
-    let set_level = begin_log(config.log_level);
+    let set_level = log::begin(config.log_level);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path)
         .map_err(Failure::configuration)?;
@@ -102,41 +100,6 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
-}
-
-/// Begins to log, and yields what changes how much.
-fn begin_log(level: LogLevel) -> SetLevel {
-    let asked = std::env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty());
-    let is_asked = asked.is_some();
-    let (filter, unusable) = log_filter(asked, level);
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter);
-    let log = log.with_filter_reloading();
-    let handle = log.reload_handle();
-    log.init();
-    if let Some(problem) = &unusable {
-        tracing::warn!("{LOG_VARIABLE}: {problem}; logging.conf says what is logged");
-    }
-    let set = move |level: LogLevel| {
-        if let Err(error) = handle.reload(EnvFilter::from(level.filter())) {
-            tracing::warn!(%error, "what is logged stays as it is");
-        }
-    };
-    (!is_asked || unusable.is_some()).then(|| Box::new(set) as Box<_>)
-}
-
-/// What is logged, and what is wrong with what was asked for.
-fn log_filter(asked: Option<OsString>, level: LogLevel) -> (EnvFilter, Option<String>) {
-    let asked = asked.filter(|text| !text.is_empty());
-    let parsed = asked.map(|text| match text.into_string() {
-        Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
-        Err(_) => Err("is not UTF-8".to_owned()),
-    });
-    match parsed {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(problem)) => (level.filter().into(), Some(problem)),
-        None => (level.filter().into(), None),
-    }
 }
 
 async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Option<Arc<Plugins>>) -> anyhow::Result<()> {
@@ -214,13 +177,14 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         metrics: MetricsSource::new(&config.metrics_dir, config.metrics_max_age, Arc::new(system::SystemClock)),
         data_dir: data_dir.path().to_owned(),
         node_timeout: config.node_timeout,
+        delete_on_exit: config.delete_node_on_exit,
         registration,
     })
     .await?
     .with_digest(policy.digest())
     .with_offer(offer.watch());
     let node = membership.node();
-    let standing = membership.watch_standing();
+    let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
@@ -237,7 +201,10 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         policy: Arc::clone(&policy) as Arc<dyn Policy>,
         second: second.clone(),
         mirror: Arc::clone(&mirror),
-        peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
+        peers: Arc::new(
+            PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))
+                .with_limit(config.peer_timeout),
+        ),
         records: config.placement_records,
         job_logs: JobLogs { kept: config.job_logs },
         traffic: Arc::clone(&traffic),
@@ -257,7 +224,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits::default(),
+        limits: proxy::Limits { connect: config.peer_timeout, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
@@ -297,6 +264,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         lifecycle.part(worker.run(lifecycle.soft()));
     }
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
+    lifecycle.part(Arc::clone(&sessions).run_drain(due, lifecycle.soft()));
     let stop = lifecycle.soft();
     lifecycle.part(async move {
         // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
@@ -399,7 +367,12 @@ fn start_limit(config: &Config) -> usize {
 
 /// What people are told of the kinds.
 pub(super) fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
-    let info = |kind: &Kind| KindInfo { title: kind.title.clone(), is_job: kind.is_job(), untested: kind.untested };
+    let info = |kind: &Kind| KindInfo {
+        title: kind.title.clone(),
+        is_job: kind.is_job(),
+        keeps: kind.suspend == Suspend::Keeps,
+        untested: kind.untested,
+    };
     kinds.all().iter().map(|kind| (kind.name.clone(), info(kind))).collect()
 }
 
@@ -456,22 +429,4 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bad_log_filter_is_told_and_not_obeyed() {
-        for (asked, filter, is_told) in [
-            (None, "info", false),
-            (Some(""), "info", false),
-            (Some("debug"), "debug", false),
-            (Some("evenkeel=loud"), "info", true),
-        ] {
-            let (made, problem) = log_filter(asked.map(OsString::from), LogLevel::Info);
-            assert_eq!((made.to_string().as_str(), problem.is_some()), (filter, is_told), "{asked:?}: {problem:?}");
-        }
-    }
 }

@@ -26,8 +26,8 @@ use super::{
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
 };
 use crate::domain::{
-    Charter, Epoch, Job, Node, NodeId, Placement, PlacementId, Revision, Session, SessionId, Shadow, SignOut, State,
-    Wanted,
+    Charter, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision, Session,
+    SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod filesystem;
@@ -35,6 +35,7 @@ mod life;
 mod membership;
 mod nodes;
 mod open;
+mod orders;
 mod placements;
 mod reservations;
 mod rows;
@@ -169,7 +170,7 @@ impl Store for SqliteStore {
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        membership::leave(self, node).await
+        membership::leave(self, node, false).await
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
@@ -193,8 +194,20 @@ impl Store for SqliteStore {
         nodes::set_metrics(self, node, metrics).await
     }
 
+    async fn leave_for_good(&self, node: NodeId) -> Result<(), StoreError> {
+        membership::leave(self, node, true).await
+    }
+
+    async fn drain(&self, node: NodeId, order: &DrainOrder) -> Result<bool, StoreError> {
+        orders::drain(self, node, order).await
+    }
+
+    async fn set_overrides(&self, node: NodeId, change: &OverridesChange) -> Result<bool, StoreError> {
+        orders::set_overrides(self, node, change).await
+    }
+
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-        nodes::set_cordoned(self, node, cordoned).await
+        orders::set_cordoned(self, node, cordoned).await
     }
 
     async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError> {

@@ -102,7 +102,10 @@ impl Site {
                 kinds: Arc::new(ArcSwap::from_pointee(
                     [("echo", "Echo <test>", false), ("job", "Job", true)]
                         .map(|(name, title, is_job)| {
-                            (name.to_owned(), KindInfo { title: title.to_owned(), is_job, untested: false })
+                            (
+                                name.to_owned(),
+                                KindInfo { title: title.to_owned(), is_job, keeps: !is_job, untested: false },
+                            )
                         })
                         .into(),
                 )),
@@ -505,7 +508,9 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         labels: Default::default(),
         kinds: ["echo".to_owned()].into(),
         kind_versions: Default::default(),
+        overrides: Default::default(),
         cordoned: false,
+        drain: None,
         reading: Reading::default(),
         metrics: Default::default(),
         status: NodeStatus::Online,

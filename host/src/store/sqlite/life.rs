@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Report, SqliteStore, StoreError, Write, failed, milliseconds, nodes, placements,
+    Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, nodes, placements,
     rows::{Fields, to_json},
     sessions,
 };
@@ -183,7 +183,8 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     .fetch_all(write.on())
     .await
     .map_err(&failed)?;
-    if rows.is_empty() {
+    let forgotten = membership::forget_those_gone(&mut write).await?;
+    if rows.is_empty() && !forgotten {
         return Ok(Vec::new());
     }
     write.raise_revision().await?;

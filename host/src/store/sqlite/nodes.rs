@@ -11,7 +11,7 @@ use super::{
     now,
     rows::{Fields, to_json},
 };
-use crate::domain::{Exclusion, Node, NodeId, NodeStatus, Reading, SessionId};
+use crate::domain::{Drain, Exclusion, Node, NodeId, NodeStatus, Overrides, Reading, SessionId};
 
 pub(super) const ALL: &str = concat!("SELECT nodes.*, ", now!(), " AS now FROM nodes ORDER BY id");
 
@@ -34,6 +34,7 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
     };
     let seen = if out.is_some() && tried.is_some() { "tried" } else { "last_seen" };
     let clock_ahead: Option<i64> = fields.get("clock_ahead")?;
+    let overrides: Overrides = fields.json("overrides")?;
     Ok(Node {
         id: NodeId(fields.get("id")?),
         name: fields.get("name")?,
@@ -43,14 +44,16 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
         balancer_digest: fields.get("balancer_digest")?,
         cores: fields.number("cores")?,
         memory_total: fields.number("memory_total")?,
-        weight: fields.number("weight")?,
-        capacity: fields.optional_number("capacity")?,
+        weight: overrides.weight(fields.number("weight")?),
+        capacity: overrides.capacity(fields.optional_number("capacity")?),
         promise_cpus: fields.get("promise_cpus")?,
         promise_memory: fields.optional_number("promise_memory")?,
-        labels: fields.json("labels")?,
+        labels: overrides.labels(fields.json("labels")?),
+        overrides,
         kinds: fields.json("kinds")?,
         kind_versions: fields.json("kind_versions")?,
         cordoned: fields.flag("cordoned")?,
+        drain: drain(&fields)?,
         reading: Reading {
             load: [fields.get("load1")?, fields.get("load5")?, fields.get("load15")?],
             memory_available: fields.number("memory_available")?,
@@ -60,6 +63,17 @@ pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
         last_seen: fields.time(seen)?,
         clock_ahead: clock_ahead.map(SignedDuration::from_millis),
     })
+}
+
+/// How a node is being emptied.
+pub(super) fn drain(fields: &Fields<'_>) -> Result<Option<Drain>, StoreError> {
+    let Some(since) = fields.optional_time("drain_since")? else { return Ok(None) };
+    Ok(Some(Drain {
+        since,
+        deadline: fields.optional_time("drain_deadline")?,
+        end: fields.flag("drain_end")?,
+        maintenance: fields.flag("maintenance")?,
+    }))
 }
 
 pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Node>, StoreError> {
@@ -136,23 +150,6 @@ pub(super) fn metrics_json(operation: &'static str, metrics: &BTreeMap<String, f
             Err(StoreError::Database { operation, message: format!("{key}: {value} is not a finite number") })
         }
     }
-}
-
-pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-    let mut write = store.write("cordon").await?;
-    let failed = write.failed();
-    let changed = sqlx::query("UPDATE nodes SET cordoned = ?2 WHERE id = ?1")
-        .bind(node.0)
-        .bind(cordoned)
-        .execute(write.on())
-        .await
-        .map_err(failed)?;
-    if changed.rows_affected() == 0 {
-        return Ok(false);
-    }
-    write.raise_revision().await?;
-    write.commit().await?;
-    Ok(true)
 }
 
 pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDeletion, StoreError> {
