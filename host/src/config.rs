@@ -28,8 +28,8 @@ pub mod surroundings;
 
 pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
-pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
-pub use load::{Flags, examine, key_places, load};
+pub use key::{Beside, ClusterKey, KeyPlaces, Keys, Step};
+pub use load::{Flags, examine, key_places, load, password_in_database_conf};
 pub use load_balancer::BalancerOptions;
 pub use logging::LogLevel;
 pub use problem::{Problem, Severity};
