@@ -152,6 +152,11 @@ impl Node {
         Ok(status)
     }
 
+    /// Has the daemon read its configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Kills the daemon as a crash would.
     pub fn kill9(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
