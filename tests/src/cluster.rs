@@ -35,6 +35,7 @@ const VANISH: Duration = Duration::from_secs(10);
 pub struct Builder {
     nodes: usize,
     first_port: Option<u16>,
+    listen: String,
     settings: Settings,
     loads: Option<Vec<[f64; 3]>>,
     programs: Vec<PathBuf>,
@@ -58,7 +59,8 @@ impl Builder {
     /// have a profile that takes long, or waits for another that reads it.
     pub fn new(nodes: usize) -> Self {
         let settings = Settings::default();
-        let builder = Self { nodes, first_port: None, settings, loads: None, programs: Vec::new(), program: None };
+        let (loads, programs, listen) = (None, Vec::new(), "127.0.0.1".to_owned());
+        let builder = Self { nodes, first_port: None, listen, settings, loads, programs, program: None };
         builder.setting("session-login-shell", "0")
     }
 
@@ -81,6 +83,13 @@ impl Builder {
     #[must_use]
     pub fn first_port(mut self, port: u16) -> Self {
         self.first_port = Some(port);
+        self
+    }
+
+    /// Listens on that address instead of `127.0.0.1`, which it must include.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
         self
     }
 
@@ -170,7 +179,7 @@ impl Builder {
                 None => 0,
                 Some(first) => u16::try_from(index).ok().and_then(|i| first.checked_add(i)).context("no such port")?,
             };
-            nodes.push(Node::new(&name, files, program.clone(), path.clone(), port));
+            nodes.push(Node::new(&name, files, program.clone(), path.clone(), (&self.listen, port)));
         }
         Ok(Cluster { nodes, root, path, users: Mutex::default(), closed: false })
     }

@@ -317,7 +317,7 @@ async fn registration(
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
-    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name).await?;
+    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, None).await?;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }
