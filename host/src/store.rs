@@ -20,6 +20,9 @@ use crate::domain::{
     State, Wanted,
 };
 
+mod life;
+pub mod postgres;
+mod rows;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod story;

@@ -24,6 +24,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use super::{
     Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Shown, ShownBatch,
     SignOuts, Snapshot, Store, StoreError,
+    rows::{self, milliseconds},
 };
 use crate::domain::{
     Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State,
@@ -36,7 +37,6 @@ mod nodes;
 mod open;
 mod placements;
 mod reservations;
-mod rows;
 mod sessions;
 mod shown;
 mod sign_outs;
@@ -137,10 +137,6 @@ fn message(error: &sqlx::Error) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[async_trait]

@@ -2,76 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row as _, sqlite::SqliteRow};
-
-use super::{
-    Heartbeat, NodeDeletion, RegisterError, Registration, SqliteStore, StoreError, Write, failed, now,
-    rows::{self, Fields, size, to_json},
-    sessions,
+use super::{Heartbeat, NodeDeletion, RegisterError, Registration, SqliteStore, StoreError, Write, failed, now};
+use crate::{
+    domain::{Node, NodeId, Reading},
+    store::rows::{
+        self, Fields,
+        nodes::{Holder, is_online, metrics_json, node, only_lost, removed, taken_up},
+        sessions::session,
+        size, to_json,
+    },
 };
-use crate::domain::{Node, NodeId, NodeStatus, Reading, SessionId};
 
 pub(super) const ALL: &str = concat!("SELECT nodes.*, ", now!(), " AS now FROM nodes ORDER BY id");
 
-/// A node's heartbeats arrive. The distance counts in both directions: after the clock was set back, a last heartbeat in
-/// the future says no more than one as far in the past.
-pub(super) fn is_online(now: i64, last_seen: i64, stopped: bool, timeout: i64) -> bool {
-    !stopped && now.abs_diff(last_seen) < timeout.unsigned_abs()
-}
-
-pub(super) fn read(row: &SqliteRow, timeout: i64) -> Result<Node, StoreError> {
-    let fields = Fields::new("nodes", row);
-    let online = is_online(fields.get("now")?, fields.get("last_seen")?, fields.flag("stopped")?, timeout);
-    Ok(Node {
-        id: NodeId(fields.get("id")?),
-        name: fields.get("name")?,
-        address: fields.get("address")?,
-        ip: fields.optional_parsed("ip")?,
-        version: fields.get("version")?,
-        balancer_digest: fields.get("balancer_digest")?,
-        cores: fields.number("cores")?,
-        memory_total: fields.number("memory_total")?,
-        weight: fields.number("weight")?,
-        capacity: fields.optional_number("capacity")?,
-        promise_cpus: fields.get("promise_cpus")?,
-        promise_memory: fields.optional_number("promise_memory")?,
-        labels: fields.json("labels")?,
-        kinds: fields.json("kinds")?,
-        kind_versions: fields.json("kind_versions")?,
-        cordoned: fields.flag("cordoned")?,
-        reading: Reading {
-            load: [fields.get("load1")?, fields.get("load5")?, fields.get("load15")?],
-            memory_available: fields.number("memory_available")?,
-        },
-        metrics: fields.json("metrics")?,
-        status: if online { NodeStatus::Online } else { NodeStatus::Offline },
-        last_seen: fields.time("last_seen")?,
-    })
-}
-
 pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Node>, StoreError> {
     let rows = sqlx::query(ALL).fetch_all(&store.readers).await.map_err(failed("nodes"))?;
-    rows.iter().map(|row| read(row, store.node_timeout)).collect()
-}
-
-/// What of a row decides whether a node may register as it.
-struct Holder {
-    id: i64,
-    name: String,
-    address: String,
-    online: bool,
-}
-
-impl Holder {
-    fn read(row: &SqliteRow, now: i64, timeout: i64) -> Result<Self, StoreError> {
-        let fields = Fields::new("nodes", row);
-        Ok(Self {
-            id: fields.get("id")?,
-            name: fields.get("name")?,
-            address: fields.get("address")?,
-            online: is_online(now, fields.get("last_seen")?, fields.flag("stopped")?, timeout),
-        })
-    }
+    rows.iter().map(|row| node(row, store.node_timeout)).collect()
 }
 
 pub(super) async fn register(store: &SqliteStore, registration: &Registration) -> Result<NodeId, RegisterError> {
@@ -137,27 +83,10 @@ async fn row_for(write: &mut Write, registration: &Registration, timeout: i64) -
         .fetch_all(write.on())
         .await
         .map_err(failed("registration"))?;
-    let mut own = None;
-    let mut namesake = None;
-    for row in &rows {
-        let holder = Holder::read(row, now, timeout)?;
-        if registration.id == Some(NodeId(holder.id)) {
-            own = Some(holder);
-        } else {
-            namesake = Some(holder);
-        }
-    }
-    if let Some(Holder { id, name, address, online: true }) = namesake {
-        return Err(RegisterError::NameTaken { name, id: NodeId(id), address });
-    }
-    match (own, namesake) {
-        (Some(own), _) if own.online && own.name != registration.name => {
-            Err(RegisterError::IdTaken { id: NodeId(own.id), name: own.name, address: own.address })
-        }
-        (Some(_), Some(namesake)) => Err(RegisterError::NameHeld { name: namesake.name, id: NodeId(namesake.id) }),
-        (Some(own), None) => Ok(Some(own.id)),
-        (None, Some(namesake)) => Ok(Some(namesake.id)),
-        (None, None) => Ok(given_before(write, registration.id).await?),
+    let holders = rows.iter().map(|row| Holder::read(row, now, timeout)).collect::<Result<Vec<_>, _>>()?;
+    match taken_up(holders, registration)? {
+        Some(id) => Ok(Some(id)),
+        None => Ok(given_before(write, registration.id).await?),
     }
 }
 
@@ -202,7 +131,7 @@ pub(super) async fn heartbeat(
         .map_err(&failed)?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new("nodes", &row);
-    if fields.flag("stopped")? {
+    if fields.get("stopped")? {
         return Ok(None);
     }
     let returns = !is_online(now, fields.get("last_seen")?, false, store.node_timeout);
@@ -238,7 +167,7 @@ pub(super) async fn heartbeat(
     write.commit().await?;
     Ok(Some(Heartbeat {
         now: rows::time("nodes", now)?,
-        pending: pending.iter().map(sessions::read).collect::<Result<_, _>>()?,
+        pending: pending.iter().map(session).collect::<Result<_, _>>()?,
     }))
 }
 
@@ -316,16 +245,6 @@ pub(super) async fn set_metrics(
     write.commit().await
 }
 
-/// Finite numbers as JSON, which has no others.
-fn metrics_json(operation: &'static str, metrics: &BTreeMap<String, f64>) -> Result<String, StoreError> {
-    match metrics.iter().find(|(_, value)| !value.is_finite()) {
-        None => to_json(operation, metrics),
-        Some((key, value)) => {
-            Err(StoreError::Database { operation, message: format!("{key}: {value} is not a finite number") })
-        }
-    }
-}
-
 pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
     let mut write = store.write("cordon").await?;
     let failed = write.failed();
@@ -365,7 +284,7 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
     )
     .bind(node.0)
     .bind(now)
-    .bind(format!("its node {} was removed from the cluster", holder.name))
+    .bind(removed(&holder.name))
     .fetch_all(write.on())
     .await
     .map_err(&failed)?;
@@ -374,12 +293,4 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
     write.raise_revision().await?;
     write.commit().await?;
     Ok(NodeDeletion::Deleted(lost))
-}
-
-/// Of sessions that their node was taken from, those that are lost and not ended as had been wanted of them.
-pub(super) fn only_lost(rows: &[SqliteRow]) -> Result<Vec<SessionId>, StoreError> {
-    rows.iter()
-        .filter(|row| row.try_get::<&str, _>("state").is_ok_and(|state| state == "lost"))
-        .map(|row| Fields::new("sessions", row).parsed("id"))
-        .collect()
 }
