@@ -8,18 +8,22 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, Flags, Severity},
+    config::{self, Config, Flags, Problem, Severity},
     domain::{NodeId, SessionId},
 };
 
 mod balancers;
 mod client;
 mod config_check;
+mod encrypt_password;
+mod keys;
+mod legacy;
 mod lifecycle;
 mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod reset;
 mod run;
 mod script;
 mod serve;
@@ -55,6 +59,10 @@ enum Command {
     Uncordon(NodeArguments),
     /// Remove an offline node that will not return.
     DeleteNode(NodeArguments),
+    /// Let the next node that starts define the cluster anew: its secure cookie key and its protocol.
+    ResetCluster(ResetArguments),
+    /// Encrypt a password, read from standard input, as `database.conf` wants it.
+    EncryptPassword(LocationArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -132,6 +140,15 @@ struct NodeArguments {
 }
 
 #[derive(Debug, Args)]
+struct ResetArguments {
+    /// Also while nodes are online
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    output: ListArguments,
+}
+
+#[derive(Debug, Args)]
 struct UserArguments {
     /// The user's name
     user: String,
@@ -191,7 +208,14 @@ const EXIT_CONFIGURATION: u8 = 78;
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let arguments = match legacy::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(answer) => {
+            eprintln!("{}: {answer}", legacy::NAME);
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Status(status)) => ExitCode::from(status),
         Err(Failure::Configuration) => ExitCode::from(EXIT_CONFIGURATION),
@@ -237,6 +261,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::DeleteNode(NodeArguments { node, output }) => {
             ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
         }
+        Command::ResetCluster(ResetArguments { force, output }) => {
+            let config = configuration(&location_flags(&output.location), false)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(reset::reset(&config, force, output.json))?)
+        }
+        Command::EncryptPassword(location) => encrypt_password::run(&location),
         Command::Config(command) => config_check::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::ForgetUserId(UserArguments { user, location }) => {
@@ -251,14 +281,19 @@ fn run(command: Command) -> Result<(), Failure> {
 /// The effective configuration. Errors are all printed; warnings where `warn` says so: they are the daemon's to tell.
 fn configuration(flags: &Flags, warn: bool) -> Result<Config, Failure> {
     let (config, problems) = config::load(flags, &system::surroundings());
-    for problem in &problems {
+    report(&problems, warn);
+    config.ok_or(Failure::Configuration)
+}
+
+/// Tells all problems; those that are warnings where `warn` says so.
+fn report(problems: &[Problem], warn: bool) {
+    for problem in problems {
         match problem.severity {
             Severity::Error => eprintln!("evenkeel: {problem}"),
             Severity::Warning if warn => eprintln!("evenkeel: warning: {problem}"),
             Severity::Warning => {}
         }
     }
-    config.ok_or(Failure::Configuration)
 }
 
 fn location_flags(location: &LocationArguments) -> Flags {

@@ -13,6 +13,7 @@ mod launcher_local;
 mod life;
 pub mod load;
 pub mod load_balancer;
+pub mod password;
 pub mod problem;
 pub mod profiles;
 pub mod programs;
@@ -22,8 +23,8 @@ pub mod sign_in;
 pub mod surroundings;
 
 pub use effective::{Origin, Setting};
-pub use key::ClusterKey;
-pub use load::{Flags, examine, load};
+pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
+pub use load::{Flags, examine, key_places, load};
 pub use load_balancer::BalancerOptions;
 pub use problem::{Problem, Severity};
 pub use profiles::{Profiles, ProfilesInForce};
@@ -52,8 +53,8 @@ pub struct Config {
     pub node_name: String,
     /// `directory` in `database.conf`: where the SQLite store lies.
     pub database_directory: PathBuf,
-    /// `secure-cookie-key-file`, else beside the store.
-    pub key_file: PathBuf,
+    /// `secure-cookie-key-file`, else the usual files of the cluster key.
+    pub key_places: KeyPlaces,
     /// `auth-timeout-minutes`: how long a sign-in holds.
     pub auth_timeout: Duration,
     /// Who signs in by password, and how.

@@ -1,6 +1,7 @@
 //! Nodes, sessions, placements, their states and ids: plain data and pure rules, with no input and no output.
 
 pub mod agreement;
+pub mod charter;
 pub mod clock;
 pub mod entropy;
 #[cfg(test)]
@@ -17,8 +18,10 @@ pub mod session;
 pub mod shadow;
 pub mod sign_out;
 pub mod text;
+pub mod version;
 
 pub use agreement::disagreement;
+pub use charter::{Charter, Exclusion, OtherKey, PROTOCOL};
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
@@ -26,7 +29,7 @@ pub use idle::{IdleLimits, IdleRules};
 pub use job::{Job, JobProblem, JobProgram};
 pub use life::Action;
 pub use limit::{Allowance, LimitReached, ResourceProfile, Usage, WrongChoice};
-pub use node::{Node, NodeStatus, Reading};
+pub use node::{Node, NodeStatus, Reading, clock_trouble};
 pub use percentiles::Percentiles;
 pub use placement::{Attempt, Decision, InsteadOf, Placement};
 pub use session::{Session, State, Wanted};

@@ -406,7 +406,7 @@ impl Sessions {
             return Ok(session);
         }
         let nodes = self.store.nodes().await?;
-        let offline = nodes.iter().any(|node| node.id == session.node && node.status == NodeStatus::Offline);
+        let offline = nodes.iter().any(|node| node.id == session.node && node.status != NodeStatus::Online);
         if offline {
             let problem = "its node is offline; that is done as soon as the node returns";
             return Err(SessionError::State { id, state: session.state, problem });

@@ -13,11 +13,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{
-    Decision, Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut,
-    State, Wanted,
+    Charter, Decision, Epoch, Exclusion, Job, Node, NodeId, OtherKey, Placement, PlacementId, Reading, Revision,
+    Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod life;
@@ -34,12 +34,21 @@ pub trait Store: Send + Sync + Debug {
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Writes a node that starts: takes up its row where `registration.id` or its name is known, else makes one, and
-    /// marks it seen now. A node whose row was removed gets its old id back. A cordon stays. Raises the revision.
+    /// marks it seen now. A node whose row was removed gets its old id back. A cordon stays. The first to register lays down
+    /// the cluster's charter; one that does not fit is written too, as [`RegisterError::Excluded`] says, and is no member.
+    /// Raises the revision.
     async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError>;
 
-    /// Writes what a node measured and marks it seen now. `None` where the node's row is gone or marked as stopped: it
-    /// must register again. Does not raise the revision, but where the node was offline.
-    async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError>;
+    /// Writes what a node measured and marks it seen now. `None` where the node must register again: its row is gone, marked
+    /// as stopped or another daemon's, or the cluster was reset. Does not raise the revision, but where the node was offline.
+    async fn heartbeat(&self, node: NodeId, beat: &Beat) -> Result<Option<Heartbeat>, StoreError>;
+
+    /// What the first node has laid down for the cluster; none before the first and after a reset.
+    async fn charter(&self) -> Result<Option<Charter>, StoreError>;
+
+    /// Forgets the charter, so that the next node to register lays down another; only where no node is online, unless
+    /// `force` says so. Members that are online register again at their next heartbeat.
+    async fn reset_cluster(&self, force: bool) -> Result<Reset, StoreError>;
 
     /// Marks a node as stopped on purpose: it is offline at once. Raises the revision.
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
@@ -237,6 +246,33 @@ pub struct Registration {
     pub reading: Reading,
     /// What it publishes at the start.
     pub metrics: BTreeMap<String, f64>,
+    /// What it must have in common with the cluster.
+    pub charter: Charter,
+    /// The key that it knows beside its own, while that is being replaced.
+    pub other_key: Option<OtherKey>,
+    /// Which daemon it is: differs between machines, their boots, and data directories, of which one daemon at a time has
+    /// hold. Empty where that cannot be told.
+    pub place: String,
+}
+
+/// What a node tells at each heartbeat.
+#[derive(Clone, Debug, Default)]
+pub struct Beat {
+    /// As in its [`Registration`].
+    pub place: String,
+    /// What it has measured.
+    pub reading: Reading,
+    /// By how much its clock is ahead of the store's, where that is known.
+    pub clock_ahead: Option<SignedDuration>,
+}
+
+/// What came of a reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The next node to register defines the cluster.
+    Done,
+    /// These nodes are online, by name.
+    Online(Vec<String>),
 }
 
 /// What a heartbeat brings back.
@@ -423,10 +459,18 @@ pub enum RegisterError {
         /// Who has it.
         id: NodeId,
     },
-    /// The id is that of a node that is online under another name.
+    /// It does not fit the cluster; its row says so.
+    #[error("node {id} stays out of the cluster ({}): {}", .why.title(), .why.remedy())]
+    Excluded {
+        /// The id of its row.
+        id: NodeId,
+        /// What does not fit.
+        why: Exclusion,
+    },
+    /// The id is that of a node that is online, and another daemon.
     #[error(
         "node {id} is online as {name} at {address}: where this data directory is a copy of that node's, remove node-id \
-         from it; where this node was renamed, wait until the old name is offline"
+         from it; where this node was moved or renamed, wait until the old one is offline"
     )]
     IdTaken {
         /// The id.
@@ -439,6 +483,13 @@ pub enum RegisterError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RegisterError {
+    /// Whether the cluster does not take the node, as opposed to not answering.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
 }
 
 /// Why the store failed.

@@ -30,12 +30,13 @@ mod problem;
 mod protect;
 mod rooms;
 mod router;
+mod standing;
 mod status;
 
 #[cfg(test)]
 mod fixture;
 
-pub use identity::{Identity, Oversight, PasswordParts, Passwords, SignIns};
+pub use identity::{Guests, Identity, Oversight, PasswordParts, Passwords, SignInParts, SignIns};
 pub use problem::Problem;
 pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;
@@ -67,6 +68,8 @@ pub struct App {
     pub changes: watch::Receiver<u64>,
     /// The node itself.
     pub this: Arc<ThisNode>,
+    /// Why the cluster does not take this node; none while it is a member.
+    pub standing: watch::Receiver<Option<String>>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the daemon stops: event streams end, connections drain.

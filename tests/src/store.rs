@@ -1,4 +1,4 @@
-//! The store of a cluster, taken away from its daemons for a while.
+//! The store of a cluster, taken away from its daemons for a while, or changed behind their backs.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -32,6 +32,21 @@ pub fn hold(directory: &Path) -> Result<Held> {
     BufReader::new(output).read_line(&mut line)?;
     ensure!(line == "held\n", "the store cannot be held: {line:?}");
     Ok(held)
+}
+
+/// Executes a statement on the store in a directory, as another program than ours might.
+pub fn execute(directory: &Path, statement: &str) -> Result<()> {
+    const PROGRAM: &str = "import sqlite3, sys\n\
+        with sqlite3.connect(sys.argv[1], timeout=30) as store:\n\
+        \x20   store.execute(sys.argv[2])\n";
+    let output = Command::new("/usr/bin/python3")
+        .args(["-c", PROGRAM])
+        .arg(directory.join("evenkeel.db"))
+        .arg(statement)
+        .output()
+        .context("/usr/bin/python3")?;
+    ensure!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 impl Drop for Held {

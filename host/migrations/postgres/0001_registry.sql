@@ -1,4 +1,4 @@
--- Nodes, sessions and placements: what migrations/sqlite has come to by its 0009. Every time is in milliseconds since the
+-- Nodes, sessions and placements: what migrations/sqlite has come to by its 0010. Every time is in milliseconds since the
 -- Unix epoch, by this database's clock; JSON is text, so that it is read as it was written.
 
 -- What there is once for the cluster. A transaction that may change what a placement is decided on locks this row first,
@@ -12,7 +12,10 @@ CREATE TABLE cluster (
     -- Since when heartbeats have arrived without a gap of a time-out. No session is lost within a time-out of it.
     in_use_since   BIGINT NOT NULL,
     -- The id that was given to a node last: that of a node that was removed is never another's.
-    last_node      BIGINT NOT NULL CONSTRAINT cluster_last_node_counts_up CHECK (last_node >= 0)
+    last_node      BIGINT NOT NULL CONSTRAINT cluster_last_node_counts_up CHECK (last_node >= 0),
+    -- What the first node online has laid down for the cluster: null until then, and again after a reset.
+    key_hash       TEXT,
+    protocol       BIGINT
 ) WITH (fillfactor = 10);
 
 COMMENT ON TABLE cluster IS 'The registry of Evenkeel.';
@@ -47,7 +50,17 @@ CREATE TABLE nodes (
     -- The most that may be promised to its sessions together; null where there is no limit.
     promise_cpus     DOUBLE PRECISION CONSTRAINT nodes_promise_cpus_is_a_count CHECK (promise_cpus BETWEEN 0 AND 1e300),
     promise_memory   BIGINT          CONSTRAINT nodes_promise_memory_is_a_size CHECK (promise_memory >= 0),
-    last_seen        BIGINT NOT NULL
+    last_seen        BIGINT NOT NULL,
+    -- Which daemon is behind the row: a digest of the machine, its boot and the data directory. Empty where none has said so.
+    place            TEXT   NOT NULL DEFAULT '',
+    -- The digest of the key that the node registered with, and its protocol: it is a member while they are the cluster's.
+    key_hash         TEXT   NOT NULL DEFAULT '',
+    protocol         BIGINT NOT NULL DEFAULT 1,
+    -- Why it stays out, and when it last tried. Such a node is `stopped` too, and `last_seen` is when it was last a member.
+    stays_out        TEXT CONSTRAINT nodes_stays_out_is_known CHECK (stays_out IN ('key', 'protocol', 'version')),
+    tried            BIGINT,
+    -- By how many milliseconds its clock is ahead of this database's.
+    clock_ahead      BIGINT
 ) WITH (fillfactor = 50);
 
 CREATE TABLE sessions (

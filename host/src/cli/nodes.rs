@@ -1,15 +1,12 @@
 //! `list-nodes`, `cordon`, `uncordon` and `delete-node`.
 
 use http::Method;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{client::Daemon, output};
-use crate::domain::{NodeId, NodeStatus, disagreement};
-
-/// The protocol between nodes, as `list-nodes` names it.
-const PROTOCOL: u32 = 1;
+use crate::domain::{NodeId, NodeStatus, PROTOCOL, clock_trouble, disagreement};
 
 #[derive(Clone, Deserialize)]
 struct Node {
@@ -21,6 +18,7 @@ struct Node {
     cordoned: bool,
     last_seen: Timestamp,
     balancer_digest: Option<String>,
+    clock_ahead_ms: Option<i64>,
 }
 
 /// Prints the cluster and its nodes, in the columns that administrators know, with ours behind them.
@@ -31,28 +29,22 @@ pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
     }
     let nodes: Vec<Node> = daemon.list("/api/v1/nodes").await?;
     output::line(render(&nodes));
-    if let Some(apart) = apart(&nodes) {
-        // What programs read on the standard output has its own form.
-        output::warning(apart);
-    }
+    // What programs read on the standard output has its own form.
+    apart(&nodes).into_iter().chain(nodes.iter().filter_map(clock)).for_each(output::warning);
     Ok(())
 }
 
 fn render(nodes: &[Node]) -> String {
     let row = |node: &Node| {
         let (host, port) = node.address.rsplit_once(':').unwrap_or((&node.address, ""));
-        let status = match (node.status, node.cordoned) {
-            (NodeStatus::Online, false) => "Online",
-            (NodeStatus::Online, true) => "Online, cordoned",
-            (NodeStatus::Offline, false) => "Offline",
-            (NodeStatus::Offline, true) => "Offline, cordoned",
-        };
+        let cordon = if node.cordoned { ", cordoned" } else { "" };
+        let status = format!("{}{cordon}", node.status.title());
         [
             node.id.to_string(),
             host.to_owned(),
             node.ip.clone().unwrap_or_default(),
             port.to_owned(),
-            status.to_owned(),
+            status,
             node.last_seen.to_zoned(TimeZone::UTC).strftime("%Y-%b-%d %H:%M:%S").to_string(),
             node.name.clone(),
         ]
@@ -66,6 +58,12 @@ fn render(nodes: &[Node]) -> String {
 fn apart(nodes: &[Node]) -> Option<String> {
     let online = nodes.iter().filter(|node| node.status == NodeStatus::Online);
     disagreement(online.map(|node| (node.name.as_str(), node.balancer_digest.as_deref())))
+}
+
+/// What is wrong with a node's clock.
+fn clock(node: &Node) -> Option<String> {
+    let ahead = node.clock_ahead_ms.filter(|_| node.status == NodeStatus::Online)?;
+    Some(format!("the clock of {} is {}", node.name, clock_trouble(SignedDuration::from_millis(ahead))?))
 }
 
 /// The same of the whole cluster.
@@ -121,6 +119,7 @@ mod tests {
             cordoned: false,
             last_seen: "2021-09-20T17:08:53Z".parse().unwrap(),
             balancer_digest: Some("ff".to_owned()),
+            clock_ahead_ms: None,
         }
     }
 
@@ -130,6 +129,27 @@ mod tests {
                         ID  Host          IPv4       Port  Status  Last Seen             Name\n\
                         1   left.example  192.0.2.1  8787  Online  2021-Sep-20 17:08:53  left";
         assert_eq!(render(&[node()]), expected);
+    }
+
+    #[test]
+    fn what_keeps_a_node_out_stands_in_the_place_of_its_status() {
+        for (status, title) in [
+            ("invalid-key", "Invalid secure cookie key"),
+            ("invalid-protocol", "Invalid protocol"),
+            ("incompatible-version", "Incompatible version"),
+            ("offline", "Offline"),
+        ] {
+            let status = serde_json::from_value(json!(status)).unwrap();
+            assert!(render(&[Node { status, ..node() }]).contains(&format!("  8787  {title}  ")), "{title}");
+        }
+    }
+
+    #[test]
+    fn a_clock_far_from_the_registrys_is_told_about() {
+        assert_eq!(clock(&Node { clock_ahead_ms: Some(1_999), ..node() }), None);
+        let late = Node { clock_ahead_ms: Some(-65_000), ..node() };
+        assert_eq!(clock(&late).as_deref(), Some("the clock of left is 65 s behind the registry's"));
+        assert_eq!(clock(&Node { status: NodeStatus::Offline, ..late }), None);
     }
 
     #[test]

@@ -7,26 +7,31 @@ use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, 
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{
     Failure,
     balancers::{self, All},
-    client,
+    client, keys,
     lifecycle::{End, Lifecycle},
     output, system,
 };
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
-    cluster::{LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining},
+    cluster::{
+        self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
+    },
     config::{
-        ClusterKey, Config, SignInOptions,
+        Config, SignInOptions,
         data_dir::{DataDir, make_private},
     },
-    domain::{Clock, Entropy, Reading},
+    domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
     launcher::{
         Kind, Kinds, Launcher, listener,
         local::{self, LocalLauncher},
@@ -37,7 +42,7 @@ use crate::{
     sessions::{self, JobLogs, Mirror, Sessions, Traffic, placement::shadow::Second},
     store::{Registration, Store, sqlite::SqliteStore},
     web::{
-        self, App, EventSlots, KindInfo, Oversight, PasswordParts, Passwords, SignIns, ThisNode,
+        self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
         identity::PasswordCheck,
     },
     wire::peer::{Peer, PeerClient, PeerVerifier},
@@ -120,7 +125,8 @@ async fn serve(
 
     let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let key = ClusterKey::load_or_create(&config.key_file, entropy.as_ref())?;
+    let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
+    let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
     let launcher = LocalLauncher::new(local::Parts {
@@ -139,21 +145,33 @@ async fn serve(
     let lifecycle = Lifecycle::new(grace)?;
     let admission = Admission { own: own_account()?, minimum_uid: config.programs.minimum_uid };
     let accounts: Arc<dyn Accounts> = Arc::new(SystemAccounts::default());
-    let sign_ins = Arc::new(SignIns::new(
-        key.derive("cookie"),
-        web::identity::Token::from_text(&token),
-        admission.own.name.clone(),
-        config.auth_timeout,
-        false,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-    ));
+    let guests = Arc::new(Guests {
+        accounts: Arc::clone(&accounts),
+        admission: admission.clone(),
+        groups: config.sign_in.required_groups.clone(),
+    });
+    let sign_ins = Arc::new(SignIns::new(SignInParts {
+        cookie_key: key.derive("cookie"),
+        token: web::identity::Token::from_text(&token),
+        guests: Arc::clone(&guests),
+        timeout: config.auth_timeout,
+        longest: config.sign_in.longest,
+        secure: config.sign_in.secure_cookie,
+        outbox: data_dir.path().join("sign-outs.json"),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    }));
     sign_ins.catch_up(&*store).await?;
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = plugins.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
-    let registration = registration(&config, bound, &offer, &load, balancer_digest).await?;
+    let registration = Registration {
+        charter: cluster::charter(&keys),
+        other_key: cluster::other_key(&keys),
+        place: cluster::place(data_dir.path()),
+        ..registration(&config, bound, &offer, &load, balancer_digest).await?
+    };
     let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
@@ -169,6 +187,7 @@ async fn serve(
     .with_digest(plugins.digest())
     .with_offer(offer.watch());
     let node = membership.node();
+    let standing = membership.watch_standing();
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
@@ -209,13 +228,7 @@ async fn serve(
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
-    let passwords = Arc::new(Passwords::new(PasswordParts {
-        check,
-        accounts: Arc::clone(&accounts),
-        admission: admission.clone(),
-        groups: config.sign_in.required_groups.clone(),
-        clock: Arc::clone(&clock),
-    }));
+    let passwords = Arc::new(Passwords::new(PasswordParts { check, guests, clock: Arc::clone(&clock) }));
     let app = App {
         sessions: sessions.clone(),
         balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
@@ -229,6 +242,7 @@ async fn serve(
         admission,
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: told(&kinds) }),
+        standing: standing.clone(),
         clock,
         stopping: lifecycle.soft(),
         peers_refused: Arc::default(),
@@ -250,7 +264,13 @@ async fn serve(
         lifecycle.part(worker.run(lifecycle.soft()));
     }
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
-    lifecycle.part(sessions.run(taken_up, lifecycle.soft()));
+    let stop = lifecycle.soft();
+    lifecycle.part(async move {
+        // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
+        if stop.run_until_cancelled(member(standing)).await.is_some() {
+            sessions.run(taken_up, stop).await;
+        }
+    });
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
@@ -319,6 +339,10 @@ async fn registration(
         // Measured when the node joins.
         reading: Reading::default(),
         metrics: BTreeMap::new(),
+        // Told by whoever has the key and the data directory.
+        charter: Charter { key_hash: String::new(), protocol: PROTOCOL },
+        other_key: None,
+        place: String::new(),
     })
 }
 
@@ -378,6 +402,12 @@ fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::se
             Ok(Err(error.to_string()))
         }
     }
+}
+
+/// Waits until the cluster takes this node.
+async fn member(mut standing: watch::Receiver<Option<String>>) {
+    // Its sender lives as long as the daemon does.
+    let _ = standing.wait_for(Option::is_none).await;
 }
 
 /// A store that was replaced knows this node by another id: everything that was built on the old one ends.

@@ -24,6 +24,11 @@ impl StoreClock {
         Self { base, reading: RwLock::new(None) }
     }
 
+    /// The time by the clock that it was made with: the machine's own.
+    pub fn local(&self) -> Timestamp {
+        self.base.now()
+    }
+
     /// The store's time is `now`.
     pub fn read(&self, now: Timestamp) {
         *self.reading.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), now));

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::{
     aside::aside,
-    domain::{NodeId, Session, State},
-    store::{Heartbeat, RegisterError, Registration, Store, StoreError},
+    domain::{NodeId, Session, State, clock_trouble},
+    store::{Beat, Heartbeat, RegisterError, Registration, Store, StoreError},
 };
 
 mod identity;
@@ -32,6 +33,9 @@ pub use identity::IdentityError;
 
 /// How long a call of the store may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A clock is compared with the store's where that answers within this time.
+const MEASURABLE: SignedDuration = SignedDuration::from_secs(2);
 
 /// At every so many heartbeats the silence of the others is judged.
 const JUDGE_EVERY: u32 = 3;
@@ -73,6 +77,11 @@ pub struct Membership {
     /// What is offered, where that can change, and what the store was told of it.
     offer: Option<watch::Receiver<Offered>>,
     offer_told: Option<Offered>,
+    /// Why the cluster does not take this node; none while it is a member.
+    standing: watch::Sender<Option<String>>,
+    /// By how much the machine's clock is ahead of the store's.
+    clock_ahead: Option<SignedDuration>,
+    clock_condition: Condition,
     /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
     lost: Vec<Session>,
 }
@@ -98,7 +107,8 @@ impl From<StoreError> for JoinError {
 }
 
 impl Membership {
-    /// Registers the node, under the id it had before where it had one.
+    /// Registers the node, under the id it had before where it had one. A node that does not fit the cluster is registered as
+    /// such, and [`Membership::watch_standing`] says so.
     ///
     /// # Errors
     /// What keeps it from taking part; it is not left registered then.
@@ -111,18 +121,25 @@ impl Membership {
             Some(kept) => kept.id_in(&bounded(PATIENCE, "nodes", store.nodes()).await?, &joining.registration.name),
             None => None,
         };
-        let id = bounded(PATIENCE, "registration", store.register(&joining.registration)).await?;
+        let (id, standing) = match register(&joining).await {
+            Ok(id) => (id, None),
+            Err(error @ RegisterError::Excluded { id, .. }) => {
+                tracing::error!("{error}; this node serves nobody until then, and tries again at each heartbeat");
+                (id, Some(error.to_string()))
+            }
+            Err(error) => return Err(error.into()),
+        };
         joining.registration.id = Some(id);
         let identity = Identity { id, name: joining.registration.name.clone() };
         let kept = identity.write(&joining.data_dir).map_err(JoinError::from);
         let now = match kept {
-            Ok(()) => bounded(PATIENCE, "clock", store.now()).await.map_err(JoinError::from),
+            Ok(()) => bounded(PATIENCE, "clock", joining.store.now()).await.map_err(JoinError::from),
             Err(error) => Err(error),
         };
         match now {
             Ok(now) => joining.clock.read(now),
             Err(error) => {
-                let _ = bounded(PATIENCE, "leave", store.leave(id)).await;
+                let _ = bounded(PATIENCE, "leave", joining.store.leave(id)).await;
                 return Err(error);
             }
         }
@@ -137,8 +154,16 @@ impl Membership {
             digest: None,
             offer: None,
             offer_told: None,
+            standing: watch::Sender::new(standing),
+            clock_ahead: None,
+            clock_condition: Condition::default(),
             lost: Vec::new(),
         })
+    }
+
+    /// Why the cluster does not take this node; none while it is a member.
+    pub fn watch_standing(&self) -> watch::Receiver<Option<String>> {
+        self.standing.subscribe()
     }
 
     /// The node's id.
@@ -203,7 +228,8 @@ impl Membership {
         self.metrics_told.tell(&published.problems);
 
         let beaten = self.heartbeat().await;
-        match self.store_condition.now(beaten.as_ref().err()) {
+        self.note_standing(&beaten);
+        match self.store_condition.now(beaten.as_ref().err().filter(|error| !error.is_refusal())) {
             Change::None => {}
             Change::Failed(error) => tracing::warn!(error, "no heartbeat: trying again at the next"),
             Change::Recovered => tracing::info!("heartbeats arrive again"),
@@ -217,6 +243,42 @@ impl Membership {
         self.beats = self.beats.wrapping_add(1);
         if self.beats.is_multiple_of(JUDGE_EVERY) {
             self.judge().await;
+        }
+    }
+
+    /// Whoever is refused serves nobody; where the store did not answer, it stays as it was.
+    fn note_standing(&self, beaten: &Result<Option<Heartbeat>, RegisterError>) {
+        let now = match beaten {
+            Ok(_) => None,
+            Err(error) if error.is_refusal() => Some(error.to_string()),
+            Err(_) => return,
+        };
+        self.standing.send_if_modified(|standing| {
+            if *standing == now {
+                return false;
+            }
+            match &now {
+                Some(why) => tracing::error!("{why}; this node serves nobody until then"),
+                None => tracing::info!("this node is a member of the cluster again"),
+            }
+            *standing = now;
+            true
+        });
+    }
+
+    /// Compares the machine's clock with what the store said between two looks at it.
+    fn measure_clock(&mut self, before: Timestamp, store: Timestamp, after: Timestamp) {
+        let took = after.duration_since(before);
+        // So wide is the uncertainty; where the clock was set meanwhile, nothing is known either.
+        if took.is_negative() || took > MEASURABLE {
+            return;
+        }
+        let ahead = before.duration_since(store).saturating_add(took / 2);
+        self.clock_ahead = Some(ahead);
+        let trouble = clock_trouble(ahead);
+        let direction = trouble.as_ref().map(|_| if ahead.is_negative() { "behind" } else { "ahead" });
+        if let Change::Failed(_) = self.clock_condition.now(direction.as_ref()) {
+            tracing::warn!("this machine's clock is {}: is it kept by NTP?", trouble.unwrap_or_default());
         }
     }
 
@@ -277,15 +339,20 @@ impl Membership {
 
     /// One heartbeat; where the node's row is gone, it registers again instead.
     async fn heartbeat(&mut self) -> Result<Option<Heartbeat>, RegisterError> {
-        let Joining { store, registration, .. } = &self.joining;
+        let Joining { store, registration, clock, .. } = &self.joining;
         let node = self.node();
-        let beat = bounded(self.patience, "heartbeat", store.heartbeat(node, &registration.reading)).await?;
-        if beat.is_some() {
-            return Ok(beat);
+        let beat =
+            Beat { place: registration.place.clone(), reading: registration.reading, clock_ahead: self.clock_ahead };
+        let before = clock.local();
+        let answer: Option<Heartbeat> = bounded(self.patience, "heartbeat", store.heartbeat(node, &beat)).await?;
+        if let Some(beat) = answer {
+            let after = clock.local();
+            self.measure_clock(before, beat.now, after);
+            return Ok(Some(beat));
         }
         let id = bounded(self.patience, "registration", store.register(registration)).await?;
         self.offer_told = None;
-        tracing::warn!(node = %id, before = %node, "this node had been removed from the cluster: it registered again");
+        tracing::warn!(node = %id, before = %node, "the cluster did not know this node any more: it registered again");
         if id != node {
             self.joining.registration.id = Some(id);
             self.node.send_replace(id);
@@ -309,6 +376,28 @@ impl Membership {
             // The next heartbeat tells.
             Err(error) => tracing::debug!(%error, "the silence of the others was not judged"),
         }
+    }
+}
+
+/// Registers. Where a node is online under the id, it may be the one before this, on a machine that has started anew
+/// meanwhile or from which it was moved: then it goes silent; or this data directory is a copy.
+async fn register(joining: &Joining) -> Result<NodeId, RegisterError> {
+    let Joining { store, registration, node_timeout, .. } = joining;
+    let mut patience = *node_timeout + *node_timeout / 4;
+    let mut is_told = false;
+    loop {
+        let refused = match bounded(PATIENCE, "registration", store.register(registration)).await {
+            Err(error @ RegisterError::IdTaken { .. }) => error,
+            other => return other,
+        };
+        let pause = (*node_timeout / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let Some(left) = patience.checked_sub(pause) else { return Err(refused) };
+        if !is_told {
+            tracing::warn!("{refused}; waiting whether it goes silent");
+            is_told = true;
+        }
+        patience = left;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -12,6 +12,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::domain::Entropy;
 
+/// The fewest characters of a secret.
+pub(super) const MIN_SECRET: usize = 16;
+
 /// Why a directory or a file of the daemon's own cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -155,7 +158,7 @@ pub fn secret(path: &Path, entropy: &dyn Entropy) -> Result<String, DataDirError
 }
 
 /// The secret in a file; none where there is no such file.
-fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
+pub(super) fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -170,8 +173,8 @@ fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text).map_err(failed(path, "cannot be read"))?;
     let text = text.trim();
-    if text.len() < 16 {
-        let problem = "holds no secret: expected at least 16 characters; remove it to have one made".to_owned();
+    if text.len() < MIN_SECRET {
+        let problem = format!("holds no secret: expected at least {MIN_SECRET} characters; remove it to have one made");
         return Err(DataDirError::Exposed { path: path.to_owned(), problem });
     }
     Ok(Some(text.to_owned()))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, Problem, ProgramOptions, Severity, SignInOptions, Surroundings,
+    Config, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings,
     effective::{self, Setting},
     file::File,
     launcher_local::LauncherLocal,
@@ -53,15 +53,7 @@ pub fn examine(flags: &Flags, surroundings: &Surroundings) -> (Option<Config>, V
 
 fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (Option<Config>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let config_dir = match &flags.config_dir {
-        Some(dir) => {
-            if !dir.is_dir() {
-                problems.push(Problem::error(dir, 0, "--config-dir: there is no such directory".to_owned()));
-            }
-            Some(dir.clone())
-        }
-        None => Some(PathBuf::from(DEFAULT_CONFIG_DIR)).filter(|dir| dir.is_dir()),
-    };
+    let config_dir = config_dir(flags, &mut problems);
     let mut file = |name: &str| match &config_dir {
         Some(dir) => File::read(&dir.join(name), &mut problems),
         None => File::empty(Path::new(name)),
@@ -79,6 +71,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let launcher = LauncherLocal::read(&launcher_local, &mut problems);
 
     let path = rserver.path.clone();
+    let registry = registry(&database);
     files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local]);
 
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
@@ -87,16 +80,11 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         let message = format!("{place}: a node's name is {expected}, found `{node_name}`; set node-name");
         problems.push(Problem::error(&path, 0, message));
     }
-    let data_dir = flags.data_dir.clone().or_else(|| surroundings.data_dir());
-    let Some(data_dir) = data_dir.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning))
+    let Some(data_dir) = data_dir(flags, surroundings, &mut problems)
+        .filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning))
     else {
-        if problems.is_empty() {
-            let message = "there is no home directory to keep data in; give --data-dir".to_owned();
-            problems.push(Problem::error(Path::new("evenkeel"), 0, message));
-        }
         return (None, problems);
     };
-    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
     let database_directory = database_directory.unwrap_or_else(|| data_dir.clone());
     let config = Config {
         runtime_dir: server.runtime_dir.unwrap_or_else(|| match surroundings.runtime_dir() {
@@ -112,7 +100,10 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         www_port: flags.www_port.or(server.www_port).unwrap_or(8787),
         www_host_name: policy.www_host_name,
         node_name,
-        key_file: server.key_file.unwrap_or_else(|| database_directory.join("secure-cookie-key")),
+        key_places: match server.key_file {
+            Some(file) => KeyPlaces::named(file),
+            None => KeyPlaces::usual(config_dir.as_deref(), registry.as_deref(), &data_dir),
+        },
         auth_timeout: server.auth_timeout.unwrap_or(Duration::from_secs(60 * 60)),
         sign_in: server.sign_in,
         weight: server.weight.unwrap_or(100),
@@ -157,6 +148,52 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         return (None, problems);
     }
     (Some(config), problems)
+}
+
+/// Where the cluster key is looked for, whatever else is wrong with the configuration: a password that must be encrypted
+/// anew is wrong until then.
+pub fn key_places(flags: &Flags, surroundings: &Surroundings) -> Result<KeyPlaces, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let (config_dir, data_dir) = (config_dir(flags, &mut problems), data_dir(flags, surroundings, &mut problems));
+    let Some(data_dir) = data_dir.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let mut unread = Vec::new();
+    let mut file = |name: &str| match &config_dir {
+        Some(dir) => File::read(&dir.join(name), &mut unread),
+        None => File::empty(Path::new(name)),
+    };
+    let (rserver, database) = (file("rserver.conf"), file("database.conf"));
+    match Reader::new(&rserver, None, &mut problems).take("secure-cookie-key-file", reader::path) {
+        Some(named) => Ok(KeyPlaces::named(named)),
+        None if problems.iter().any(|problem| problem.severity == Severity::Error) => Err(problems),
+        None => Ok(KeyPlaces::usual(config_dir.as_deref(), registry(&database).as_deref(), &data_dir)),
+    }
+}
+
+fn config_dir(flags: &Flags, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let Some(dir) = &flags.config_dir else {
+        return Some(PathBuf::from(DEFAULT_CONFIG_DIR)).filter(|dir| dir.is_dir());
+    };
+    if !dir.is_dir() {
+        problems.push(Problem::error(dir, 0, "--config-dir: there is no such directory".to_owned()));
+    }
+    Some(dir.clone())
+}
+
+fn data_dir(flags: &Flags, surroundings: &Surroundings, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let Some(dir) = flags.data_dir.clone().or_else(|| surroundings.data_dir()) else {
+        let message = "there is no home directory to keep data in; give --data-dir".to_owned();
+        problems.push(Problem::error(Path::new("evenkeel"), 0, message));
+        return None;
+    };
+    Some(std::path::absolute(&dir).unwrap_or(dir))
+}
+
+/// The directory of a registry that the daemons of one machine share: the cluster key lies beside it.
+fn registry(database: &File) -> Option<PathBuf> {
+    let value =
+        |name: &str| database.entries.iter().rfind(|entry| entry.name == name).map(|entry| entry.value.as_str());
+    let is_here = value("provider").is_none_or(|provider| provider == "sqlite");
+    value("directory").filter(|_| is_here).map(PathBuf::from).filter(|directory| directory.is_absolute())
 }
 
 /// Tells the daemons of one machine apart in a place that they share, by a directory that they do not: 12 hexadecimal
@@ -284,7 +321,7 @@ mod tests {
         assert!(problems.is_empty());
         assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/evenkeel"));
         assert_eq!(config.runtime_dir.parent(), Some(Path::new("/run/user/1000/evenkeel")));
-        assert_eq!(config.key_file, Path::new("/home/ada/.local/share/evenkeel/secure-cookie-key"));
+        assert_eq!(config.key_places.path(), Path::new("/home/ada/.local/share/evenkeel/secure-cookie-key"));
         assert_eq!(config.plugins_dir, Path::new("/home/ada/.local/share/evenkeel/plugins"));
         assert_eq!((config.www_address.to_string(), config.www_port), ("127.0.0.1".to_owned(), 8787));
         assert_eq!((config.balancer.as_str(), config.node_name.as_str()), ("sessions", "n1"));
@@ -316,7 +353,7 @@ mod tests {
         assert_eq!((config.script_timeout, config.resolve_nodes), (Duration::from_secs(3), true));
         assert_eq!(config.server_user.as_deref(), Some("balancer"));
         assert_eq!(config.database_directory, Path::new("/srv/store"));
-        assert_eq!(config.key_file, Path::new("/srv/store/secure-cookie-key"));
+        assert_eq!(config.key_places.path(), Path::new("/srv/store/secure-cookie-key"));
     }
 
     #[test]

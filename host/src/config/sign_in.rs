@@ -16,9 +16,15 @@ pub struct SignInOptions {
     pub pam_timeout: Duration,
     /// `auth-required-user-group`: only members of one of these sign in; everybody where there is none.
     pub required_groups: Vec<String>,
+    /// `auth-stay-signed-in-days`: how long a sign-in holds however much it is used.
+    pub longest: Duration,
+    /// `auth-cookies-force-secure`: whether browsers may send the cookie over TLS only.
+    pub secure_cookie: bool,
     /// `admin-group`: members of one of these see everybody's sessions.
     pub admin_groups: Vec<String>,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for SignInOptions {
     fn default() -> Self {
@@ -27,13 +33,15 @@ impl Default for SignInOptions {
             pam_service: None,
             pam_timeout: Duration::from_secs(30),
             required_groups: Vec::new(),
+            longest: DAY * 30,
+            secure_cookie: false,
             admin_groups: Vec::new(),
         }
     }
 }
 
 /// Known from the product whose files these are. What some of them are for holds anyhow: README.md has more.
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 9] = [
     "admin-superuser-group",
     "auth-encrypt-password",
     "auth-pam-helper-path",
@@ -42,7 +50,6 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "auth-pam-sessions-profile",
     "auth-pam-sessions-use-password",
     "auth-sign-in-throttle-seconds",
-    "auth-stay-signed-in-days",
     "auth-validate-users",
 ];
 
@@ -56,6 +63,10 @@ impl SignInOptions {
             // Below what any answer may take.
             pam_timeout: reader.take("auth-pam-timeout", reader::seconds(1, 45)).unwrap_or(usual.pam_timeout),
             required_groups: reader.take("auth-required-user-group", groups).unwrap_or_default(),
+            longest: reader
+                .take("auth-stay-signed-in-days", reader::number(1, 365))
+                .map_or(usual.longest, |days| DAY * days),
+            secure_cookie: reader.take("auth-cookies-force-secure", reader::switch).unwrap_or(usual.secure_cookie),
             admin_groups: reader.take("admin-group", groups).unwrap_or_default(),
         }
     }
@@ -102,7 +113,7 @@ mod tests {
     #[test]
     fn service_time_limit_and_groups_are_read() {
         let (options, problems) = read(
-            "auth-pam-service=rstudio\nauth-pam-timeout=5\nauth-required-user-group=staff, domain users\nadmin-group=ops\n",
+            "auth-pam-service=rstudio\nauth-pam-timeout=5\nauth-required-user-group=staff, domain users\nadmin-group=ops\nauth-stay-signed-in-days=7\nauth-cookies-force-secure=1\n",
         );
         assert_eq!(problems, [""; 0]);
         assert_eq!(
@@ -112,6 +123,8 @@ mod tests {
                 pam_service: Some("rstudio".to_owned()),
                 pam_timeout: Duration::from_secs(5),
                 required_groups: vec!["staff".to_owned(), "domain users".to_owned()],
+                longest: DAY * 7,
+                secure_cookie: true,
                 admin_groups: vec!["ops".to_owned()],
             }
         );

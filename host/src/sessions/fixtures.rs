@@ -45,6 +45,7 @@ pub(super) fn node(id: i64) -> Node {
         metrics: BTreeMap::new(),
         status: NodeStatus::Online,
         last_seen: jiff::Timestamp::UNIX_EPOCH,
+        clock_ahead: None,
     }
 }
 

@@ -11,8 +11,6 @@ pub(super) struct Change {
     pub(super) moved: bool,
     /// Whether it begins or ceases to occupy its node, or moves.
     pub(super) raises_revision: bool,
-    /// Whether its route is another, or its node is asked for something.
-    pub(super) concerns_others: bool,
 }
 
 /// What follows from the change of a session, at the store's time.
@@ -28,8 +26,7 @@ pub(super) fn change(before: &Session, mut after: Session, now: i64) -> Result<C
     }
     let moved = after.epoch != before.epoch;
     let raises_revision = moved || before.state.is_live() != after.state.is_live();
-    let concerns_others = moved || after.state != before.state || after.wanted != before.wanted;
-    Ok(Change { after, moved, raises_revision, concerns_others })
+    Ok(Change { after, moved, raises_revision })
 }
 
 /// What runs is asked, what does not becomes so at once.

@@ -23,18 +23,19 @@ use sqlx::{PgPool, Row as _};
 
 use self::lease::{Lease, Query, Transaction};
 use super::{
-    Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Shown, ShownBatch,
-    SignOuts, Snapshot, Store, StoreError,
+    Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
+    Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
     rows::{self, milliseconds},
 };
 use crate::domain::{
-    Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State,
+    Charter, Epoch, Job, Node, NodeId, Placement, PlacementId, Revision, Session, SessionId, Shadow, SignOut, State,
     Wanted,
 };
 
 mod access;
 mod lease;
 mod life;
+mod membership;
 mod nodes;
 mod open;
 mod placements;
@@ -215,15 +216,23 @@ impl Store for PostgresStore {
     }
 
     async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError> {
-        call("registration", nodes::register(self, registration)).await
+        call("registration", membership::register(self, registration)).await
     }
 
-    async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError> {
-        call("heartbeat", nodes::heartbeat(self, node, reading)).await
+    async fn heartbeat(&self, node: NodeId, beat: &Beat) -> Result<Option<Heartbeat>, StoreError> {
+        call("heartbeat", membership::heartbeat(self, node, beat)).await
+    }
+
+    async fn charter(&self) -> Result<Option<Charter>, StoreError> {
+        call("charter", membership::charter(self)).await
+    }
+
+    async fn reset_cluster(&self, force: bool) -> Result<Reset, StoreError> {
+        call("reset", membership::reset(self, force)).await
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        call("leave", nodes::leave(self, node)).await
+        call("leave", membership::leave(self, node)).await
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {

@@ -11,6 +11,7 @@ use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 
 use super::StoreError;
 
+pub(super) mod membership;
 pub(super) mod nodes;
 pub(super) mod placements;
 pub(super) mod sessions;

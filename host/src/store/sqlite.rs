@@ -22,17 +22,18 @@ use jiff::Timestamp;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{
-    Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Route, SessionFilter, Shown, ShownBatch,
-    SignOuts, Snapshot, Store, StoreError,
+    Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
+    Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
     rows::{self, milliseconds},
 };
 use crate::domain::{
-    Epoch, Job, Node, NodeId, Placement, PlacementId, Reading, Revision, Session, SessionId, Shadow, SignOut, State,
+    Charter, Epoch, Job, Node, NodeId, Placement, PlacementId, Revision, Session, SessionId, Shadow, SignOut, State,
     Wanted,
 };
 
 mod filesystem;
 mod life;
+mod membership;
 mod nodes;
 mod open;
 mod placements;
@@ -148,15 +149,23 @@ impl Store for SqliteStore {
     }
 
     async fn register(&self, registration: &Registration) -> Result<NodeId, RegisterError> {
-        nodes::register(self, registration).await
+        membership::register(self, registration).await
     }
 
-    async fn heartbeat(&self, node: NodeId, reading: &Reading) -> Result<Option<Heartbeat>, StoreError> {
-        nodes::heartbeat(self, node, reading).await
+    async fn heartbeat(&self, node: NodeId, beat: &Beat) -> Result<Option<Heartbeat>, StoreError> {
+        membership::heartbeat(self, node, beat).await
+    }
+
+    async fn charter(&self) -> Result<Option<Charter>, StoreError> {
+        membership::charter(self).await
+    }
+
+    async fn reset_cluster(&self, force: bool) -> Result<Reset, StoreError> {
+        membership::reset(self, force).await
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        nodes::leave(self, node).await
+        membership::leave(self, node).await
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {

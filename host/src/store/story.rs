@@ -14,11 +14,12 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Registration, Reservation, Snapshot, Store};
-use crate::domain::{Decision, Epoch, InsteadOf, Node, NodeId, Reading, Session, SessionId, State};
+use super::{Beat, Registration, Reservation, Snapshot, Store};
+use crate::domain::{Charter, Decision, Epoch, InsteadOf, Node, NodeId, PROTOCOL, Reading, Session, SessionId, State};
 
 pub(crate) mod jobs;
 pub(crate) mod life;
+pub(crate) mod membership;
 pub(crate) mod nodes;
 pub(crate) mod reservations;
 pub(crate) mod shown;
@@ -62,6 +63,22 @@ macro_rules! tell {
             a_cordon_survives_registration,
             a_reading_that_is_no_number_is_refused,
             removing_a_node_needs_it_offline_and_loses_its_sessions,
+        );
+        $crate::store::story::tell!($bed; membership:
+            the_first_node_lays_down_the_charter,
+            of_many_first_nodes_with_keys_of_their_own_one_lays_down_the_charter,
+            a_node_that_does_not_fit_is_known_and_no_member,
+            a_node_that_stays_out_tries_again_without_raising_the_revision,
+            a_node_that_stays_out_and_tries_no_more_is_offline,
+            a_version_must_work_beside_those_online_only,
+            sessions_of_a_member_that_returns_with_another_key_are_lost_in_their_time,
+            a_cluster_is_reset_while_nobody_is_online_or_by_force,
+            members_register_again_after_a_reset,
+            a_key_is_replaced_while_members_are_online,
+            an_id_that_is_online_at_another_place_is_refused_until_it_is_silent,
+            a_daemon_at_the_same_place_comes_after_the_one_before,
+            whose_id_was_taken_over_must_register_and_is_refused,
+            what_a_clock_is_ahead_by_is_known_until_it_is_measured_again,
         );
         $crate::store::story::tell!($bed; reservations:
             a_reserved_session_reads_back,
@@ -160,7 +177,18 @@ pub(crate) fn registration(name: &str) -> Registration {
         kinds: vec!["echo".to_owned()],
         reading: reading(0.5),
         metrics: BTreeMap::new(),
+        charter: charter("key"),
+        other_key: None,
+        place: String::new(),
     }
+}
+
+pub(crate) fn charter(key: &str) -> Charter {
+    Charter { key_hash: key.to_owned(), protocol: PROTOCOL }
+}
+
+pub(crate) fn beat(load: f64) -> Beat {
+    Beat { reading: reading(load), ..Beat::default() }
 }
 
 pub(crate) fn reading(load: f64) -> Reading {

@@ -4,6 +4,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -21,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    App, Balancers, Client, EventSlots, KindInfo, Oversight, PasswordParts, Passwords, SessionControl, SessionTraffic,
-    SignIns, ThisNode,
+    App, Balancers, Client, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SessionControl,
+    SessionTraffic, SignInParts, SignIns, ThisNode,
     identity::{PasswordCheck, Token},
     router,
 };
@@ -75,9 +76,7 @@ impl Site {
         store.register(&registration("node1")).await.unwrap();
         let clock = Arc::new(SetClock::at(Timestamp::from_second(1_800_000_000).unwrap()));
         let entropy: Arc<dyn Entropy> = Arc::new(Numbers::default());
-        let token = Token::from_text(TOKEN);
         let key = ClusterKey::from_bytes(KEY.to_vec());
-        let timeout = Duration::from_secs(3600);
         let (changes, seen) = watch::channel(0);
         let journal = Arc::new(Journal::default());
         let app = App {
@@ -86,7 +85,7 @@ impl Site {
             proxy: Arc::new(Parrot),
             store: store.clone(),
             peers: Arc::new(PeerVerifier::new("node1".to_owned(), &key, clock.clone(), entropy.clone())),
-            sign_ins: Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, clock.clone(), entropy)),
+            sign_ins: Arc::new(sign_ins(directory.path(), clock.clone(), entropy)),
             accounts: Arc::new(FakeAccounts::default().with("root", 0, &[]).with("ada", 1001, &[]).with(
                 "mail",
                 8,
@@ -106,11 +105,19 @@ impl Site {
                     .into(),
             }),
             clock: clock.clone(),
+            standing: watch::channel(None).1,
             stopping: CancellationToken::new(),
             peers_refused: Arc::default(),
             event_slots: EventSlots::default(),
         };
+        app.sign_ins.catch_up(&*store).await.unwrap();
         Self { router: router(app.clone()), app, store, clock, changes, journal, _directory: directory }
+    }
+
+    /// Lets so many seconds pass, with the store in reach.
+    pub(super) async fn advance(&self, seconds: i64) {
+        self.clock.advance(jiff::SignedDuration::from_secs(seconds));
+        self.app.sign_ins.catch_up(&*self.store).await.unwrap();
     }
 
     /// Runs as somebody who is not root.
@@ -262,16 +269,34 @@ fn accounts() -> FakeAccounts {
         .with("daemon", 2, &["staff"])
 }
 
-/// The door of a daemon that runs as somebody.
-pub(super) fn passwords_of(own: &str, uid: u32, clock: Arc<SetClock>) -> Passwords {
+/// Who may sign in at a daemon that runs as somebody.
+pub(super) fn guests(own: &str, uid: u32) -> Arc<Guests> {
     let own = Account { name: own.to_owned(), uid, gid: uid, home: "/".into(), shell: "/bin/sh".into() };
-    let parts = PasswordParts {
-        check: Ok(Arc::new(Guard)),
+    Arc::new(Guests {
         accounts: Arc::new(accounts()),
         admission: Admission { own, minimum_uid: None },
         groups: vec!["ops".to_owned(), "staff".to_owned()],
+    })
+}
+
+/// The sign-ins of a node of the one cluster.
+pub(super) fn sign_ins(directory: &Path, clock: Arc<SetClock>, entropy: Arc<dyn Entropy>) -> SignIns {
+    SignIns::new(SignInParts {
+        cookie_key: [7; 32],
+        token: Token::from_text(TOKEN),
+        guests: guests(USER, 1001),
+        timeout: Duration::from_secs(3600),
+        longest: Duration::from_secs(86_400),
+        secure: false,
+        outbox: directory.join("sign-outs.json"),
         clock,
-    };
+        entropy,
+    })
+}
+
+/// The door of a daemon that runs as somebody.
+pub(super) fn passwords_of(own: &str, uid: u32, clock: Arc<SetClock>) -> Passwords {
+    let parts = PasswordParts { check: Ok(Arc::new(Guard)), guests: guests(own, uid), clock };
     Passwords::new(parts).at_pace(Duration::from_millis(1))
 }
 
@@ -482,6 +507,7 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         metrics: Default::default(),
         status: NodeStatus::Online,
         last_seen: Timestamp::UNIX_EPOCH,
+        clock_ahead: None,
     }
 }
 

@@ -20,7 +20,9 @@ mod code;
 mod cookie;
 mod everywhere;
 mod extract;
+mod guests;
 mod origin;
+mod outbox;
 mod oversight;
 mod passwords;
 mod revoked;
@@ -30,6 +32,7 @@ mod token;
 pub use code::{Redemption, SignInCode};
 pub use extract::{Administrator, SignedIn};
 pub(crate) use extract::{MaybeSignedIn, identify_and_guard, renew};
+pub use guests::Guests;
 pub(crate) use origin::same_origin;
 pub use oversight::Oversight;
 pub(crate) use oversight::Viewer;
@@ -39,6 +42,7 @@ pub use token::Token;
 
 use code::Codes;
 use cookie::{CookieKey, Pass};
+use outbox::Outbox;
 use revoked::Revoked;
 
 /// The cookie's name. The proxy takes every cookie whose name begins so out of what a session sees.
@@ -69,19 +73,42 @@ impl Identity {
     }
 }
 
+/// What the sign-ins of a node are made of.
+pub struct SignInParts {
+    /// The cluster key's derivation for `cookie`.
+    pub cookie_key: [u8; 32],
+    /// What stands for the daemon's user.
+    pub token: Token,
+    /// Who may stay signed in.
+    pub guests: Arc<Guests>,
+    /// `auth-timeout-minutes`: how long a sign-in holds after it was last used.
+    pub timeout: Duration,
+    /// `auth-stay-signed-in-days`: how long it holds however much it is used.
+    pub longest: Duration,
+    /// Whether browsers may send the cookie over TLS only.
+    pub secure: bool,
+    /// Where sign-outs are kept that could not be written to the store.
+    pub outbox: std::path::PathBuf,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Where random numbers come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
 /// What a node needs to tell who is asking.
 pub struct SignIns {
     key: CookieKey,
     token: Token,
-    /// The user that the daemon runs as.
-    user: String,
-    /// How long a sign-in holds after it was last used.
+    guests: Arc<Guests>,
     timeout: Duration,
-    /// Whether browsers may send the cookie over TLS only.
+    longest: Duration,
     secure: bool,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     revoked: Mutex<Revoked>,
+    outbox: Outbox,
+    /// When the store last told what was ended elsewhere.
+    heard: Mutex<Option<Timestamp>>,
     /// Grows whenever a sign-in was ended before its time, here or elsewhere.
     ended: watch::Sender<u64>,
     codes: Mutex<Codes>,
@@ -89,46 +116,44 @@ pub struct SignIns {
 
 impl fmt::Debug for SignIns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignIns").field("user", &self.user).field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("SignIns").field("user", &self.user()).field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
 
 impl SignIns {
-    /// `cookie_key` is the cluster key's derivation for `cookie`, `user` the one the daemon runs as, `timeout` the
-    /// configured `auth_timeout`, `secure` whether browsers reach the node over TLS.
-    pub fn new(
-        cookie_key: [u8; 32],
-        token: Token,
-        user: String,
-        timeout: Duration,
-        secure: bool,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    /// The sign-ins that these parts make.
+    pub fn new(parts: SignInParts) -> Self {
         Self {
-            key: CookieKey::new(cookie_key),
-            token,
-            user,
-            timeout,
-            secure,
-            clock,
-            entropy,
+            key: CookieKey::new(parts.cookie_key),
+            token: parts.token,
+            guests: parts.guests,
+            timeout: parts.timeout,
+            longest: parts.longest,
+            secure: parts.secure,
+            clock: parts.clock,
+            entropy: parts.entropy,
             revoked: Mutex::default(),
+            outbox: Outbox::new(parts.outbox),
+            heard: Mutex::default(),
             ended: watch::Sender::new(0),
             codes: Mutex::default(),
         }
     }
 
+    /// The user that the daemon runs as.
+    fn user(&self) -> &str {
+        &self.guests.admission.own.name
+    }
+
     /// Who sent these headers.
     pub fn identify(&self, headers: &HeaderMap) -> Option<Identity> {
         if self.token.is_borne_by(headers) {
-            return Some(Identity { user: self.user.clone(), means: Means::Token });
+            return Some(Identity { user: self.user().to_owned(), means: Means::Token });
         }
         let now = self.clock.now();
         let mut found: Option<Pass> = None;
-        for value in cookies(headers) {
-            let Some(pass) = self.key.open(value, now) else { continue };
-            if lock(&self.revoked).contains(&pass) {
+        for pass in self.passes(headers) {
+            if !self.is_good(&pass, now) {
                 continue;
             }
             // Two sign-ins at once: somebody may have planted one of them, and which of them it was cannot be told.
@@ -140,17 +165,27 @@ impl SignIns {
         found.map(|pass| Identity { user: pass.user.clone(), means: Means::Cookie(pass) })
     }
 
+    /// What the cookies among these headers prove, whether or not they were ended since.
+    fn passes(&self, headers: &HeaderMap) -> impl Iterator<Item = Pass> {
+        let now = self.clock.now();
+        cookies(headers).filter_map(move |value| self.key.open(value, now))
+    }
+
+    fn is_good(&self, pass: &Pass, now: Timestamp) -> bool {
+        now < pass.expires && now < later(pass.issued, self.longest) && !lock(&self.revoked).contains(pass)
+    }
+
     /// Whether an identity that was found before still holds.
     pub(crate) fn holds(&self, identity: &Identity) -> bool {
         match &identity.means {
             Means::Token => true,
-            Means::Cookie(pass) => self.clock.now() < pass.expires && !lock(&self.revoked).contains(pass),
+            Means::Cookie(pass) => self.is_good(pass, self.clock.now()),
         }
     }
 
     /// A one-time link's code that signs the daemon's user in, good for `validity`.
     pub fn issue_code(&self, validity: Duration) -> SignInCode {
-        self.issue_code_for(self.user.clone(), validity)
+        self.issue_code_for(self.user().to_owned(), validity)
     }
 
     /// The same for any user, under the canonical name.
@@ -169,28 +204,48 @@ impl SignIns {
     pub(crate) fn sign_in(&self, user: &str) -> HeaderValue {
         let issued = self.clock.now();
         let id = self.entropy.bytes();
-        self.set(&Pass { user: user.to_owned(), id, issued, expires: later(issued, self.timeout) })
+        self.set(&Pass { user: user.to_owned(), id, issued, expires: later(issued, self.timeout.min(self.longest)) })
     }
 
-    /// The `Set-Cookie` that prolongs a sign-in which is used and past half of its time.
-    pub(crate) fn renewal(&self, identity: &Identity) -> Option<HeaderValue> {
-        let Means::Cookie(pass) = &identity.means else { return None };
+    /// Whoever is found among headers, with the `Set-Cookie` that prolongs a sign-in which is used and past half of its time.
+    /// Where its user may not be signed in any more, it is ended instead and nobody is found.
+    pub(crate) async fn renewed(&self, identity: Option<Identity>) -> (Option<Identity>, Option<HeaderValue>) {
+        let Some(Identity { means: Means::Cookie(pass), .. }) = &identity else { return (identity, None) };
         let now = self.clock.now();
-        let is_due = later(now, self.timeout / 2) > pass.expires && self.holds(identity);
-        is_due.then(|| self.set(&Pass { expires: later(now, self.timeout), ..pass.clone() }))
+        let expires = later(now, self.timeout).min(later(pass.issued, self.longest));
+        let is_due = later(now, self.timeout / 2) > pass.expires && expires > pass.expires;
+        if !is_due || !self.has_heard(now) {
+            return (identity, None);
+        }
+        if let Some(why) = self.guests.unwelcome(&pass.user).await {
+            tracing::warn!(user = pass.user, "no longer signed in: {why}");
+            self.end(pass, now);
+            return (None, None);
+        }
+        let renewal = self.is_good(pass, now).then(|| self.set(&Pass { expires, ..pass.clone() }));
+        (identity, renewal)
     }
 
-    /// Ends a sign-in on this node, at once; [`Self::tell`] ends it on the others. Gives the `Set-Cookie` that makes the
-    /// browser forget it.
-    pub(crate) fn sign_out(&self, identity: Option<&Identity>) -> HeaderValue {
-        if let Some(Identity { means: Means::Cookie(pass), .. }) = identity {
-            let now = self.clock.now();
-            // A copy of the cookie may have been prolonged until just now, and on a node that hears of it later.
-            let until = later(later(now, self.timeout), GRACE);
-            lock(&self.revoked).add_own(SignOut { sign_in: pass.id, until }, now);
-            self.ended.send_modify(|count| *count = count.wrapping_add(1));
+    /// Whether what was ended elsewhere is known well enough to prolong anything: a sign-out is forgotten when every copy of
+    /// its cookie is over, so none may be prolonged by a node that has not heard of it by then.
+    fn has_heard(&self, now: Timestamp) -> bool {
+        lock(&self.heard).is_some_and(|heard| now < later(heard, GRACE / 2))
+    }
+
+    /// Ends the sign-ins of a browser on this node, at once; [`Self::tell`] ends them on the others. Gives the `Set-Cookie`
+    /// that makes the browser forget them.
+    pub(crate) fn sign_out(&self, headers: &HeaderMap) -> HeaderValue {
+        for pass in self.passes(headers) {
+            self.end(&pass, self.clock.now());
         }
         self.set_cookie("", 0)
+    }
+
+    fn end(&self, pass: &Pass, now: Timestamp) {
+        // A copy of the cookie may have been prolonged until just now, and on a node that hears of it later.
+        let until = later(later(now, self.timeout), GRACE);
+        lock(&self.revoked).add_own(SignOut { sign_in: pass.id, until }, now);
+        self.ended.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Ends when the identity's sign-in was ended before its time.
@@ -210,7 +265,7 @@ impl SignIns {
     }
 
     fn set(&self, pass: &Pass) -> HeaderValue {
-        self.set_cookie(&self.key.seal(pass), self.timeout.as_secs())
+        self.set_cookie(&self.key.seal(pass), self.timeout.min(self.longest).as_secs())
     }
 
     fn set_cookie(&self, value: &str, age: u64) -> HeaderValue {

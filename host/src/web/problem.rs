@@ -158,6 +158,13 @@ impl Problem {
         Self { retry: true, ..problem }
     }
 
+    /// This node is no member of its cluster.
+    pub(crate) fn out_of_cluster(why: impl Into<String>) -> Self {
+        let problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "out-of-cluster", "This node stays out of its cluster", why);
+        Self { retry: true, ..problem }
+    }
+
     /// A limit is reached. Where its user can do something, that is a conflict; where it is for others to end theirs, it may
     /// be tried again.
     fn limit(reached: &LimitReached) -> Self {

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{App, Client, identity, pages, router};
+use super::{App, Client, identity, pages, router, standing};
 use crate::{proxy, wire::client};
 
 mod slot;
@@ -117,6 +117,9 @@ impl Door {
         if let Err(problem) = target::settle(&mut request) {
             return closing(problem.into_response());
         }
+        if let Some(refusal) = standing::refusal(&self.app, &request) {
+            return closing(refusal);
+        }
         if request.uri().path().starts_with("/s/") {
             return self.pass_on(request, client).await;
         }
@@ -128,11 +131,10 @@ impl Door {
 
     /// To a session, for whoever is signed in. The proxy answers those who are not; but a person's browser goes to sign in.
     async fn pass_on(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        let identity = self.app.sign_ins.identify(request.headers());
+        let (identity, renewal) = self.app.sign_ins.renewed(self.app.sign_ins.identify(request.headers())).await;
         if identity.is_none() && is_visit(&request) {
             return Redirect::to(&pages::sign_in_target(request.method(), request.uri())).into_response();
         }
-        let renewal = identity.as_ref().and_then(|identity| self.app.sign_ins.renewal(identity));
         if request.headers().contains_key(header::UPGRADE)
             && let Some(identity) = identity.clone()
         {

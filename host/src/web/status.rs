@@ -43,7 +43,9 @@ fn refused() -> Response {
 }
 
 fn is_node(client: IpAddr, nodes: &[Node]) -> bool {
-    nodes.iter().filter_map(|node| node.ip).any(|ip| ip.to_canonical() == client)
+    // Not of whoever stays out: anybody who reaches the registry could be that.
+    let members = nodes.iter().filter(|node| node.status.exclusion().is_none());
+    members.filter_map(|node| node.ip).any(|ip| ip.to_canonical() == client)
 }
 
 /// Whether something passed the request on: then the connection's address is not its sender's.

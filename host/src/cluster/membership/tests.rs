@@ -9,7 +9,11 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     domain::{Clock, Decision, Epoch, NodeStatus, SessionId, State, fakes::SetClock},
-    store::{NodeDeletion, Reservation, sqlite::SqliteStore, story::registration},
+    store::{
+        NodeDeletion, Reservation,
+        sqlite::SqliteStore,
+        story::{charter, registration},
+    },
 };
 
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -382,7 +386,78 @@ async fn published_numbers_are_known_from_the_start_and_follow_their_files() {
     let running = Running::of(membership);
     write("free 2\n", Timestamp::UNIX_EPOCH);
     until("the new number", async || known().await == BTreeMap::from([("free".to_owned(), 2.0)])).await;
-    write("free 2\n", Timestamp::UNIX_EPOCH - jiff::SignedDuration::from_secs(301));
+    write("free 2\n", Timestamp::UNIX_EPOCH - SignedDuration::from_secs(301));
     until("the loss of a number that is too old", async || known().await.is_empty()).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn how_far_the_machines_clock_is_from_the_stores_is_measured_and_published() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let mut joining = bed.joining("a").await;
+    let ahead = SignedDuration::from_secs(65);
+    joining.clock = Arc::new(StoreClock::new(Arc::new(SetClock::at(store.now().await.unwrap() + ahead))));
+    let mut membership = Membership::join(joining).await.unwrap();
+    let (sender, _pending) = mpsc::channel(1);
+    // The second heartbeat tells what the first has measured.
+    membership.beat(&sender).await;
+    membership.beat(&sender).await;
+    let known = store.nodes().await.unwrap()[0].clock_ahead.expect("measured");
+    assert!((known - ahead).abs() < SignedDuration::from_secs(60), "{known}");
+    assert_eq!(membership.clock_condition.failure(), Some("ahead"));
+}
+
+#[tokio::test]
+async fn an_answer_that_took_long_says_nothing_of_the_clock() {
+    let bed = Bed::new();
+    let mut membership = bed.join("a").await;
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    for (before, store, after, known) in
+        [(100, 200, 103, None), (100, 200, 99, None), (100, 99, 102, Some(2)), (100, 101, 100, Some(-1))]
+    {
+        membership.clock_ahead = None;
+        membership.measure_clock(at(before), at(store), at(after));
+        assert_eq!(membership.clock_ahead, known.map(SignedDuration::from_secs), "{before} {store} {after}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_fit_joins_as_such_and_becomes_a_member_once_it_fits() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    store.register(&registration("first")).await.unwrap();
+    let mut joining = bed.joining("a").await;
+    joining.registration.charter = charter("another key");
+    let membership = Membership::join(joining).await.unwrap();
+    let mut standing = membership.watch_standing();
+    assert!(standing.borrow().as_ref().is_some_and(|why| why.contains("secure cookie key")));
+    let running = Running::of(membership);
+    assert_eq!(status(&*store, running.node).await, Some(NodeStatus::InvalidKey));
+    store.reset_cluster(true).await.unwrap();
+    timeout(Duration::from_secs(60), standing.wait_for(Option::is_none)).await.expect("it fits now").unwrap();
+    assert_eq!(status(&*store, running.node).await, Some(NodeStatus::Online));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_of_a_data_directory_waits_whether_its_node_goes_silent() {
+    let bed = Bed { timeout: Duration::from_millis(800), ..Bed::new() };
+    let store = bed.store().await;
+    let at = |place: &str| Registration { place: place.to_owned(), ..registration("a") };
+    let id = store.register(&at("there")).await.unwrap();
+    Identity { id, name: "a".to_owned() }.write(&bed.path("data")).unwrap();
+    let copy = async || Joining { registration: at("here"), ..bed.joining("a").await };
+    let beats = async {
+        loop {
+            store.heartbeat(id, &Beat { place: "there".to_owned(), ..Beat::default() }).await.unwrap().expect("known");
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    let refused = tokio::select! {
+        joined = Membership::join(copy().await) => joined.expect_err("its node is online"),
+        () = beats => unreachable!("it beats for ever"),
+    };
+    assert!(matches!(refused, JoinError::Register(RegisterError::IdTaken { .. })), "{refused}");
+    assert_eq!(Membership::join(copy().await).await.unwrap().node(), id, "it has gone silent");
 }

@@ -80,7 +80,8 @@ pub fn rule_against(node: &Node, present: Usage, needs: &Needs<'_>) -> Option<Ru
     let has = |(key, value): (&String, &String)| node.labels.get(key) == Some(value);
     let after = present.and(needs.usage);
     let cannot = |asked: u64, after: u64, most: Option<u64>| asked > 0 && most.is_some_and(|most| after > most);
-    if node.status == NodeStatus::Offline {
+    if node.status != NodeStatus::Online {
+        // What stays out of the cluster is not there either.
         Some(Rule::Offline)
     } else if node.cordoned {
         Some(Rule::Cordoned)

@@ -166,8 +166,11 @@ impl Access {
     /// Says what keeps the database from being used, and what to do.
     pub(super) fn unusable(&self, error: &sqlx::Error) -> StoreError {
         let advice = match error {
-            sqlx::Error::Io(_) => "is the server there, and is host and port in database.conf right?",
-            sqlx::Error::Tls(_) => "see sslmode, sslrootcert, sslcert and sslkey in database.conf",
+            error if is_about_tls(error) && error.to_string().contains("fatal alert") => {
+                "the server does not take the client certificate: see sslcert and sslkey in database.conf"
+            }
+            error if is_about_tls(error) => "see sslmode, sslrootcert, sslcert and sslkey in database.conf",
+            sqlx::Error::Io(_) => "is the server there, and are host and port in database.conf right?",
             sqlx::Error::Database(error) => advice(error.code().as_deref().unwrap_or_default()),
             _ => "see database.conf",
         };
@@ -178,13 +181,20 @@ impl Access {
 /// How much an error says of the reason, of several ways that failed.
 fn weight(error: &sqlx::Error) -> u8 {
     match error {
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            // No line of pg_hba.conf for this way.
-            Some("28000") => 1,
-            _ => 3,
-        },
+        // No line of pg_hba.conf for this way.
+        sqlx::Error::Database(error) if error.message().contains("pg_hba.conf") => 1,
+        sqlx::Error::Database(_) => 3,
         sqlx::Error::Tls(_) | sqlx::Error::Io(_) => 2,
         _ => 4,
+    }
+}
+
+/// Whether the certificates of one side did not please the other, or TLS could not be spoken.
+fn is_about_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

@@ -1,11 +1,13 @@
-//! Nodes as they are read, and which of them a registration takes up.
+//! Nodes as they are read.
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::{Columns, Fields, to_json};
 use crate::{
-    domain::{Node, NodeId, NodeStatus, Reading, SessionId},
-    store::{RegisterError, Registration, StoreError},
+    domain::{Exclusion, Node, NodeId, NodeStatus, Reading, SessionId},
+    store::StoreError,
 };
 
 /// A node's heartbeats arrive. The distance counts in both directions: after the clock was set back, a last heartbeat in
@@ -17,7 +19,17 @@ pub(in crate::store) fn is_online(now: i64, last_seen: i64, stopped: bool, timeo
 /// A row of `nodes` with the store's time as `now`.
 pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, StoreError> {
     let fields = Fields::new("nodes", row);
-    let online = is_online(fields.get("now")?, fields.get("last_seen")?, fields.get("stopped")?, timeout);
+    let now = fields.get("now")?;
+    let out: Option<Exclusion> = fields.optional_parsed("stays_out")?;
+    let tried: Option<i64> = fields.optional("tried")?;
+    let status = match (out, tried) {
+        // It tries no more: whatever keeps it out, it is not there.
+        (Some(out), Some(tried)) if is_online(now, tried, false, timeout) => NodeStatus::from(out),
+        _ if is_online(now, fields.get("last_seen")?, fields.get("stopped")?, timeout) => NodeStatus::Online,
+        _ => NodeStatus::Offline,
+    };
+    let seen = if out.is_some() && tried.is_some() { "tried" } else { "last_seen" };
+    let clock_ahead: Option<i64> = fields.optional("clock_ahead")?;
     Ok(Node {
         id: NodeId(fields.get("id")?),
         name: fields.get("name")?,
@@ -40,56 +52,10 @@ pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, S
             memory_available: fields.number("memory_available")?,
         },
         metrics: fields.json("metrics")?,
-        status: if online { NodeStatus::Online } else { NodeStatus::Offline },
-        last_seen: fields.time("last_seen")?,
+        status,
+        last_seen: fields.time(seen)?,
+        clock_ahead: clock_ahead.map(SignedDuration::from_millis),
     })
-}
-
-/// What of a row decides whether a node may register as it.
-pub(in crate::store) struct Holder {
-    pub(in crate::store) id: i64,
-    pub(in crate::store) name: String,
-    pub(in crate::store) address: String,
-    pub(in crate::store) online: bool,
-}
-
-impl Holder {
-    pub(in crate::store) fn read(row: &impl Columns, now: i64, timeout: i64) -> Result<Self, StoreError> {
-        let fields = Fields::new("nodes", row);
-        Ok(Self {
-            id: fields.get("id")?,
-            name: fields.get("name")?,
-            address: fields.get("address")?,
-            online: is_online(now, fields.get("last_seen")?, fields.get("stopped")?, timeout),
-        })
-    }
-}
-
-/// The id of the row that a registration takes up, of those under its id or its name; none where there is no such row.
-pub(in crate::store) fn taken_up(
-    holders: impl IntoIterator<Item = Holder>,
-    registration: &Registration,
-) -> Result<Option<i64>, RegisterError> {
-    let mut own = None;
-    let mut namesake = None;
-    for holder in holders {
-        if registration.id == Some(NodeId(holder.id)) {
-            own = Some(holder);
-        } else {
-            namesake = Some(holder);
-        }
-    }
-    if let Some(Holder { id, name, address, online: true }) = namesake {
-        return Err(RegisterError::NameTaken { name, id: NodeId(id), address });
-    }
-    match (own, namesake) {
-        (Some(own), _) if own.online && own.name != registration.name => {
-            Err(RegisterError::IdTaken { id: NodeId(own.id), name: own.name, address: own.address })
-        }
-        (Some(_), Some(namesake)) => Err(RegisterError::NameHeld { name: namesake.name, id: NodeId(namesake.id) }),
-        (Some(own), None) => Ok(Some(own.id)),
-        (None, namesake) => Ok(namesake.map(|namesake| namesake.id)),
-    }
 }
 
 /// Finite numbers as JSON, which has no others.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bed, active, read, reading, registration, revision, starting, starting_with};
+use super::{Bed, active, beat, read, registration, revision, starting, starting_with};
 use crate::{
     domain::{Epoch, NodeId, Session, State, Wanted},
     store::{Report, Store},
@@ -43,7 +43,7 @@ pub(crate) async fn a_session_goes_from_starting_to_active_to_ended(bed: &impl B
     let id = starting(&*store, a).await.id;
     let before = revision(&*store).await;
     assert!(store.claim(id, Epoch::FIRST, a).await.unwrap());
-    assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert!(store.heartbeat(a, &beat(0.0)).await.unwrap().expect("known").pending.is_empty());
     assert!(store.report(id, Epoch::FIRST, &Report::Started { pid: 4_000_000 }).await.unwrap().is_some());
     assert_eq!(read(&*store, id).await.pid, Some(4_000_000));
     assert_eq!(read(&*store, id).await.state, State::Starting);
@@ -104,8 +104,8 @@ pub(crate) async fn a_failed_start_moves_to_the_next_node_under_the_next_epoch(b
     assert_eq!((moved.claimed, moved.pid), (false, None));
     assert_eq!((moved.failed_nodes.as_slice(), moved.candidates.as_slice()), (&nodes[..1], &nodes[2..]));
     assert_eq!(read(&*store, session.id).await, moved);
-    assert!(store.heartbeat(nodes[0], &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
-    assert_eq!(store.heartbeat(nodes[1], &reading(0.0)).await.unwrap().expect("known").pending, [moved]);
+    assert!(store.heartbeat(nodes[0], &beat(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert_eq!(store.heartbeat(nodes[1], &beat(0.0)).await.unwrap().expect("known").pending, [moved]);
     let placements = store.placements(Some(session.id), None, 10).await.unwrap();
     assert_eq!(placements.len(), 1);
     let [attempt] = placements[0].attempts.as_slice() else { panic!("{placements:?}") };
@@ -145,11 +145,11 @@ pub(crate) async fn what_runs_is_asked_and_what_does_not_becomes_so_at_once(bed:
     let running = active(&*store, a).await;
     let asked = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
     assert_eq!((asked.state, asked.wanted), (State::Active, Some(Wanted::Suspended)));
-    assert_eq!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending, [asked]);
+    assert_eq!(store.heartbeat(a, &beat(0.0)).await.unwrap().expect("known").pending, [asked]);
     assert!(store.report(running.id, running.epoch, &Report::Suspended).await.unwrap().is_some());
     let suspended = read(&*store, running.id).await;
     assert_eq!((suspended.state, suspended.wanted), (State::Suspended, None));
-    assert!(store.heartbeat(a, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert!(store.heartbeat(a, &beat(0.0)).await.unwrap().expect("known").pending.is_empty());
     let ended = store.want(running.id, Wanted::Ended).await.unwrap().expect("known");
     assert_eq!(ended.state, State::Ended);
     let still = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");

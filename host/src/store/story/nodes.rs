@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Bed, TIMEOUT, active, node, read, reading, registration, revision, starting};
+use super::{Bed, TIMEOUT, active, beat, node, read, reading, registration, revision, starting};
 use crate::{
     domain::{NodeId, NodeStatus, State},
     store::{NodeDeletion, RegisterError, Registration},
@@ -128,7 +128,7 @@ pub(crate) async fn numbers_that_are_published_are_known_and_leave_the_revision(
     let numbers = [("free".to_owned(), 1e300), ("größe".to_owned(), -2.5)];
     for metrics in [BTreeMap::from(numbers), BTreeMap::from([("free".to_owned(), 0.0)])] {
         store.set_metrics(id, &metrics).await.unwrap();
-        store.heartbeat(id, &reading(1.0)).await.unwrap().expect("known");
+        store.heartbeat(id, &beat(1.0)).await.unwrap().expect("known");
         assert_eq!(node(&*store, id).await.metrics, metrics);
     }
     assert_eq!(node(&*store, other).await.metrics, BTreeMap::new());
@@ -161,7 +161,7 @@ pub(crate) async fn a_heartbeat_brings_the_reading_and_leaves_the_revision(bed: 
     let id = store.register(&registration("a")).await.unwrap();
     let session = starting(&*store, id).await;
     let (before, seen) = (revision(&*store).await, node(&*store, id).await.last_seen);
-    let beat = store.heartbeat(id, &reading(2.0)).await.unwrap().expect("known");
+    let beat = store.heartbeat(id, &beat(2.0)).await.unwrap().expect("known");
     assert_eq!(beat.pending, [session]);
     assert!(beat.now >= seen);
     assert_eq!(node(&*store, id).await.reading, reading(2.0));
@@ -175,7 +175,7 @@ pub(crate) async fn a_heartbeat_of_an_offline_node_raises_the_revision(bed: &imp
     bed.pass(TIMEOUT).await;
     assert_eq!(node(&*store, id).await.status, NodeStatus::Offline);
     let before = revision(&*store).await;
-    store.heartbeat(id, &reading(0.0)).await.unwrap().expect("known");
+    store.heartbeat(id, &beat(0.0)).await.unwrap().expect("known");
     assert_eq!(node(&*store, id).await.status, NodeStatus::Online);
     assert_eq!(revision(&*store).await, before + 1);
 }
@@ -185,7 +185,7 @@ pub(crate) async fn a_heartbeat_of_a_removed_node_asks_for_registration_which_gi
     let id = store.register(&registration("a")).await.unwrap();
     store.leave(id).await.unwrap();
     assert_eq!(store.delete_node(id).await.unwrap(), NodeDeletion::Deleted(vec![]));
-    assert!(store.heartbeat(id, &reading(0.0)).await.unwrap().is_none());
+    assert!(store.heartbeat(id, &beat(0.0)).await.unwrap().is_none());
     let other = store.register(&registration("b")).await.unwrap();
     assert_ne!(other, id);
     let again = Registration { id: Some(id), ..registration("a") };
@@ -199,7 +199,7 @@ pub(crate) async fn a_node_that_left_is_offline_at_once_and_must_register(bed: &
     store.leave(id).await.unwrap();
     assert_eq!(node(&*store, id).await.status, NodeStatus::Offline);
     assert_eq!(revision(&*store).await, before + 1);
-    assert!(store.heartbeat(id, &reading(0.0)).await.unwrap().is_none());
+    assert!(store.heartbeat(id, &beat(0.0)).await.unwrap().is_none());
     assert_eq!(node(&*store, id).await.status, NodeStatus::Offline);
     store.register(&Registration { id: Some(id), ..registration("a") }).await.unwrap();
     assert_eq!(node(&*store, id).await.status, NodeStatus::Online);
@@ -232,7 +232,7 @@ pub(crate) async fn a_reading_that_is_no_number_is_refused(bed: &impl Bed) {
     let store = bed.open().await;
     let id = store.register(&registration("a")).await.unwrap();
     for load in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(store.heartbeat(id, &reading(load)).await.is_err(), "{load}");
+        assert!(store.heartbeat(id, &beat(load)).await.is_err(), "{load}");
     }
     assert_eq!(node(&*store, id).await.reading, registration("a").reading);
 }
@@ -244,7 +244,7 @@ pub(crate) async fn removing_a_node_needs_it_offline_and_loses_its_sessions(bed:
     let (on_a, on_b) = (active(&*store, a).await, active(&*store, b).await);
     assert_eq!(store.delete_node(a).await.unwrap(), NodeDeletion::Online);
     bed.pass(TIMEOUT + Duration::from_secs(1)).await;
-    store.heartbeat(b, &reading(0.0)).await.unwrap().expect("known");
+    store.heartbeat(b, &beat(0.0)).await.unwrap().expect("known");
     let before = revision(&*store).await;
     assert_eq!(store.delete_node(a).await.unwrap(), NodeDeletion::Deleted(vec![on_a.id]));
     assert_eq!(revision(&*store).await, before + 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bed, TIMEOUT, active, node, read, reading, registration, revision, starting};
+use super::{Bed, TIMEOUT, active, beat, node, read, registration, revision, starting};
 use crate::{
     domain::{NodeId, NodeStatus, State, Wanted},
     store::{NodeDeletion, Registration, Report, Store},
@@ -17,7 +17,7 @@ async fn pass_beating(bed: &impl Bed, store: &dyn Store, beating: NodeId, time: 
     while !left.is_zero() {
         let step = left.min(STEP);
         bed.pass(step).await;
-        store.heartbeat(beating, &reading(0.0)).await.expect("heartbeat").expect("known");
+        store.heartbeat(beating, &beat(0.0)).await.expect("heartbeat").expect("known");
         left -= step;
     }
 }
@@ -163,11 +163,11 @@ pub(crate) async fn the_first_heartbeat_of_a_node_that_returns_brings_its_lost_s
     starting(&*store, b).await;
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
     assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 2);
-    let pending = store.heartbeat(b, &reading(0.0)).await.unwrap().expect("known").pending;
+    let pending = store.heartbeat(b, &beat(0.0)).await.unwrap().expect("known").pending;
     // What was never claimed never ran.
     assert_eq!(
         pending.iter().map(|session| (session.id, session.state)).collect::<Vec<_>>(),
         [(session.id, State::Lost)]
     );
-    assert!(store.heartbeat(b, &reading(0.0)).await.unwrap().expect("known").pending.is_empty());
+    assert!(store.heartbeat(b, &beat(0.0)).await.unwrap().expect("known").pending.is_empty());
 }

@@ -134,6 +134,7 @@ impl Following {
             let mut value = serde_json::to_value(&node).ok()?;
             if let Some(object) = value.as_object_mut() {
                 object.remove("last_seen");
+                object.remove("clock_ahead_ms");
             }
             objects.insert(("node", node.id.to_string()), value);
         }

@@ -33,7 +33,7 @@ pub(crate) struct NodeView {
     pub ip: Option<String>,
     /// The version of the program it runs.
     pub version: String,
-    /// `online` or `offline`.
+    /// `online` or `offline`; or why it stays out of the cluster: `invalid-key`, `invalid-protocol`, `incompatible-version`.
     #[schema(value_type = String, example = "online")]
     pub status: NodeStatus,
     /// Takes no new sessions.
@@ -64,7 +64,10 @@ pub(crate) struct NodeView {
     pub kind_versions: BTreeMap<String, String>,
     /// The SHA-256 of the balancer it places with.
     pub balancer_digest: Option<String>,
-    /// Its last heartbeat.
+    /// By how many milliseconds its clock is ahead of the registry's; negative where it is behind, null where it has not been
+    /// measured.
+    pub clock_ahead_ms: Option<i64>,
+    /// Its last heartbeat; of a node that stays out, its last attempt.
     #[schema(value_type = String, format = DateTime)]
     pub last_seen: Timestamp,
 }
@@ -92,6 +95,7 @@ impl From<Node> for NodeView {
             kinds: node.kinds,
             kind_versions: node.kind_versions,
             balancer_digest: node.balancer_digest,
+            clock_ahead_ms: node.clock_ahead.and_then(|ahead| i64::try_from(ahead.as_millis()).ok()),
             last_seen: node.last_seen,
         }
     }

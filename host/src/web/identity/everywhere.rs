@@ -20,11 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AFRESH: u32 = 60;
 
 impl SignIns {
-    /// Reads what was ended before this daemon started.
+    /// Reads what was ended before this daemon started, and what the one before it could not tell.
     ///
     /// # Errors
     /// Where the store does not answer.
     pub async fn catch_up(&self, store: &dyn Store) -> Result<(), StoreError> {
+        match self.outbox.read() {
+            Ok(kept) => {
+                let mut revoked = lock(&self.revoked);
+                kept.into_iter().for_each(|sign_out| revoked.add_own(sign_out, self.clock.now()));
+                // That is what the file has.
+                revoked.changed();
+            }
+            Err(error) => {
+                tracing::error!(%error, "sign-outs of an earlier daemon are lost: sign-outs.json is not readable")
+            }
+        }
         self.read(store, 0).await.map(drop)
     }
 
@@ -58,7 +69,7 @@ impl SignIns {
         if untold.is_empty() {
             return true;
         }
-        match timeout(PATIENCE, store.sign_out(&untold)).await {
+        let told = match timeout(PATIENCE, store.sign_out(&untold)).await {
             Ok(Ok(())) => {
                 lock(&self.revoked).told(&untold);
                 true
@@ -68,6 +79,18 @@ impl SignIns {
                 false
             }
             Err(_) => false,
+        };
+        self.keep();
+        told
+    }
+
+    /// Keeps what the others have not heard of, so that it outlives this daemon.
+    fn keep(&self) {
+        let untold = lock(&self.revoked).changed();
+        if let Some(untold) = untold
+            && let Err(error) = self.outbox.write(&untold)
+        {
+            tracing::warn!(%error, "sign-outs that the others have not heard of would not outlive this daemon");
         }
     }
 
@@ -75,10 +98,11 @@ impl SignIns {
         loop {
             let late = || StoreError::Database { operation: "sign-outs", message: "no answer in time".to_owned() };
             let read = timeout(PATIENCE, store.sign_outs(seen)).await.unwrap_or_else(|_| Err(late()))?;
+            let now = self.clock.now();
             if read.sign_outs.is_empty() {
+                *lock(&self.heard) = Some(now);
                 return Ok(read.seen);
             }
-            let now = self.clock.now();
             let mut is_news = false;
             {
                 let mut revoked = lock(&self.revoked);

@@ -24,7 +24,7 @@ pub(crate) async fn identify_and_guard(
     {
         return pages::refuse(request.headers(), Problem::cross_origin());
     }
-    let renewal = identity.as_ref().and_then(|identity| sign_ins.renewal(identity));
+    let (identity, renewal) = sign_ins.renewed(identity).await;
     if let Some(identity) = identity {
         request.extensions_mut().insert(identity);
     }

@@ -15,11 +15,13 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    Guests,
+    guests::Unwelcome,
     lock,
     throttle::{Throttle, network},
 };
 use crate::{
-    accounts::{Account, Accounts, AccountsError, Admission, Refused},
+    accounts::{Account, AccountsError},
     domain::{Clock, text::clean},
     pam::{Cause, Pam, PamError, Password, Verdict},
     proxy::throttle::Throttle as Pause,
@@ -44,12 +46,8 @@ impl PasswordCheck for Pam {
 pub struct PasswordParts {
     /// What knows passwords: a [`Pam`]; else why there is nothing that does.
     pub check: Result<Arc<dyn PasswordCheck>, String>,
-    /// The accounts of this machine.
-    pub accounts: Arc<dyn Accounts>,
-    /// Whose sessions this node runs.
-    pub admission: Admission,
-    /// `auth-required-user-group`: only members of one of these sign in; everybody where there is none.
-    pub groups: Vec<String>,
+    /// Who may sign in.
+    pub guests: Arc<Guests>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -107,8 +105,8 @@ impl Passwords {
 
     /// The only user who can sign in, where the daemon is not root.
     pub(crate) fn only(&self) -> Option<&str> {
-        let Admission { own, .. } = &self.parts.admission;
-        (!self.parts.admission.is_root()).then_some(own.name.as_str())
+        let admission = &self.parts.guests.admission;
+        (!admission.is_root()).then_some(admission.own.name.as_str())
     }
 
     /// The account that a name and a password let in. What becomes of each attempt is logged here.
@@ -167,11 +165,12 @@ impl Passwords {
     /// PAM checks every user's password for root, and for others their own alone. This is told of every name but that one,
     /// whether it is a user's or not.
     async fn is_own(&self, name: &str) -> Result<(), Declined> {
-        let Admission { own, .. } = &self.parts.admission;
-        if self.parts.admission.is_root() || name == own.name {
+        let admission = &self.parts.guests.admission;
+        let own = &admission.own;
+        if admission.is_root() || name == own.name {
             return Ok(());
         }
-        match self.parts.accounts.find(name).await.map_err(|error| unknown(&error))? {
+        match self.parts.guests.accounts.find(name).await.map_err(|error| unknown(&error))? {
             Some(account) if account.uid == own.uid => Ok(()),
             _ => Err(Declined::OnlyOwn(own.name.clone())),
         }
@@ -179,20 +178,17 @@ impl Passwords {
 
     /// The account of somebody who is who they say, if it may come in.
     async fn admit(&self, user: &str) -> Result<Account, Declined> {
-        let Some(account) = self.parts.accounts.find(user).await.map_err(|error| unknown(&error))? else {
-            return Err(Declined::Closed(format!("{} has no account on this machine", clean(user, 64))));
-        };
-        self.parts.admission.check(&account).map_err(|refused| match refused {
-            Refused::NotOwn { own, .. } => Declined::OnlyOwn(own),
-            refused => Declined::Closed(refused.to_string()),
-        })?;
-        let groups = &self.parts.groups;
-        if !groups.is_empty() {
-            let found = self.parts.accounts.groups(&account).await.map_err(|error| unknown(&error))?;
-            if !groups.iter().any(|group| found.contains(group)) {
-                let why = format!("{} is in no group that may sign in ({})", account.name, groups.join(", "));
-                return Err(Declined::Closed(why));
-            }
+        let guests = &self.parts.guests;
+        let account =
+            guests.admit(user).await.map_err(|error| unknown(&error))?.map_err(|unwelcome| match unwelcome {
+                Unwelcome::OnlyOwn(own) => Declined::OnlyOwn(own),
+                Unwelcome::Because(why) => Declined::Closed(why),
+            })?;
+        // Guessing passwords at a page must not be a way to the whole machine.
+        if account.uid == 0 && guests.admission.minimum_uid != Some(0) {
+            let why = "root does not sign in by password here, unless auth-minimum-user-id=0 says so; \
+                       `evenkeel sign-in-link` makes a link";
+            return Err(Declined::Closed(why.to_owned()));
         }
         Ok(account)
     }

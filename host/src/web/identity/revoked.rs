@@ -12,6 +12,8 @@ pub(super) struct Revoked {
     until: HashMap<[u8; 16], Timestamp>,
     /// Ended here, and not yet told to the others.
     untold: Vec<SignOut>,
+    /// What of that is kept on disk.
+    kept: Vec<SignOut>,
 }
 
 impl Revoked {
@@ -52,6 +54,14 @@ impl Revoked {
     /// These have been told.
     pub(super) fn told(&mut self, told: &[SignOut]) {
         self.untold.retain(|sign_out| !told.contains(sign_out));
+    }
+
+    /// What is to be told, where that is not what was kept last.
+    pub(super) fn changed(&mut self) -> Option<Vec<SignOut>> {
+        (self.kept != self.untold).then(|| {
+            self.kept.clone_from(&self.untold);
+            self.untold.clone()
+        })
     }
 
     /// Forgets what is over.

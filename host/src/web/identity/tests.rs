@@ -1,6 +1,6 @@
 //! Who is signed in, and who is not.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::Clock,
     store::sqlite::SqliteStore,
-    web::fixture::{Site, TOKEN, USER},
+    web::fixture::{Site, TOKEN, USER, sign_ins},
 };
 
 fn with(name: &'static str, value: &str) -> HeaderMap {
@@ -59,7 +59,7 @@ async fn a_sign_in_ends_when_it_is_not_used_and_lasts_while_it_is() {
     let mut cookie = site.cookie();
     assert_eq!(site.visit("/", &cookie).await.header("set-cookie"), "", "not before half of its time");
     for _ in 0..5 {
-        site.clock.advance(jiff::SignedDuration::from_secs(2000));
+        site.advance(2000).await;
         let answer = site.visit("/", &cookie).await;
         assert_eq!(answer.status, StatusCode::OK);
         cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -72,7 +72,7 @@ async fn a_sign_in_ends_when_it_is_not_used_and_lasts_while_it_is() {
 async fn signing_out_ends_every_copy_of_the_cookie() {
     let site = Site::open().await;
     let cookie = site.cookie();
-    site.clock.advance(jiff::SignedDuration::from_secs(2000));
+    site.advance(2000).await;
     let prolonged = site.visit("/", &cookie).await.header("set-cookie").split(';').next().unwrap().to_owned();
     let out = site.submit("/sign-out", &cookie, "http://node1:8787", "").await;
     assert_eq!((out.status, out.header("location")), (StatusCode::SEE_OTHER, "/sign-in"));
@@ -154,12 +154,22 @@ async fn changes_with_a_cookie_must_come_from_a_page_of_this_server() {
     assert_eq!(site.visit("/", &cookie).await.status, StatusCode::OK, "still signed in");
 }
 
-/// Another node of the same cluster.
+/// Another node of the same cluster, with what it keeps in that directory.
+fn node_in(directory: &Path, site: &Site) -> Arc<SignIns> {
+    Arc::new(sign_ins(directory, site.clock.clone(), Arc::new(crate::domain::fakes::Numbers::of(9))))
+}
+
+/// Another node of the same cluster that keeps nothing.
 fn another_node(site: &Site) -> Arc<SignIns> {
-    let entropy = Arc::new(crate::domain::fakes::Numbers::of(9));
-    let timeout = Duration::from_secs(3600);
-    let token = super::Token::from_text("another-token-that-is-long-enough");
-    Arc::new(SignIns::new([7; 32], token, USER.to_owned(), timeout, false, site.clock.clone(), entropy))
+    node_in(Path::new("/nonexistent"), site)
+}
+
+/// A store that does not answer.
+async fn away() -> SqliteStore {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let away = SqliteStore::open(elsewhere.path(), Duration::from_secs(60)).await.unwrap();
+    away.close().await;
+    away
 }
 
 #[tokio::test]
@@ -181,13 +191,9 @@ async fn what_is_signed_out_at_one_node_is_refused_by_the_others_once_they_have_
 async fn a_sign_out_while_the_store_is_away_holds_here_and_is_told_when_it_is_back() {
     let site = Site::open().await;
     let (here, other) = (another_node(&site), another_node(&site));
-    let elsewhere = tempfile::tempdir().unwrap();
-    let away = SqliteStore::open(elsewhere.path(), Duration::from_secs(60)).await.unwrap();
-    away.close().await;
     let cookie = site.cookie();
-    let identity = here.identify(&with("cookie", &cookie)).unwrap();
-    here.sign_out(Some(&identity));
-    assert!(!here.tell(&away).await);
+    here.sign_out(&with("cookie", &cookie));
+    assert!(!here.tell(&away().await).await);
     assert_eq!(here.identify(&with("cookie", &cookie)), None);
     assert!(here.tell(&*site.store).await);
     other.catch_up(&*site.store).await.unwrap();
@@ -195,12 +201,88 @@ async fn a_sign_out_while_the_store_is_away_holds_here_and_is_told_when_it_is_ba
 }
 
 #[tokio::test]
+async fn a_sign_out_that_nobody_heard_of_outlives_its_daemon() {
+    let site = Site::open().await;
+    let kept = tempfile::tempdir().unwrap();
+    let cookie = with("cookie", &site.cookie());
+    let here = node_in(kept.path(), &site);
+    here.sign_out(&cookie);
+    assert!(!here.tell(&away().await).await);
+    drop(here);
+    let again = node_in(kept.path(), &site);
+    again.catch_up(&*site.store).await.unwrap();
+    assert_eq!(again.identify(&cookie), None);
+    assert!(again.tell(&*site.store).await);
+    assert_eq!(kept.path().read_dir().unwrap().count(), 0, "what was told is kept no longer");
+    let other = another_node(&site);
+    other.catch_up(&*site.store).await.unwrap();
+    assert_eq!(other.identify(&cookie), None);
+}
+
+#[tokio::test]
+async fn nothing_is_prolonged_by_a_node_that_does_not_hear_of_sign_outs() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    site.clock.advance(jiff::SignedDuration::from_secs(2000));
+    let answer = site.visit("/", &cookie).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::OK, ""));
+    site.app.sign_ins.catch_up(&*site.store).await.unwrap();
+    assert_ne!(site.visit("/", &cookie).await.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn a_sign_in_has_a_greatest_age_however_much_it_is_used() {
+    let site = Site::open().await;
+    let mut cookie = site.cookie();
+    let mut visits = 0;
+    loop {
+        site.advance(1900).await;
+        let answer = site.visit("/", &cookie).await;
+        if answer.status != StatusCode::OK {
+            break;
+        }
+        visits += 1;
+        let prolonged = answer.header("set-cookie").split(';').next().unwrap();
+        if !prolonged.is_empty() {
+            cookie = prolonged.to_owned();
+        }
+    }
+    assert_eq!(visits, 86_400 / 1900);
+}
+
+#[tokio::test]
+async fn whoever_may_not_sign_in_any_more_is_signed_out_when_their_sign_in_would_be_prolonged() {
+    let site = Site::open().await;
+    for (user, stays) in [("alice", true), ("guest", false), ("gone", false), ("daemon", false)] {
+        let cookie = site.app.sign_ins.sign_in(user);
+        let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+        assert_eq!(site.visit("/", &cookie).await.status, StatusCode::OK, "{user}");
+        site.advance(2000).await;
+        let answer = site.visit("/", &cookie).await;
+        let expected = if stays { StatusCode::OK } else { StatusCode::SEE_OTHER };
+        assert_eq!((answer.status, answer.header("set-cookie").is_empty()), (expected, !stays), "{user}");
+        assert_eq!(site.app.sign_ins.identify(&with("cookie", &cookie)).is_some(), stays, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn signing_out_ends_every_sign_in_of_the_browser() {
+    let site = Site::open().await;
+    let cookies = [site.cookie(), site.cookie()];
+    site.submit("/sign-out", &cookies.join("; "), "http://node1:8787", "").await;
+    for cookie in &cookies {
+        assert_eq!(site.app.sign_ins.identify(&with("cookie", cookie)), None);
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_that_ends_is_noticed_by_who_waits_for_it_and_by_nobody_else() {
     let site = Site::open().await;
     let other = another_node(&site);
-    let identities = [(); 2].map(|()| other.identify(&with("cookie", &site.cookie())).unwrap());
-    let [mut ends, mut stays] = identities.clone().map(|identity| tokio::spawn(other.until_ended(identity)));
-    site.app.sign_ins.sign_out(Some(&identities[0]));
+    let cookies = [site.cookie(), site.cookie()];
+    let identities = cookies.each_ref().map(|cookie| other.identify(&with("cookie", cookie)).unwrap());
+    let [mut ends, mut stays] = identities.map(|identity| tokio::spawn(other.until_ended(identity)));
+    site.app.sign_ins.sign_out(&with("cookie", &cookies[0]));
     site.app.sign_ins.tell(&*site.store).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let following = tokio::spawn(Arc::clone(&other).follow(site.store.clone(), stop.clone()));

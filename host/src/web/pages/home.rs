@@ -174,9 +174,9 @@ struct NodeRow {
 impl NodeRow {
     fn new(node: &Node, sessions: usize) -> Self {
         let (state, condition) = match (node.status, node.cordoned) {
-            (NodeStatus::Offline, _) => ("lost", "Offline"),
             (NodeStatus::Online, true) => ("suspended", "Cordoned"),
             (NodeStatus::Online, false) => ("active", "Online"),
+            (other, _) => ("lost", other.title()),
         };
         let load = node.reading.load.map(two_digits).join(", ");
         Self {
@@ -219,6 +219,7 @@ pub(super) async fn show(
             let now = clock.now();
             let card = |session| Card::new(found.turns.view(session, &names), &this, now);
             page.troubles.extend(disagreement(found.nodes.iter().filter_map(Node::vote)));
+            page.troubles.extend(found.nodes.iter().filter_map(Node::clock_trouble));
             page.kinds = kinds(&found.nodes, &this);
             let allowance = sessions.allowance(&identity.user).await;
             page.resources = ResourceField::all(&allowance);

@@ -135,7 +135,6 @@ pub(super) async fn show(
 
 pub(super) async fn submit(
     State(Reception { sign_ins, passwords, store }): State<Reception>,
-    MaybeSignedIn(identity): MaybeSignedIn,
     client: Option<Extension<Client>>,
     headers: HeaderMap,
     body: Result<RawForm, RawFormRejection>,
@@ -155,7 +154,7 @@ pub(super) async fn submit(
     let declined = match passwords.enter(&user, password, ip(client)).await {
         Ok(account) => {
             // Whoever was signed in at this browser is so no longer.
-            sign_ins.sign_out(identity.as_ref());
+            sign_ins.sign_out(&headers);
             sign_ins.tell(&*store).await;
             return Ok(signed_in(next, sign_ins.sign_in(&account.name)));
         }

@@ -23,7 +23,7 @@ pub(super) async fn sign_out(
     let mut response = go_to("/sign-in");
     // Browsers leave the cookie out of another site's form, and would still forget it at this answer's word.
     if same_origin(&headers) {
-        response.headers_mut().insert(header::SET_COOKIE, sign_ins.sign_out(identity.as_ref()));
+        response.headers_mut().insert(header::SET_COOKIE, sign_ins.sign_out(&headers));
         if let Some(identity) = identity {
             tracing::info!(user = identity.user, "signed out");
             if !sign_ins.tell(&*store).await {

@@ -95,7 +95,7 @@ async fn a_person_who_is_not_signed_in_is_sent_to_sign_in_and_no_program_is() {
 async fn a_sign_in_that_is_used_through_a_session_lasts() {
     let port = Port::open(Limits::default()).await;
     let cookie = format!("Cookie: {}\r\n", port.site.cookie());
-    port.site.clock.advance(jiff::SignedDuration::from_secs(2000));
+    port.site.advance(2000).await;
     let answer = port.exchange(&get("/s/7k3n9v2q/lab", &cookie)).await;
     assert!(answer.contains("set-cookie: evenkeel=1."), "{answer}");
 }
