@@ -23,6 +23,7 @@ mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod registry;
 mod reset;
 mod run;
 mod script;

@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 use crate::domain::{
     Charter, Decision, Epoch, Exclusion, Job, Node, NodeId, OtherKey, Placement, PlacementId, Reading, Revision,
@@ -30,6 +31,12 @@ pub(crate) mod story;
 /// The registry.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {
+    /// A number that grows when something was changed, by whichever daemon; none where the database does not tell. It is a
+    /// hint to look at once: some changes are not told, so look now and then all the same.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
     /// The present moment by the store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 

@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 impl Sessions {
     fn arguments(&self) -> anyhow::Result<Vec<String>> {
-        setup::provide(Needs { jupyter: true, vscode: false, wasm: false, browser: false }, false)?;
+        setup::provide(Needs { jupyter: true, ..Needs::NONE }, false)?;
         let programs = JUPYTER.programs()?.display().to_string();
         let number = |name: &str, value: u32| [format!("--{name}"), value.to_string()];
         let mut arguments = [

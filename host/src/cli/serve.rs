@@ -19,7 +19,7 @@ use super::{
     balancers::{self, All},
     client, keys,
     lifecycle::{End, Lifecycle},
-    output, system,
+    output, registry, system,
 };
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
@@ -40,7 +40,7 @@ use crate::{
     pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
     sessions::{self, JobLogs, Mirror, Sessions, Traffic, placement::shadow::Second},
-    store::{Registration, Store, sqlite::SqliteStore},
+    store::Registration,
     web::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
         identity::PasswordCheck,
@@ -123,8 +123,7 @@ async fn serve(
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
-    let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = registry::open(&config).await?;
     let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
     let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Config, Flags, file::File};
+use super::{Config, Database, Flags, database::uri as database, file::File};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,13 +63,22 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
             settings.push(Setting {
                 file: name.clone(),
                 section: asked.section.clone(),
-                value: value.map(|value| if is_secret(&asked.name) { "(hidden)".to_owned() } else { value }),
+                value: value.map(|value| shown(&asked.name, value)),
                 name: asked.name.clone(),
                 origin,
             });
         }
     }
     settings
+}
+
+/// A value as it may be shown.
+fn shown(name: &str, value: String) -> String {
+    match name {
+        "connection-uri" => database::shown(&value),
+        name if is_secret(name) => "(hidden)".to_owned(),
+        _ => value,
+    }
 }
 
 fn is_secret(name: &str) -> bool {
@@ -115,7 +124,11 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "plugins-dir" => path(&config.plugins_dir),
         "placement-records-mb" => Some((config.placement_records >> 20).to_string()),
         "www-host-name" => config.www_host_name.clone(),
-        "directory" => path(&config.database_directory),
+        "provider" => Some(match &config.database {
+            Database::Sqlite { .. } => "sqlite".to_owned(),
+            Database::Postgres(_) => "postgresql".to_owned(),
+        }),
+        "directory" if matches!(config.database, Database::Sqlite { .. }) => path(&config.database_directory),
         "session-timeout-minutes" => config.idle.suspend_after.map(|limit| (limit.as_secs_f64() / 60.0).to_string()),
         "session-timeout-suspend" => switch(config.idle.suspend_after.is_some()),
         "session-timeout-kill-hours" => {

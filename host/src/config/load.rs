@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings,
+    Config, Database, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings, database,
     effective::{self, Setting},
     file::File,
     launcher_local::LauncherLocal,
@@ -64,11 +64,20 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
-    let database_directory = read_database(&database, &mut problems);
+    let registry_in = database::read(&database, &mut problems);
     let defined = resources::read(&resources, &mut problems);
     let limits = Profiles::read(&profiles, defined, &mut problems);
     let idle = life::read(&rsession, &mut problems);
     let launcher = LauncherLocal::read(&launcher_local, &mut problems);
+
+    if server.load_balancing == Some(true) && matches!(registry_in, Database::Sqlite { single_machine: false, .. }) {
+        let line =
+            rserver.entries.iter().rfind(|entry| entry.name == "load-balancing-enabled").map_or(0, |entry| entry.line);
+        let message = "load-balancing-enabled=1 wants a registry that every node reaches, and one in SQLite is a file of one \
+                       machine: set provider=postgresql and connection-uri in database.conf, or single-machine=1 there where \
+                       all nodes are daemons of this machine";
+        problems.push(Problem::error(&rserver.path, line, message.to_owned()));
+    }
 
     let path = rserver.path.clone();
     let registry = registry(&database);
@@ -85,7 +94,10 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     else {
         return (None, problems);
     };
-    let database_directory = database_directory.unwrap_or_else(|| data_dir.clone());
+    let database_directory = match &registry_in {
+        Database::Sqlite { directory: Some(directory), .. } => directory.clone(),
+        _ => data_dir.clone(),
+    };
     let config = Config {
         runtime_dir: server.runtime_dir.unwrap_or_else(|| match surroundings.runtime_dir() {
             Some(base) => base.join(tag(&data_dir)),
@@ -138,6 +150,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         job_logs: launcher.job_logs(),
         idle,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
+        database: registry_in,
         database_directory,
         data_dir,
         config_dir,
@@ -226,6 +239,7 @@ struct Server {
     resolve_nodes: Option<bool>,
     server_user: Option<String>,
     shared_storage: Option<PathBuf>,
+    load_balancing: Option<bool>,
     metrics_max_age: Option<Duration>,
     programs: ProgramOptions,
 }
@@ -253,6 +267,7 @@ impl Server {
             resolve_nodes: reader.take("resolve-load-balancer-nodes", reader::switch),
             server_user: reader.take("server-user", reader::text),
             shared_storage: reader.take("server-shared-storage-path", reader::path),
+            load_balancing: reader.take("load-balancing-enabled", reader::switch),
             metrics_max_age: reader.take("metrics-max-age-seconds", reader::seconds(1, 7 * 24 * 3600)),
             programs: ProgramOptions::read(&mut reader),
         };
@@ -267,7 +282,6 @@ impl Server {
             "launcher-address",
             "launcher-port",
             "launcher-sessions-enabled",
-            "load-balancing-enabled",
             "metrics-address",
             "metrics-enabled",
             "metrics-port",
@@ -276,16 +290,6 @@ impl Server {
         reader.finish();
         server
     }
-}
-
-/// What `database.conf` says: the directory of the store.
-fn read_database(file: &File, problems: &mut Vec<Problem>) -> Option<PathBuf> {
-    let mut reader = Reader::new(file, None, problems);
-    reader.only("provider", "sqlite", "the store of this version is SQLite");
-    let directory = reader.take("directory", reader::path);
-    reader.without_effect(&["connection-uri", "password", "host", "port", "database", "username"]);
-    reader.finish();
-    directory
 }
 
 #[cfg(test)]
@@ -410,7 +414,7 @@ mod tests {
         let (config, problems, _dir) = load_files(&[
             ("rserver.conf", "www-port=http\nssl-enabled=1\n"),
             ("load-balancer", "balancer-timeout-ms=0\n"),
-            ("database.conf", "provider=postgresql\n"),
+            ("database.conf", "provider=oracle\n"),
         ]);
         assert!(config.is_none());
         assert_eq!(
@@ -419,9 +423,26 @@ mod tests {
                 "rserver.conf:1: www-port: expected a port from 0 to 65535, found `http`",
                 "rserver.conf:2: ssl-enabled=1 cannot be had in this version: put a proxy that ends TLS before the nodes, or leave it out",
                 "load-balancer:1: balancer-timeout-ms: expected a whole number from 1 to 10000, found `0`",
-                "database.conf:1: provider=postgresql cannot be had in this version: the store of this version is SQLite",
+                "database.conf:1: provider: expected sqlite or postgresql, found `oracle`",
             ]
         );
+    }
+
+    #[test]
+    fn several_nodes_want_a_registry_that_all_reach() {
+        let balanced = ("rserver.conf", "www-port=80\nload-balancing-enabled=1\n");
+        let (config, problems, _dir) = load_files(&[balanced]);
+        assert!(config.is_none());
+        assert!(problems[0].starts_with("rserver.conf:2: load-balancing-enabled=1 wants"), "{problems:?}");
+        for database in
+            ["single-machine=1\n", "provider=postgresql\nconnection-uri=postgresql://ada@db.example/evenkeel\n"]
+        {
+            let (config, problems, _dir) = load_files(&[balanced, ("database.conf", database)]);
+            assert_eq!(problems, [""; 0]);
+            assert!(config.is_some());
+        }
+        let (config, problems, _dir) = load_files(&[("rserver.conf", "load-balancing-enabled=0\n")]);
+        assert_eq!((config.unwrap().database, problems.len()), (Database::default(), 0));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) struct Change {
     pub(super) after: Session,
     /// Whether another start of it is reserved with this.
     pub(super) moved: bool,
+    /// Whether its state is another.
+    pub(super) changes_state: bool,
     /// Whether it begins or ceases to occupy its node, or moves.
     pub(super) raises_revision: bool,
 }
@@ -26,7 +28,8 @@ pub(super) fn change(before: &Session, mut after: Session, now: i64) -> Result<C
     }
     let moved = after.epoch != before.epoch;
     let raises_revision = moved || before.state.is_live() != after.state.is_live();
-    Ok(Change { after, moved, raises_revision })
+    let changes_state = after.state != before.state;
+    Ok(Change { after, moved, changes_state, raises_revision })
 }
 
 /// What runs is asked, what does not becomes so at once.

@@ -14,14 +14,19 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{PgPool, Row as _};
+use tokio::sync::{Notify, watch};
 
-use self::lease::{Lease, Query, Transaction};
+use self::{
+    lease::{Lease, Query, Transaction},
+    news::News,
+};
 use super::{
     Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
@@ -36,6 +41,7 @@ mod access;
 mod lease;
 mod life;
 mod membership;
+mod news;
 mod nodes;
 mod open;
 mod placements;
@@ -83,6 +89,7 @@ pub struct PostgresStore {
     writers: PgPool,
     /// In milliseconds: a node not seen for this long is offline.
     node_timeout: i64,
+    news: News,
 }
 
 impl PostgresStore {
@@ -93,7 +100,8 @@ impl PostgresStore {
     /// [`StoreError::Unusable`] says why the database cannot serve, and what to do; nothing has been written then.
     pub async fn open(access: &Access, node_timeout: Duration) -> Result<Self, StoreError> {
         let (writers, readers) = open::open(access).await?;
-        Ok(Self { readers, writers, node_timeout: milliseconds(node_timeout) })
+        let news = News::new(access, &writers, &readers);
+        Ok(Self { readers, writers, node_timeout: milliseconds(node_timeout), news })
     }
 
     /// Closes all connections, after what is under way.
@@ -109,7 +117,8 @@ impl PostgresStore {
 
     /// A transaction that nobody else can change the basis of placements beside.
     async fn write(&self, operation: &'static str) -> Result<Write, StoreError> {
-        self.write_by(operation, begin!("SELECT FROM cluster FOR UPDATE")).await
+        let write = self.write_by(operation, begin!("SELECT FROM cluster FOR UPDATE")).await?;
+        Ok(Write { told: Some(self.news.told()), ..write })
     }
 
     /// The same where nothing is lost with the last of it, should the database's machine fail: what a node says each second.
@@ -128,7 +137,7 @@ impl PostgresStore {
         // After the lock: who comes later has the later time.
         let row = transaction.one(sqlx::query(concat!("SELECT ", now!(), " AS now FROM cluster"))).await?;
         let now = row.try_get("now").map_err(failed(operation))?;
-        Ok(Write { transaction, now, operation })
+        Ok(Write { transaction, now, operation, told: None })
     }
 }
 
@@ -139,6 +148,8 @@ struct Write {
     now: i64,
     /// What is being done, for errors.
     operation: &'static str,
+    /// Where others are told of it.
+    told: Option<Arc<Notify>>,
 }
 
 impl Write {
@@ -160,7 +171,11 @@ impl Write {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await
+        self.transaction.commit().await?;
+        if let Some(told) = self.told {
+            told.notify_one();
+        }
+        Ok(())
     }
 
     /// Changes nothing.
@@ -206,6 +221,10 @@ fn optional_text(value: Option<&str>) -> Option<Cow<'_, str>> {
 
 #[async_trait]
 impl Store for PostgresStore {
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.news.heard())
+    }
+
     async fn now(&self) -> Result<Timestamp, StoreError> {
         call("clock", async {
             let row = self.read("clock").await?.optional(sqlx::query(concat!("SELECT ", now!(), " AS now"))).await?;

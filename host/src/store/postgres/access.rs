@@ -163,6 +163,23 @@ impl Access {
         Err(told.unwrap_or_else(|| sqlx::Error::Configuration("there is no way to connect".into())))
     }
 
+    /// Whether the files that are named can be read.
+    pub(super) async fn check_files(&self) -> Result<(), StoreError> {
+        let (certificate, key) = self.client_certificate.as_ref().map(|(certificate, key)| (certificate, key)).unzip();
+        for (name, file) in [("sslrootcert", self.root_certificate.as_ref()), ("sslcert", certificate), ("sslkey", key)]
+        {
+            let Some(file) = file else { continue };
+            let unusable = |problem: &dyn fmt::Display| {
+                StoreError::Unusable(format!("{self}: {name} in database.conf: {}: {problem}", file.display()))
+            };
+            let text = tokio::fs::read(file).await.map_err(|error| unusable(&error))?;
+            if text.windows(9).any(|word| word == b"ENCRYPTED") {
+                return Err(unusable(&"it is encrypted with a passphrase, which cannot be given here; remove that"));
+            }
+        }
+        Ok(())
+    }
+
     /// Says what keeps the database from being used, and what to do.
     pub(super) fn unusable(&self, error: &sqlx::Error) -> StoreError {
         let advice = match error {

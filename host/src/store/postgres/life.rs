@@ -90,6 +90,7 @@ pub(super) async fn report(
         let change = reported(&mut write, id, epoch, report).await?;
         match change {
             Some(change) if !change.raises_revision => {
+                write.told = change.changes_state.then(|| store.news.told());
                 put(&mut write, &change).await?;
                 write.commit().await?;
                 return Ok(Some(change.after.state));

@@ -59,6 +59,7 @@ pub(super) async fn open(access: &Access) -> Result<(PgPool, PgPool), StoreError
 }
 
 async fn prepare(access: &Access) -> Result<PgConnectOptions, StoreError> {
+    access.check_files().await?;
     let connecting = timeout(PATIENCE * 2, access.connect());
     let (mut connection, options) = connecting
         .await

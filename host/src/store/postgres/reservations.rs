@@ -48,7 +48,7 @@ pub(super) async fn reserve(
         return Ok(false);
     };
     let now = raised.try_get("now").map_err(failed(operation))?;
-    let mut write = Write { transaction, now, operation };
+    let mut write = Write { transaction, now, operation, told: Some(store.news.told()) };
     let new: Vec<&Reservation> = reservations.iter().filter(|reservation| reservation.new).collect();
     insert(&mut write, &new).await?;
     insert_jobs(&mut write, &new).await?;

@@ -220,6 +220,37 @@ async fn who_waits_for_the_lock_of_one_that_vanished_waits_a_bounded_time() {
     assert!(store.nodes().await.unwrap()[0].cordoned);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_daemon_changes_is_told_to_the_others_also_after_the_connection_was_lost() {
+    const LISTENERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+    let bed = PostgresBed::new().await;
+    let (store, other) = (bed.try_open().await.unwrap(), bed.try_open().await.unwrap());
+    let mut news = other.changes().expect("it tells");
+    let limit = Duration::from_secs(20);
+    let listening = |count: &'static str| {
+        let counted = format!("SELECT count(*) {LISTENERS}");
+        let database = &bed.database;
+        async move {
+            let counting = async {
+                while tokio::task::block_in_place(|| database.sql(&counted)) != count {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(limit, counting).await.expect("they listen");
+        }
+    };
+    listening("2").await;
+    let id = store.register(&registration("a")).await.unwrap();
+    for _ in 0..2 {
+        news.mark_unchanged();
+        store.set_cordoned(id, true).await.unwrap();
+        tokio::time::timeout(limit, news.changed()).await.expect("it is told").unwrap();
+        let end = format!("SELECT pg_terminate_backend(pid) {LISTENERS}");
+        tokio::task::block_in_place(|| bed.database.sql(&end));
+        listening("2").await;
+    }
+}
+
 #[test]
 fn every_migration_in_the_folder_is_in_the_program() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
