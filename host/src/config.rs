@@ -7,13 +7,17 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 pub mod data_dir;
 pub mod database;
+mod editors;
 pub mod effective;
 pub mod file;
 pub mod key;
+mod launcher;
 mod launcher_local;
+pub mod legacy;
 mod life;
 pub mod load;
 pub mod load_balancer;
+mod logging;
 pub mod password;
 pub mod problem;
 pub mod profiles;
@@ -24,10 +28,12 @@ pub mod sign_in;
 pub mod surroundings;
 
 pub use database::Database;
+pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
 pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
 pub use load::{Flags, examine, key_places, load};
 pub use load_balancer::BalancerOptions;
+pub use logging::LogLevel;
 pub use problem::{Problem, Severity};
 pub use profiles::{Profiles, ProfilesInForce};
 pub use programs::ProgramOptions;
@@ -121,6 +127,10 @@ pub struct Config {
     pub job_logs: Option<Duration>,
     /// `session-timeout-…` in `rsession.conf`: what becomes of sessions that nobody uses.
     pub idle: IdleRules,
+    /// `jupyter.conf` and `vscode.conf`: what is changed of builtin kinds.
+    pub kinds_changed: KindsChanged,
+    /// `log-level` in `logging.conf`.
+    pub log_level: LogLevel,
     /// `<config-dir>/kinds`: kinds beside the builtin ones.
     pub kinds_dir: Option<PathBuf>,
 }

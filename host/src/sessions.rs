@@ -250,7 +250,7 @@ impl Sessions {
     /// Places a session and makes sure that its node hears of it. Returns it as `starting`.
     pub async fn start(&self, new: NewSession) -> Result<Session, SessionError> {
         let kind = self.kinds.get(&new.kind);
-        match (kind.map(|kind| kind.is_job()), &new.job) {
+        match (kind.as_ref().map(|kind| kind.is_job()), &new.job) {
             (Some(true), None) => {
                 return Err(SessionError::Job(format!("{} runs a command or a script: name it", new.kind)));
             }
@@ -261,7 +261,7 @@ impl Sessions {
         }
         let title = || match &new.job {
             Some(job) => Some(job.title()),
-            None => kind.map(|kind| kind.title.clone()),
+            None => kind.as_ref().map(|kind| kind.title.clone()),
         };
         let name = new.name.clone().or_else(title).filter(|name| !name.is_empty());
         let groups = groups(self.accounts.as_ref(), &new.user).await?;

@@ -30,7 +30,7 @@ fn errors(text: &str) -> String {
 #[test]
 fn the_builtin_kinds_and_the_tests_own_are_good() {
     let kinds = Kinds::load(None, OsStr::new("")).unwrap();
-    let names: Vec<_> = kinds.all().map(|kind| kind.name.as_str()).collect();
+    let names: Vec<_> = kinds.all().iter().map(|kind| kind.name.clone()).collect();
     assert_eq!(names, ["job", "jupyter-notebook", "jupyterlab", "rstudio", "vscode"]);
     for kind in kinds.all() {
         let (listen, base_path) = match kind.name.as_str() {
@@ -146,8 +146,8 @@ fn a_directory_adds_kinds_and_overrides_builtin_ones_but_not_itself() {
     std::fs::write(directory.path().join("mine.toml"), GOOD).unwrap();
     let kinds = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap();
     assert_eq!(kinds.get("jupyterlab").unwrap().title, "Mine");
-    let builtin = Kinds::load(None, OsStr::new("")).unwrap().all().count();
-    assert_eq!(kinds.all().count(), builtin + 1);
+    let builtin = Kinds::load(None, OsStr::new("")).unwrap().all().len();
+    assert_eq!(kinds.all().len(), builtin + 1);
 
     std::fs::write(directory.path().join("mine2.toml"), GOOD).unwrap();
     let shown = Kinds::load(Some(directory.path()), OsStr::new("")).unwrap_err().to_string();

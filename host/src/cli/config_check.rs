@@ -65,7 +65,7 @@ struct Offer {
 
 fn kinds(config: &Config, found: &mut Vec<Found>) -> Vec<Offer> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let kinds = match Kinds::load(config.kinds_dir.as_deref(), &path) {
+    let kinds = match Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path) {
         Ok(kinds) => kinds,
         Err(errors) => {
             found.extend(errors.0.iter().map(|error| Found { severity: Severity::Error, text: error.to_string() }));
@@ -79,7 +79,7 @@ fn kinds(config: &Config, found: &mut Vec<Found>) -> Vec<Offer> {
             None => kind.is_job().then(|| "what each job names".to_owned()),
         },
     };
-    kinds.all().map(offer).collect()
+    kinds.all().iter().map(offer).collect()
 }
 
 fn print(settings: &[Setting], kinds: &[Offer], found: &[Found]) {

@@ -28,7 +28,7 @@ use crate::{
         self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
     },
     config::{
-        Config, SignInOptions,
+        Config, LogLevel, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
@@ -66,14 +66,15 @@ const LOG_VARIABLE: &str = "EVENKEEL_LOG";
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Config) -> Result<(), Failure> {
-    let (filter, unusable) = log_filter(std::env::var_os(LOG_VARIABLE));
+    let (filter, unusable) = log_filter(std::env::var_os(LOG_VARIABLE), config.log_level);
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
     if let Some(problem) = unusable {
-        tracing::warn!("{LOG_VARIABLE}: {problem}; what matters at level info is logged");
+        tracing::warn!("{LOG_VARIABLE}: {problem}; logging.conf says what is logged");
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let kinds = Kinds::load(config.kinds_dir.as_deref(), &path).map_err(Failure::configuration)?;
+    let kinds = Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path)
+        .map_err(Failure::configuration)?;
     let engine = balancers::engine(&config)?;
     let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
     let plugins = Arc::new(balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?);
@@ -87,7 +88,7 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
 }
 
 /// What is logged, and what is wrong with what was asked for.
-fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
+fn log_filter(asked: Option<OsString>, level: LogLevel) -> (EnvFilter, Option<String>) {
     let asked = asked.filter(|text| !text.is_empty());
     let parsed = asked.map(|text| match text.into_string() {
         Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
@@ -95,8 +96,8 @@ fn log_filter(asked: Option<OsString>) -> (EnvFilter, Option<String>) {
     });
     match parsed {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(problem)) => ("info".into(), Some(problem)),
-        None => ("info".into(), None),
+        Some(Err(problem)) => (level.filter().into(), Some(problem)),
+        None => (level.filter().into(), None),
     }
 }
 
@@ -366,7 +367,7 @@ fn start_limit(config: &Config) -> usize {
 /// What people are told of the kinds.
 fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
     let info = |kind: &Kind| KindInfo { title: kind.title.clone(), is_job: kind.is_job(), untested: kind.untested };
-    kinds.all().map(|kind| (kind.name.clone(), info(kind))).collect()
+    kinds.all().iter().map(|kind| (kind.name.clone(), info(kind))).collect()
 }
 
 /// Whom programs are asked for their version as, where the daemon is root.
@@ -436,7 +437,7 @@ mod tests {
             (Some("debug"), "debug", false),
             (Some("evenkeel=loud"), "info", true),
         ] {
-            let (made, problem) = log_filter(asked.map(OsString::from));
+            let (made, problem) = log_filter(asked.map(OsString::from), LogLevel::Info);
             assert_eq!((made.to_string().as_str(), problem.is_some()), (filter, is_told), "{asked:?}: {problem:?}");
         }
     }

@@ -47,14 +47,19 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
     for file in files {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for asked in file.asked.borrow().iter() {
-            // The oldest form of a file has its settings under `[config]`; what is not given there is not missing.
-            if asked.given.is_none() && asked.section.as_deref() == Some("config") {
+            // What is not given in a section is what holds without that section.
+            if asked.given.is_none() && asked.section.is_some() && asked.name != LOG_LEVEL {
                 continue;
             }
-            let usual = || match asked.section {
-                None => config.and_then(|config| value(&asked.name, config)),
-                Some(_) => None,
-            };
+            let is_logged_otherwise =
+                || file.asked.borrow().iter().any(|other| other.name == LOG_LEVEL && other.given.is_some());
+            if asked.given.is_none()
+                && asked.name == LOG_LEVEL
+                && (asked.section.as_deref() != Some("*") || is_logged_otherwise())
+            {
+                continue;
+            }
+            let usual = || config.and_then(|config| value(&asked.name, config));
             let (value, origin) = match (flag(&asked.name, flags), &asked.given) {
                 (Some((flag, value)), _) => (Some(value), Origin::Flag(flag)),
                 (None, Some((value, line))) => (Some(value.clone()), Origin::File(file.path.clone(), *line)),
@@ -94,10 +99,13 @@ fn flag(name: &str, flags: &Flags) -> Option<(&'static str, String)> {
     }
 }
 
-/// A setting's value in a configuration, as its file would write it.
+const LOG_LEVEL: &str = "log-level";
+
+/// What a setting comes to where no file says so: as its file would write it, or in words.
 fn value(name: &str, config: &Config) -> Option<String> {
     let path = |path: &PathBuf| Some(path.display().to_string());
     let switch = |on: bool| Some(u8::from(on).to_string());
+    let ratio = |ratio: Option<f64>| Some(ratio.map_or_else(|| "no limit".to_owned(), |ratio| ratio.to_string()));
     match name {
         "www-address" => Some(config.www_address.to_string()),
         "www-port" => Some(config.www_port.to_string()),
@@ -108,33 +116,58 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "auth-stay-signed-in-days" => Some((config.sign_in.longest.as_secs() / 86_400).to_string()),
         "auth-cookies-force-secure" => switch(config.sign_in.secure_cookie),
         "node-weight" => Some(config.weight.to_string()),
-        "node-capacity" => config.capacity.map(|capacity| capacity.to_string()),
+        "node-capacity" => Some(config.capacity.map_or_else(|| "no limit".to_owned(), |most| most.to_string())),
+        "node-cpu-allocation-ratio" => ratio(config.cpu_allocation_ratio),
+        "node-memory-allocation-ratio" => ratio(config.memory_allocation_ratio),
+        "node-start-limit" => {
+            Some(config.start_limit.map_or_else(|| "twice the processors".to_owned(), |limit| limit.to_string()))
+        }
+        "auth-pam-enabled" => switch(config.sign_in.by_pam),
+        "auth-pam-service" => Some("the first there is of evenkeel, rstudio, login, other".to_owned()),
+        "auth-pam-timeout" => Some(config.sign_in.pam_timeout.as_secs().to_string()),
+        "auth-required-user-group" => Some("everybody".to_owned()),
+        "admin-group" => Some("nobody".to_owned()),
+        "auth-minimum-user-id" => Some("auto".to_owned()),
+        "session-login-shell" => switch(config.programs.login_shell),
+        "session-no-new-privileges" => switch(config.programs.no_new_privileges),
+        "session-umask" => Some(format!("{:03o}", config.programs.umask)),
+        "rsession-memory-limit-mb" | "rsession-stack-limit-mb" | "rsession-process-limit" => Some("0".to_owned()),
+        "server-shared-storage-path" | "balancer-shadow" | "session-timeout-suspend-kinds" => Some("none".to_owned()),
+        "plugins-sha256" => Some("any".to_owned()),
+        LOG_LEVEL => Some(config.log_level.to_string()),
+        "jupyter-exe" | "exe" => Some("the one on PATH".to_owned()),
+        "labs-enabled" | "notebooks-enabled" | "enabled" => Some("1".to_owned()),
+        "session-cull-minutes" | "session-shutdown-minutes" => Some("what Jupyter says".to_owned()),
+        "args" => Some("none".to_owned()),
         "load-average-file" => path(&config.load_average_file),
         "heartbeat-interval-ms" => Some(config.heartbeat.as_millis().to_string()),
         "node-timeout-seconds" => Some(config.node_timeout.as_secs().to_string()),
         "resolve-load-balancer-nodes" => switch(config.resolve_nodes),
-        "server-user" => config.server_user.clone(),
+        "server-user" => Some("rstudio-server, else nobody".to_owned()),
         "metrics-max-age-seconds" => Some(config.metrics_max_age.as_secs().to_string()),
         "balancer" => Some(config.balancer.clone()),
         "balancer-timeout-ms" => Some(config.balancer_timeout.as_millis().to_string()),
-        "balancer-script" => config.balancer_script.as_ref().and_then(path),
+        "balancer-script" => Some("rserver-balancer in the usual places".to_owned()),
         "balancer-timeout" => Some(config.script_timeout.as_secs().to_string()),
         "balancer-fallback" => Some(config.balancer_fallback.clone()),
-        "balancer-shadow" => config.balancer_shadow.clone(),
         "plugins-dir" => path(&config.plugins_dir),
         "placement-records-mb" => Some((config.placement_records >> 20).to_string()),
-        "www-host-name" => config.www_host_name.clone(),
+        "www-host-name" => Some("by what is bound, and the host name".to_owned()),
         "provider" => Some(match &config.database {
             Database::Sqlite { .. } => "sqlite".to_owned(),
             Database::Postgres(_) => "postgresql".to_owned(),
         }),
         "directory" if matches!(config.database, Database::Sqlite { .. }) => path(&config.database_directory),
-        "session-timeout-minutes" => config.idle.suspend_after.map(|limit| (limit.as_secs_f64() / 60.0).to_string()),
+        "session-timeout-minutes" => {
+            Some(config.idle.suspend_after.map_or(0.0, |limit| limit.as_secs_f64() / 60.0).to_string())
+        }
         "session-timeout-suspend" => switch(config.idle.suspend_after.is_some()),
         "session-timeout-kill-hours" => {
             Some(config.idle.end_after.map_or(0.0, |limit| limit.as_secs_f64() / 3600.0).to_string())
         }
-        "job-expiry-hours" => config.job_logs.map(|kept| (kept.as_secs() / 3600).to_string()),
+        "job-expiry-hours" => {
+            Some(config.job_logs.map_or_else(|| "0".to_owned(), |kept| (kept.as_secs() / 3600).to_string()))
+        }
         "save-unspecified-output" => switch(config.job_logs.is_some()),
         _ => None,
     }
@@ -164,6 +197,14 @@ mod tests {
             (format!("{section}{}", setting.name), format!("{} {origin}", setting.value.unwrap_or_default()))
         };
         settings.into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn every_setting_has_a_value_also_where_nobody_gives_it() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, value) in settings(directory.path(), Flags::default()) {
+            assert!(value.len() > " default".len(), "{name}");
+        }
     }
 
     fn of(all: &[(String, String)], name: &str) -> String {

@@ -10,6 +10,9 @@ use std::{
 
 use super::Problem;
 
+/// The section of bare names.
+pub const NODES: &str = "nodes";
+
 /// One `name=value` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -87,6 +90,13 @@ impl File {
                     section: section.clone(),
                     name: name.trim().to_owned(),
                     value: value.trim().to_owned(),
+                    line,
+                }),
+                // The oldest form of `load-balancer` lists nodes, one a line.
+                _ if section.as_deref() == Some(NODES) => entries.push(Entry {
+                    section: section.clone(),
+                    name: content.to_owned(),
+                    value: String::new(),
                     line,
                 }),
                 _ => problems.push(Problem::error(path, line, "expected `name=value`".to_owned())),

@@ -22,7 +22,6 @@ impl LauncherLocal {
             job_expiry: reader.take("job-expiry-hours", reader::hours(1, 24 * 365)),
             save_output: reader.take("save-unspecified-output", reader::switch),
         };
-        reader.without_effect(&["logging-dir", "node-connection-timeout-seconds", "scratch-path", "unprivileged"]);
         reader.finish();
         read
     }

@@ -25,22 +25,6 @@ pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> IdleRules {
             .take("session-timeout-kill-hours", |value| time(value, "hours", 3600.0, MOST_HOURS))
             .unwrap_or(usual.end_after),
     };
-    reader.without_effect(&[
-        "allow-shell",
-        "copilot-enabled",
-        "r-cran-repos",
-        "r-cran-repos-file",
-        "r-libs-user",
-        "session-connections-block-suspend",
-        "session-default-new-project-dir",
-        "session-default-working-dir",
-        "session-disconnected-timeout-minutes",
-        "session-external-pointers-block-suspend",
-        "session-handle-offline-enabled",
-        "session-quit-child-processes-on-exit",
-        "session-save-action-default",
-        "websocket-log-level",
-    ]);
     reader.finish();
     rules
 }

@@ -8,12 +8,14 @@ use std::{
 };
 
 use super::{
-    Config, Database, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings, database,
+    Config, Database, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings, database, editors,
     effective::{self, Setting},
     file::File,
+    launcher,
     launcher_local::LauncherLocal,
     life,
     load_balancer::Policy,
+    logging,
     profiles::Profiles,
     reader::{self, Reader},
     resources,
@@ -60,7 +62,8 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     };
     let names = ["rserver.conf", "load-balancer", "database.conf", "rsession.conf", "profiles", resources::FILE];
     let [rserver, load_balancer, database, rsession, profiles, resources] = names.map(&mut file);
-    let launcher_local = file("launcher.local.conf");
+    let names = ["launcher.local.conf", "launcher.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
+    let [launcher_local, launcher_conf, jupyter, vscode, logs] = names.map(&mut file);
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
@@ -68,7 +71,10 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let defined = resources::read(&resources, &mut problems);
     let limits = Profiles::read(&profiles, defined, &mut problems);
     let idle = life::read(&rsession, &mut problems);
-    let launcher = LauncherLocal::read(&launcher_local, &mut problems);
+    let launcher_local_conf = LauncherLocal::read(&launcher_local, &mut problems);
+    launcher::read(&launcher_conf, &mut problems);
+    let kinds_changed = editors::read(&jupyter, &vscode, &mut problems);
+    let log_level = logging::read(&logs, &mut problems);
 
     if server.load_balancing == Some(true) && matches!(registry_in, Database::Sqlite { single_machine: false, .. }) {
         let line =
@@ -81,7 +87,8 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
 
     let path = rserver.path.clone();
     let registry = registry(&database);
-    files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local]);
+    files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local, launcher_conf]);
+    files.extend([jupyter, vscode, logs]);
 
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
     if let Err(expected) = reader::node_name(&node_name) {
@@ -147,7 +154,9 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         metrics_max_age: server.metrics_max_age.unwrap_or(Duration::from_secs(5 * 60)),
         placement_records: policy.records.map_or(256 << 20, |mebibytes| u64::from(mebibytes) << 20),
         programs: server.programs,
-        job_logs: launcher.job_logs(),
+        job_logs: launcher_local_conf.job_logs(),
+        kinds_changed,
+        log_level,
         idle,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
         database: registry_in,
@@ -266,30 +275,22 @@ impl Server {
             node_timeout: reader.take("node-timeout-seconds", reader::seconds(1, 3600)),
             resolve_nodes: reader.take("resolve-load-balancer-nodes", reader::switch),
             server_user: reader.take("server-user", reader::text),
-            shared_storage: reader.take("server-shared-storage-path", reader::path),
+            shared_storage: reader.take("server-shared-storage-path", shared_storage),
             load_balancing: reader.take("load-balancing-enabled", reader::switch),
             metrics_max_age: reader.take("metrics-max-age-seconds", reader::seconds(1, 7 * 24 * 3600)),
             programs: ProgramOptions::read(&mut reader),
         };
-        reader.only("ssl-enabled", "0", "put a proxy that ends TLS before the nodes, or leave it out");
-        reader.only("auth-none", "0", "sign in by the link that the start prints");
-        reader.only("www-root-path", "/", "serve it under a host name of its own");
-        reader.without_effect(&[
-            "admin-enabled",
-            "auth-pam-sessions-enabled",
-            "auth-proxy",
-            "auth-proxy-user-header",
-            "launcher-address",
-            "launcher-port",
-            "launcher-sessions-enabled",
-            "metrics-address",
-            "metrics-enabled",
-            "metrics-port",
-            "server-health-check-enabled",
-        ]);
         reader.finish();
         server
     }
+}
+
+/// Storage that all nodes mount; where it is not mounted, plugins would be looked for in vain.
+fn shared_storage(value: &str) -> Result<PathBuf, String> {
+    reader::path(value)
+        .ok()
+        .filter(|path| path.is_dir())
+        .ok_or_else(|| "a directory that is there (is it mounted?)".to_owned())
 }
 
 #[cfg(test)]
@@ -367,9 +368,40 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_with_shared_storage_has_one_plugins_directory() {
-        let (config, problems, _dir) = load_files(&[("rserver.conf", "server-shared-storage-path=/srv/shared\n")]);
-        assert_eq!((config.unwrap().plugins_dir.as_path(), problems.len()), (Path::new("/srv/shared/plugins"), 0));
+    fn a_cluster_with_shared_storage_has_one_plugins_directory_and_that_storage_must_be_there() {
+        let storage = tempfile::tempdir().unwrap();
+        let file = |path: &Path| format!("server-shared-storage-path={}\n", path.display());
+        let (config, problems, _dir) = load_files(&[("rserver.conf", &file(storage.path()))]);
+        assert_eq!((config.unwrap().plugins_dir, problems.len()), (storage.path().join("plugins"), 0));
+        let missing = storage.path().join("missing");
+        let (config, problems, _dir) = load_files(&[("rserver.conf", &file(&missing))]);
+        let expected = "a directory that is there (is it mounted?)";
+        let told =
+            format!("rserver.conf:1: server-shared-storage-path: expected {expected}, found `{}`", missing.display());
+        assert_eq!((config, problems), (None, vec![told]));
+    }
+
+    #[test]
+    fn the_oldest_form_of_the_load_balancer_file_lists_nodes_that_register_themselves_now() {
+        let text = "[config]\nbalancer = user-hash\n\n[nodes]\nleft.example\nright.example:8788\n";
+        let (config, problems, _dir) = load_files(&[("load-balancer", text)]);
+        let told = "load-balancer:5: [nodes] has no effect here: nodes register themselves (left.example, right.example:8788); \
+                    www-host-name says where one is reached";
+        assert_eq!((config.unwrap().balancer.as_str(), problems), ("user-hash", vec![told.to_owned()]));
+    }
+
+    #[test]
+    fn a_launcher_for_another_scheduler_ends_the_start() {
+        for scheduler in ["Slurm", "Kubernetes"] {
+            let text =
+                format!("[server]\naddress=0.0.0.0\n[cluster]\nname=c\ntype=Local\n[cluster]\ntype={scheduler}\n");
+            let (config, problems, _dir) = load_files(&[("launcher.conf", &text)]);
+            assert!(config.is_none());
+            let told = format!(
+                "launcher.conf:7: type={scheduler} cannot be had in this version: sessions run on the nodes of"
+            );
+            assert!(problems.iter().any(|problem| problem.starts_with(&told)), "{problems:?}");
+        }
     }
 
     #[test]
@@ -414,6 +446,7 @@ mod tests {
         let (config, problems, _dir) = load_files(&[
             ("rserver.conf", "www-port=http\nssl-enabled=1\n"),
             ("load-balancer", "balancer-timeout-ms=0\n"),
+            ("launcher.conf", "[cluster]\ntype=Slurm\n"),
             ("database.conf", "provider=oracle\n"),
         ]);
         assert!(config.is_none());
@@ -424,6 +457,8 @@ mod tests {
                 "rserver.conf:2: ssl-enabled=1 cannot be had in this version: put a proxy that ends TLS before the nodes, or leave it out",
                 "load-balancer:1: balancer-timeout-ms: expected a whole number from 1 to 10000, found `0`",
                 "database.conf:1: provider: expected sqlite or postgresql, found `oracle`",
+                "launcher.conf:2: type=Slurm cannot be had in this version: sessions run on the nodes of this cluster alone, \
+                 and are never started elsewhere than was asked; take the section out to have them here",
             ]
         );
     }
@@ -454,8 +489,9 @@ mod tests {
             problems,
             [
                 "rserver.conf:2: www-port is given again on line 3, and that one holds",
-                "rserver.conf:4: metrics-enabled is known, but has no effect in this version",
                 "rserver.conf:1: there is no setting www-prot; did you mean www-port?",
+                "rserver.conf:4: metrics-enabled has no effect here: there is no page of metrics in this version; \
+                 GET /api/v1/nodes has the numbers of every node",
                 "rserver.conf:5: there is no setting zzz",
             ]
         );

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Problem,
-    file::File,
+    file::{File, NODES},
     reader::{self, Reader},
 };
 
@@ -66,6 +66,7 @@ impl Policy {
         let sections: BTreeSet<_> = file.entries.iter().map(|entry| entry.section.as_deref()).collect();
         for section in sections {
             match section {
+                Some(NODES) => answer_nodes(file, problems),
                 None | Some("config") => policy.read_settings(file, section, problems),
                 Some(other) => match other.strip_prefix("balancer ") {
                     Some(name) => policy.read_balancer(file, other, name, problems),
@@ -94,7 +95,6 @@ impl Policy {
         policy.sha256 = reader.take("plugins-sha256", digests).unwrap_or(std::mem::take(&mut policy.sha256));
         policy.records = reader.take("placement-records-mb", reader::number(0, 1 << 20)).or(policy.records);
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
-        reader.without_effect(&["delete-node-on-exit", "diagnostics", "timeout", "verify-ssl-certs"]);
         reader.finish();
     }
 
@@ -119,6 +119,19 @@ impl Policy {
         reader.finish();
         self.options.insert(name.to_owned(), options);
         self.settings.insert(name.to_owned(), own);
+    }
+}
+
+/// The list of nodes of the oldest form of the file.
+fn answer_nodes(file: &File, problems: &mut Vec<Problem>) {
+    let listed: Vec<_> = file.entries.iter().filter(|entry| entry.section.as_deref() == Some(NODES)).collect();
+    if let Some(first) = listed.first() {
+        let names: Vec<_> = listed.iter().map(|entry| entry.name.as_str()).collect();
+        let message = format!(
+            "[{NODES}] has no effect here: nodes register themselves ({}); www-host-name says where one is reached",
+            names.join(", ")
+        );
+        problems.push(Problem::warning(&file.path, first.line, message));
     }
 }
 

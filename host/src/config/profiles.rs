@@ -197,16 +197,6 @@ impl Settings {
             settings.total_cpus = reader.take("total-max-cpus", limit(cpus));
             settings.total_memory = reader.take("total-max-memory", limit(megabytes));
         }
-        reader.without_effect(&[
-            "cpu-affinity",
-            "limit-cpu-time-minutes",
-            "max-open-files",
-            "max-processes",
-            "nice",
-            "r-version",
-            "session-timeout-kill-hours",
-            "session-timeout-minutes",
-        ]);
         reader.finish();
         settings
     }
@@ -394,7 +384,7 @@ mod tests {
                 "profiles:8: settings stand under [*], [@group] or [user]",
                 "profiles:10: total-max-cpus has no place here: [ada] is one user: session-limit, max-cpus and max-memory \
                  limit what one has",
-                "profiles:11: nice is known, but has no effect in this version",
+                "profiles:11: nice has no effect here: cpus, which a control group enforces, bounds the processors of a session",
                 "profiles:4: max-cpus without default-cpus: a session that names none has 1",
                 "profiles:5: max-memory without default-memory: a session that names none has 1024 MB",
             ]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 use super::{
     Problem,
     file::{Asked, Entry, File},
+    legacy::{self, Answer},
 };
 
 /// One file, or one of its sections, being read.
@@ -93,33 +94,6 @@ impl<'a> Reader<'a> {
         others.map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
-    /// Names that are known from the product whose files these are, but change nothing yet.
-    pub fn without_effect(&mut self, names: &[&'static str]) {
-        for name in names {
-            if let Some(entry) = self.entry(name) {
-                self.problems.push(Problem::warning(
-                    &self.file.path,
-                    entry.line,
-                    format!("{name} is known, but has no effect in this version"),
-                ));
-            }
-        }
-    }
-
-    /// A name whose value `off` is what holds anyhow, and whose other values cannot be had: starting all the same would
-    /// not be what was asked for.
-    pub fn only(&mut self, name: &'static str, off: &str, instead: &str) {
-        if let Some(entry) = self.entry(name)
-            && entry.value != off
-        {
-            self.problems.push(Problem::error(
-                &self.file.path,
-                entry.line,
-                format!("{name}={} cannot be had in this version: {instead}", entry.value),
-            ));
-        }
-    }
-
     /// Names that are known elsewhere and cannot be meant here.
     pub fn never(&mut self, names: &[&'static str], instead: &str) {
         for name in names {
@@ -130,8 +104,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Complains of every name that has not been taken.
+    /// Answers every name that has not been taken: as the list of legacy names says, or that there is none.
     pub fn finish(self) {
+        let file = self.file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         for entry in self.entries() {
             let taken = self.known.iter().any(|known| *known == entry.name)
                 || self.prefixes.iter().any(|prefix| entry.name.starts_with(prefix))
@@ -139,19 +114,36 @@ impl<'a> Reader<'a> {
             if taken {
                 continue;
             }
-            let nearest = self.known.iter().max_by(|a, b| {
-                let [a, b] = [a, b].map(|known| strsim::jaro_winkler(known, &entry.name));
-                a.total_cmp(&b)
-            });
-            let hint = match nearest {
-                Some(known) if strsim::jaro_winkler(known, &entry.name) > 0.8 => format!("; did you mean {known}?"),
-                _ => String::new(),
-            };
-            self.problems.push(Problem::warning(
-                &self.file.path,
-                entry.line,
-                format!("there is no setting {}{hint}", entry.name),
-            ));
+            let Entry { name, value, line, .. } = entry;
+            let path = &self.file.path;
+            match legacy::find(file, name).map(|name| name.answer) {
+                Some(Answer::Instead(what)) => {
+                    let message = format!("{name} has no effect here: {what}");
+                    self.problems.push(Problem::warning(path, *line, message));
+                }
+                Some(Answer::Only(only, _)) if value.eq_ignore_ascii_case(only) => {}
+                Some(Answer::Only(_, why)) => {
+                    let message = format!("{name}={value} cannot be had in this version: {why}");
+                    self.problems.push(Problem::error(path, *line, message));
+                }
+                Some(Answer::Honoured(_)) | None => {
+                    let message = format!("there is no setting {name}{}", self.hint(file, name));
+                    self.problems.push(Problem::warning(path, *line, message));
+                }
+            }
+        }
+    }
+
+    /// What was meant by a name that there is not.
+    fn hint(&self, file: &str, name: &str) -> String {
+        if let Some(other) = legacy::elsewhere(file, name) {
+            return format!(" in this file; it belongs in {other}");
+        }
+        let known = self.known.iter().copied().chain(legacy::names(file).map(|name| name.name));
+        let nearest = known.max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        match nearest {
+            Some(known) if strsim::jaro_winkler(known, name) > 0.8 => format!("; did you mean {known}?"),
+            _ => String::new(),
         }
     }
 }

@@ -35,7 +35,6 @@ fn profile(file: &File, name: &str, problems: &mut Vec<Problem>) -> ResourceProf
         cpus: reader.take("cpus", cpus).unwrap_or_default(),
         memory: reader.take("mem-mb", megabytes).unwrap_or_default(),
     };
-    reader.without_effect(&["nvidia-gpus", "amd-gpus", "placement-constraints", "partition"]);
     reader.finish();
     profile
 }

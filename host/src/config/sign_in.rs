@@ -40,23 +40,9 @@ impl Default for SignInOptions {
     }
 }
 
-/// Known from the product whose files these are. What some of them are for holds anyhow: README.md has more.
-const WITHOUT_EFFECT: [&str; 9] = [
-    "admin-superuser-group",
-    "auth-encrypt-password",
-    "auth-pam-helper-path",
-    "auth-pam-require-password-prompt",
-    "auth-pam-requires-priv",
-    "auth-pam-sessions-profile",
-    "auth-pam-sessions-use-password",
-    "auth-sign-in-throttle-seconds",
-    "auth-validate-users",
-];
-
 impl SignInOptions {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let usual = Self::default();
-        reader.without_effect(&WITHOUT_EFFECT);
         Self {
             by_pam: reader.take("auth-pam-enabled", reader::switch).unwrap_or(usual.by_pam),
             pam_service: reader.take("auth-pam-service", service),

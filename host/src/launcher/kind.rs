@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::HeaderName;
 use nix::sys::signal::Signal;
+
+use crate::config::{KindOptions, KindsChanged};
 
 pub mod activity;
 mod file;
@@ -180,28 +183,50 @@ impl Kind {
         file::parse(file, text)
     }
 
+    /// What `jupyter.conf` and `vscode.conf` make of it.
+    fn changed(mut self, changed: &KindsChanged) -> Self {
+        let Some(KindOptions { program, arguments, .. }) = changed.get(&self.name) else { return self };
+        if let Some(program) = program {
+            self.program = program.display().to_string();
+        }
+        self.arguments.extend(arguments.iter().map(|argument| Template::literal(argument)));
+        self
+    }
+
     /// Whether its sessions are jobs, each of which says what it runs.
     pub fn is_job(&self) -> bool {
         self.listen == Listen::Nothing
     }
 }
 
-/// The kinds that are known, and where their programs are looked for.
-#[derive(Clone, Debug, Default)]
+/// The kinds that are known, and where their programs are looked for. They can be replaced while the daemon runs.
+#[derive(Debug, Default)]
 pub struct Kinds {
-    kinds: BTreeMap<String, Arc<Kind>>,
+    kinds: ArcSwap<BTreeMap<String, Arc<Kind>>>,
     search_path: OsString,
 }
 
 impl Kinds {
-    /// The builtin kinds, extended and overridden by each `*.toml` of `directory`, which need not exist. `search_path` is
-    /// where programs are looked for, as in PATH. Every error of every file is reported.
+    /// The builtin kinds as they are, and those of `directory`.
     pub fn load(directory: Option<&Path>, search_path: &OsStr) -> Result<Self, KindErrors> {
+        Self::load_changed(directory, &KindsChanged::new(), search_path)
+    }
+
+    /// The builtin kinds as they are `changed`, extended and overridden by each `*.toml` of `directory`, which need not
+    /// exist. `search_path` is where programs are looked for, as in PATH. Every error of every file is reported.
+    pub fn load_changed(
+        directory: Option<&Path>,
+        changed: &KindsChanged,
+        search_path: &OsStr,
+    ) -> Result<Self, KindErrors> {
         let mut kinds = BTreeMap::new();
         let mut errors = Vec::new();
         for (file, text) in BUILTIN {
             match Kind::parse(Path::new(file), text) {
-                Ok(kind) => drop(kinds.insert(kind.name.clone(), Arc::new(kind))),
+                Ok(kind) => {
+                    let kind = kind.changed(changed);
+                    kinds.insert(kind.name.clone(), Arc::new(kind));
+                }
                 Err(more) => errors.extend(more.0),
             }
         }
@@ -222,27 +247,33 @@ impl Kinds {
                 Err(more) => errors.extend(more.0),
             }
         }
+        kinds.retain(|name, _| changed.get(name).is_none_or(|options| !options.withheld));
         if errors.is_empty() {
-            Ok(Self { kinds, search_path: search_path.to_owned() })
+            Ok(Self { kinds: ArcSwap::from_pointee(kinds), search_path: search_path.to_owned() })
         } else {
             Err(KindErrors(errors))
         }
     }
 
     /// One kind, whether or not its program is here.
-    pub fn get(&self, name: &str) -> Option<&Arc<Kind>> {
-        self.kinds.get(name)
+    pub fn get(&self, name: &str) -> Option<Arc<Kind>> {
+        self.kinds.load().get(name).cloned()
     }
 
     /// Every kind that is known, by name.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.kinds.values()
+    pub fn all(&self) -> Vec<Arc<Kind>> {
+        self.kinds.load().values().cloned().collect()
+    }
+
+    /// From now on, the kinds are those; running sessions go on as they are.
+    pub fn replace(&self, others: &Self) {
+        self.kinds.store(others.kinds.load_full());
     }
 
     /// The kinds whose programs are on this machine, by name. Looks at the file system, so that a program installed later
     /// is found: not for an async thread.
     pub fn offered(&self) -> Vec<Arc<Kind>> {
-        self.kinds.values().filter(|kind| kind.is_job() || self.program(kind).is_some()).cloned().collect()
+        self.all().into_iter().filter(|kind| kind.is_job() || self.program(kind).is_some()).collect()
     }
 
     /// Where a kind's program is, if it is here and can be executed. Looks at the file system.

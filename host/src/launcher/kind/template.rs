@@ -133,6 +133,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// A text as it is.
+    pub fn literal(text: &str) -> Self {
+        Self(vec![Piece::Text(text.to_owned())])
+    }
+
     /// One variable and nothing else.
     pub fn variable(variable: Variable) -> Self {
         Self(vec![Piece::Variable(variable)])

@@ -50,9 +50,9 @@ impl Owner {
     pub(super) fn meter(&self, session: &Session) -> Metering {
         let (id, epoch) = (session.id, session.epoch);
         let kind = self.kinds.get(&session.kind);
-        let limits = kind.map_or_else(IdleLimits::default, |kind| self.limits(kind));
+        let limits = kind.as_ref().map_or_else(IdleLimits::default, |kind| self.limits(kind));
         let unused = self.carried.take(id, epoch).unwrap_or_default();
-        self.traffic.enter((id, epoch), kind.cloned(), limits, unused)
+        self.traffic.enter((id, epoch), kind, limits, unused)
     }
 
     fn limits(&self, kind: &Kind) -> IdleLimits {
@@ -145,7 +145,7 @@ impl Owner {
         };
         let now = self.clock.now();
         for row in rows {
-            let Some(limit) = self.kinds.get(&row.kind).and_then(|kind| self.limits(kind).end) else { continue };
+            let Some(limit) = self.kinds.get(&row.kind).and_then(|kind| self.limits(&kind).end) else { continue };
             let last = row.last_activity.map_or(row.changed, |last| last.max(row.changed));
             let idle = Duration::try_from(now.duration_since(last)).unwrap_or_default();
             if idle >= limit {

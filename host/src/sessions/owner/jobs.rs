@@ -22,7 +22,7 @@ impl Owner {
     /// What is to be started for a claimed session, or why that cannot be.
     pub(super) async fn launch(&self, session: &Session, account: (Account, Vec<u32>)) -> Result<Launch, String> {
         let (id, epoch) = (session.id, session.epoch);
-        let kind = self.kinds.get(&session.kind).cloned();
+        let kind = self.kinds.get(&session.kind);
         let kind = kind.ok_or_else(|| format!("node {} does not know the kind {}", self.here.name, session.kind))?;
         if kind.is_job() != session.is_job {
             return Err(format!(

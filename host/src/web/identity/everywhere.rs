@@ -33,7 +33,7 @@ impl SignIns {
                 revoked.changed();
             }
             Err(error) => {
-                tracing::error!(%error, "sign-outs of an earlier daemon are lost: sign-outs.json is not readable")
+                tracing::error!(%error, "sign-outs of an earlier daemon are lost: sign-outs.json is not readable");
             }
         }
         self.read(store, 0).await.map(drop)

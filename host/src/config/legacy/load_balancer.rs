@@ -1,0 +1,29 @@
+//! `load-balancer` and `database.conf`.
+
+use super::{Name, honoured, instead};
+
+pub(super) const NAMES: &[Name] = &[
+    honoured("balancer", "balancer=user-hash"),
+    honoured("www-host-name", "www-host-name=left.example:8787"),
+    instead("delete-node-on-exit", "a node that stops stays listed as offline; `delete-node` forgets it"),
+    instead("diagnostics", "EVENKEEL_LOG=debug has the daemon log what it does").recalled(),
+    instead("timeout", "calls between nodes have limits of their own").recalled(),
+    instead("verify-ssl-certs", "nodes prove themselves to each other by the secure-cookie-key").recalled(),
+];
+
+pub(super) const DATABASE: &[Name] = &[
+    honoured("directory", "provider=sqlite\ndirectory=/srv/store"),
+    honoured("provider", "provider=postgresql\nconnection-uri=postgresql://ada@db.example/evenkeel"),
+    honoured(
+        "connection-uri",
+        "provider=postgresql\nconnection-uri=postgresql://ada@db.example:5433/evenkeel?sslmode=allow",
+    ),
+    honoured("database", "provider=postgresql\nhost=db.example\nusername=ada\ndatabase=evenkeel"),
+    honoured("host", "provider=postgresql\nhost=db.example\nusername=ada"),
+    honoured(
+        "password",
+        "provider=postgresql\nconnection-uri=postgresql://ada@db.example/\npassword=evenkeel1.0123.abcd",
+    ),
+    honoured("port", "provider=postgresql\nhost=db.example\nusername=ada\nport=5433"),
+    honoured("username", "provider=postgresql\nhost=db.example\nusername=ada"),
+];
