@@ -16,9 +16,6 @@ use crate::{
     },
 };
 
-/// The port where nobody names another.
-const PORT: u16 = 5432;
-
 /// Opens it, and makes what it needs where it is new.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.database {
@@ -57,7 +54,7 @@ fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> 
     let user = uri.user.clone().context("database.conf names no user")?;
     Ok(Access {
         host: if host.starts_with('/') { Host::Socket(host.into()) } else { Host::Name(host) },
-        port: uri.port.unwrap_or(PORT),
+        port: uri.port.unwrap_or(database::PORT),
         database: uri.database.clone().unwrap_or_else(|| user.clone()),
         user,
         password: password.map(|password| password.to_string()),

@@ -22,6 +22,9 @@ pub use uri::Uri;
 /// The file's name.
 pub const FILE: &str = "database.conf";
 
+/// The port of Postgres where nobody names another.
+pub const PORT: u16 = 5432;
+
 /// The environment variable that has the password in the place of the file.
 pub const PASSWORD_VARIABLE: &str = "EVENKEEL_DATABASE_PASSWORD";
 

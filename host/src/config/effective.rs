@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Config, Database, Flags, database::uri as database, file::File};
+use super::{Config, Database, Flags, database, file::File};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +77,14 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
     settings
 }
 
+/// Where nothing is there.
+const NONE: &str = "none";
+
 /// A value as it may be shown.
 fn shown(name: &str, value: String) -> String {
     match name {
-        "connection-uri" => database::shown(&value),
-        name if is_secret(name) => "(hidden)".to_owned(),
+        "connection-uri" if value != NONE => database::uri::shown(&value),
+        name if is_secret(name) && value != NONE => "(hidden)".to_owned(),
         _ => value,
     }
 }
@@ -157,7 +160,13 @@ fn value(name: &str, config: &Config) -> Option<String> {
             Database::Sqlite { .. } => "sqlite".to_owned(),
             Database::Postgres(_) => "postgresql".to_owned(),
         }),
-        "directory" if matches!(config.database, Database::Sqlite { .. }) => path(&config.database_directory),
+        "directory" => match config.database {
+            Database::Sqlite { .. } => path(&config.database_directory),
+            Database::Postgres(_) => Some(NONE.to_owned()),
+        },
+        "single-machine" | "load-balancing-enabled" => switch(false),
+        "connection-uri" | "password" | "host" | "database" | "username" => Some(NONE.to_owned()),
+        "port" => Some(database::PORT.to_string()),
         "session-timeout-minutes" => {
             Some(config.idle.suspend_after.map_or(0.0, |limit| limit.as_secs_f64() / 60.0).to_string())
         }
