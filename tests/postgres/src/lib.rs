@@ -208,7 +208,7 @@ impl Server {
     /// # Panics
     /// Where it does not start.
     pub fn start_again(&self) {
-        self.control(&["start", "-l", "log"]);
+        self.control(&["start", "-l", "log.again"]);
     }
 
     fn control(&self, arguments: &[&str]) {
