@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{self, Config, Flags, Problem, Severity},
-    domain::{NodeId, SessionId},
+    domain::SessionId,
 };
 
 mod balancers;
@@ -46,22 +46,14 @@ struct Arguments {
 enum Command {
     /// Run this machine's daemon.
     Serve(ServeArguments),
-    /// List the nodes of the cluster.
-    ListNodes(ListArguments),
+    #[command(flatten)]
+    Nodes(nodes::NodeCommand),
     /// List sessions, newest first; suspend, resume, rename or end one's own.
     Sessions(SessionsArguments),
     /// Run a script or a command as a job, show its output, and end with its exit status.
     Run(Box<run::RunArguments>),
     /// Tell why a session runs where it does.
     Why(WhyArguments),
-    /// Let a node take no new sessions; those that run go on.
-    Cordon(NodeArguments),
-    /// Let a cordoned node take sessions again.
-    Uncordon(NodeArguments),
-    /// Remove an offline node that will not return.
-    DeleteNode(NodeArguments),
-    /// Let the next node that starts define the cluster anew: its secure cookie key and its protocol.
-    ResetCluster(ResetArguments),
     /// Encrypt a password, read from standard input, as `database.conf` wants it.
     EncryptPassword(LocationArguments),
     /// Look at the configuration.
@@ -130,23 +122,6 @@ struct SessionsArguments {
     command: Option<sessions::SessionsCommand>,
     #[command(flatten)]
     list: ListArguments,
-}
-
-#[derive(Debug, Args)]
-struct NodeArguments {
-    /// The node's id, as `list-nodes` prints it
-    node: NodeId,
-    #[command(flatten)]
-    output: ListArguments,
-}
-
-#[derive(Debug, Args)]
-struct ResetArguments {
-    /// Also while nodes are online
-    #[arg(long)]
-    force: bool,
-    #[command(flatten)]
-    output: ListArguments,
 }
 
 #[derive(Debug, Args)]
@@ -230,9 +205,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(arguments) => serve::run(configuration(&arguments.flags(), true)?),
-        Command::ListNodes(arguments) => {
-            ask(&arguments.location, async |daemon| nodes::list(&daemon, arguments.json).await)
-        }
+        Command::Nodes(command) => nodes::run(command),
         Command::Sessions(SessionsArguments { command: Some(command), .. }) => {
             ask(&command.output().location, async |daemon| sessions::change(&daemon, &command).await)
         }
@@ -252,20 +225,6 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Why(WhyArguments { session, output, .. }) => {
             ask(&output.location, async |daemon| why::print(&daemon, session, output.json).await)
-        }
-        Command::Cordon(NodeArguments { node, output }) => {
-            ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Cordon, output.json).await)
-        }
-        Command::Uncordon(NodeArguments { node, output }) => ask(&output.location, async |daemon| {
-            nodes::change(&daemon, node, nodes::Change::Uncordon, output.json).await
-        }),
-        Command::DeleteNode(NodeArguments { node, output }) => {
-            ask(&output.location, async |daemon| nodes::change(&daemon, node, nodes::Change::Delete, output.json).await)
-        }
-        Command::ResetCluster(ResetArguments { force, output }) => {
-            let config = configuration(&location_flags(&output.location), false)?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            Ok(runtime.block_on(reset::reset(&config, force, output.json))?)
         }
         Command::EncryptPassword(location) => encrypt_password::run(&location),
         Command::Config(command) => config_check::run(command),

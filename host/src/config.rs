@@ -89,6 +89,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// `node-timeout-seconds`: without a heartbeat for this long, a node is offline.
     pub node_timeout: Duration,
+    /// `delete-node-on-exit` in `load-balancer`: a node that stops is forgotten.
+    pub delete_node_on_exit: bool,
+    /// `timeout` in `load-balancer`: how long a call to another node may take.
+    pub peer_timeout: Duration,
     /// `balancer` in `load-balancer`.
     pub balancer: String,
     /// `balancer-timeout-ms`: the deadline of a module's decision.

@@ -18,6 +18,7 @@ use crate::{
 pub mod activity;
 mod cgroup;
 pub mod kind;
+mod leftover;
 pub mod listener;
 pub mod local;
 mod login;

@@ -188,10 +188,16 @@ impl Proxy {
         Err(Refusal::Moving)
     }
 
-    /// Where the caller's session is, from memory where memory says that it is active.
+    /// Where the caller's session is, from memory where that says that it is live. Its own node is the first to know that it
+    /// has become active: there memory is as good as the store, and from elsewhere that node is asked.
     async fn find(&self, id: SessionId, caller: &Caller) -> Result<Route, Refusal> {
         match self.routes.route(id) {
             Some(route) if route.user == caller.user && route.state == State::Active => Ok(route),
+            Some(route) if route.user == caller.user && route.state == State::Starting => match &caller.hop {
+                _ if route.node == self.node => Err(Refusal::Starting),
+                None => Ok(route),
+                Some(_) => self.judge(id, caller, Some(route)).await,
+            },
             // Also where it is another user's: the time an answer takes must not tell that it exists.
             known => self.judge(id, caller, known).await,
         }

@@ -9,15 +9,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{Accounts, AccountsError, Admission},
     config::ProfilesInForce,
     domain::{
-        Action, Allowance, Clock, Entropy, IdleRules, Job, LimitReached, NodeId, NodeStatus, Session, SessionId, State,
-        Wanted, WrongChoice,
+        Action, Allowance, Clock, Drain, Entropy, IdleRules, Job, LimitReached, NodeId, NodeStatus, Session, SessionId,
+        State, Wanted, WrongChoice,
     },
     launcher::{Kinds, LaunchError, Launcher, LogPart},
     store::{SessionFilter, Store, StoreError},
@@ -240,6 +240,11 @@ impl Sessions {
         let mut queue = self.queue.lock().await;
         let mut recording = self.recording.lock().await;
         tokio::join!(queue.run(&stop), recording.run(&stop), self.owner.run(pending, &stop), self.mirror.run(&stop),);
+    }
+
+    /// Empties this node as a drain says that is due, until stopped.
+    pub async fn run_drain(self: Arc<Self>, due: watch::Receiver<Option<Drain>>, stop: CancellationToken) {
+        self.owner.run_drain(due, &stop).await;
     }
 
     /// Suspends or ends what nobody uses, until stopped. A task of its own: to judge hundreds of sessions takes time.

@@ -7,26 +7,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::domain::{
-    Charter, Decision, Epoch, Exclusion, Job, Node, NodeId, OtherKey, Placement, PlacementId, Reading, Revision,
+    Charter, Decision, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision,
     Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod life;
+pub mod membership;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod story;
+
+pub use membership::{Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Reset};
 
 /// The registry.
 #[async_trait]
@@ -78,7 +80,19 @@ pub trait Store: Send + Sync + Debug {
     /// Every node, by id.
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
 
-    /// Cordons a node or lifts the cordon; false where there is no such node. Raises the revision.
+    /// Marks a node as stopped for good: as [`Store::leave`], and its row is removed, at once where no live session is on it,
+    /// else with [`Store::expire`] as soon as there is none. A node that registers again is known again, under the same id.
+    async fn leave_for_good(&self, node: NodeId) -> Result<(), StoreError>;
+
+    /// Has a node emptied as ordered, and cordons it; once more changes the order. False where there is no such node. Raises
+    /// the revision.
+    async fn drain(&self, node: NodeId, order: &DrainOrder) -> Result<bool, StoreError>;
+
+    /// Sets, or unsets, what goes before a node's own weight, capacity and labels; false where there is no such node. Raises
+    /// the revision.
+    async fn set_overrides(&self, node: NodeId, change: &OverridesChange) -> Result<bool, StoreError>;
+
+    /// Cordons a node, or lifts the cordon and the drain; false where there is no such node. Raises the revision.
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError>;
 
     /// Removes an offline node; its live sessions become `lost`, as in [`Store::expire`]. Raises the revision.
@@ -163,7 +177,7 @@ pub trait Store: Send + Sync + Debug {
     /// returns them. One that was to be ended is `ended` instead; one that was to be suspended is `lost` like the others,
     /// since its program may still run there and a suspended session is resumed without a question. Where no node's heartbeat was written for a
     /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another
-    /// time-out passes before any session is lost.
+    /// time-out passes before any session is lost. Rows of nodes that have left for good and have no live session go.
     async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError>;
 
     /// One placement.
@@ -216,80 +230,6 @@ pub trait Store: Send + Sync + Debug {
     /// The sign-ins that were ended after those that [`SignOuts::seen`] tells, in the order of writing, without those that
     /// would be over anyway; 0 for all. Where many are new, some thousands of them.
     async fn sign_outs(&self, seen: i64) -> Result<SignOuts, StoreError>;
-}
-
-/// What a node says of itself when it starts.
-#[derive(Clone, Debug)]
-pub struct Registration {
-    /// The id it was given before and kept in its data directory.
-    pub id: Option<NodeId>,
-    /// As in [`Node`], like the fields that follow.
-    pub name: String,
-    /// `host:port`.
-    pub address: String,
-    /// What its host name stands for.
-    pub ip: Option<IpAddr>,
-    /// The program's version.
-    pub version: String,
-    /// The SHA-256 of the balancer it places with.
-    pub balancer_digest: Option<String>,
-    /// Logical processors.
-    pub cores: u32,
-    /// Physical memory, bytes.
-    pub memory_total: u64,
-    /// Its weight.
-    pub weight: u32,
-    /// Its capacity.
-    pub capacity: Option<u32>,
-    /// The most processors that it promises.
-    pub promise_cpus: Option<f64>,
-    /// The most memory that it promises, bytes.
-    pub promise_memory: Option<u64>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// The kinds it offers.
-    pub kinds: Vec<String>,
-    /// What it measures at the start.
-    pub reading: Reading,
-    /// What it publishes at the start.
-    pub metrics: BTreeMap<String, f64>,
-    /// What it must have in common with the cluster.
-    pub charter: Charter,
-    /// The key that it knows beside its own, while that is being replaced.
-    pub other_key: Option<OtherKey>,
-    /// Which daemon it is: differs between machines, their boots, and data directories, of which one daemon at a time has
-    /// hold. Empty where that cannot be told.
-    pub place: String,
-}
-
-/// What a node tells at each heartbeat.
-#[derive(Clone, Debug, Default)]
-pub struct Beat {
-    /// As in its [`Registration`].
-    pub place: String,
-    /// What it has measured.
-    pub reading: Reading,
-    /// By how much its clock is ahead of the store's, where that is known.
-    pub clock_ahead: Option<SignedDuration>,
-}
-
-/// What came of a reset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// The next node to register defines the cluster.
-    Done,
-    /// These nodes are online, by name.
-    Online(Vec<String>),
-}
-
-/// What a heartbeat brings back.
-#[derive(Clone, Debug)]
-pub struct Heartbeat {
-    /// The store's time.
-    pub now: Timestamp,
-    /// The node's own sessions that want something of it: reservations to claim, sessions to stop; and, at the first
-    /// heartbeat after it was offline, those that became `lost` meanwhile, for it to report on them.
-    pub pending: Vec<Session>,
 }
 
 /// What a placement is decided on.
@@ -429,74 +369,6 @@ pub struct SessionFilter {
     pub after: Option<SessionId>,
     /// At most this many; all where absent.
     pub limit: Option<u32>,
-}
-
-/// What came of removing a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeDeletion {
-    /// It is gone; these sessions were on it and are lost.
-    Deleted(Vec<SessionId>),
-    /// It is online: it must be stopped first.
-    Online,
-    /// There is no such node.
-    Missing,
-}
-
-/// Why a node cannot register.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// Another node, online, has the name.
-    #[error("the node name {name} is taken by node {id}, which is online at {address}; set another with node-name")]
-    NameTaken {
-        /// The name.
-        name: String,
-        /// Who has it.
-        id: NodeId,
-        /// Where that is.
-        address: String,
-    },
-    /// Another node, offline, has the name, and this one has an id of its own.
-    #[error(
-        "the node name {name} belongs to node {id}, which is offline; remove that with delete-node {id}, or set another \
-         with node-name"
-    )]
-    NameHeld {
-        /// The name.
-        name: String,
-        /// Who has it.
-        id: NodeId,
-    },
-    /// It does not fit the cluster; its row says so.
-    #[error("node {id} stays out of the cluster ({}): {}", .why.title(), .why.remedy())]
-    Excluded {
-        /// The id of its row.
-        id: NodeId,
-        /// What does not fit.
-        why: Exclusion,
-    },
-    /// The id is that of a node that is online, and another daemon.
-    #[error(
-        "node {id} is online as {name} at {address}: where this data directory is a copy of that node's, remove node-id \
-         from it; where this node was moved or renamed, wait until the old one is offline"
-    )]
-    IdTaken {
-        /// The id.
-        id: NodeId,
-        /// The name it is online under.
-        name: String,
-        /// Where that is.
-        address: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl RegisterError {
-    /// Whether the cluster does not take the node, as opposed to not answering.
-    pub fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Store(_))
-    }
 }
 
 /// Why the store failed.

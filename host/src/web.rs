@@ -98,6 +98,8 @@ pub struct KindInfo {
     pub title: String,
     /// Whether its sessions are jobs.
     pub is_job: bool,
+    /// Whether a session keeps its work where it is suspended.
+    pub keeps: bool,
     /// Whether nobody has tried it with the program itself.
     pub untested: bool,
 }

@@ -42,8 +42,13 @@ impl Session {
 pub struct NodeReference {
     /// The store's number for it.
     pub id: i64,
-    /// Its name.
+    /// Its name; empty where it has been forgotten.
+    #[serde(deserialize_with = "or_empty")]
     pub name: String,
+}
+
+fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A node.

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod layout;
 pub mod node;
 pub mod own;
+pub mod peers;
 pub mod processes;
 pub mod status;
 pub mod storage;

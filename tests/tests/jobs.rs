@@ -1,5 +1,9 @@
 //! Jobs: scripts and commands that are run to their end.
 
+mod jobs {
+    mod terminal;
+}
+
 use std::{
     fs,
     io::Read as _,

@@ -1,4 +1,4 @@
--- Nodes, sessions and placements: what migrations/sqlite has come to by its 0010. Every time is in milliseconds since the
+-- Nodes, sessions and placements: what migrations/sqlite has come to by its 0011. Every time is in milliseconds since the
 -- Unix epoch, by this database's clock; JSON is text, so that it is read as it was written.
 
 -- What there is once for the cluster. A transaction that may change what a placement is decided on locks this row first,
@@ -60,7 +60,17 @@ CREATE TABLE nodes (
     stays_out        TEXT CONSTRAINT nodes_stays_out_is_known CHECK (stays_out IN ('key', 'protocol', 'version')),
     tried            BIGINT,
     -- By how many milliseconds its clock is ahead of this database's.
-    clock_ahead      BIGINT
+    clock_ahead      BIGINT,
+    -- The node is being emptied: since when, until when its sessions go on (null: as long as they like), whether what would
+    -- lose something is ended then, and whether that is maintenance. It is `cordoned` too.
+    drain_since      BIGINT,
+    drain_deadline   BIGINT,
+    drain_end        BOOLEAN NOT NULL DEFAULT FALSE,
+    maintenance      BOOLEAN NOT NULL DEFAULT FALSE,
+    -- What goes before the node's own weight, capacity and labels.
+    overrides        TEXT   NOT NULL DEFAULT '{}' CONSTRAINT nodes_overrides_are_json CHECK (overrides::json IS NOT NULL),
+    -- It stopped for good: its row goes as soon as no live session is on it.
+    leaving          BOOLEAN NOT NULL DEFAULT FALSE
 ) WITH (fillfactor = 50);
 
 CREATE TABLE sessions (

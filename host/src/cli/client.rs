@@ -16,7 +16,11 @@ use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::wire::client::{self, Socket};
+use crate::{
+    cluster::membership::own_id,
+    domain::NodeId,
+    wire::client::{self, Socket},
+};
 
 /// Where a daemon listens, as it wrote it into its data directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +83,12 @@ impl Daemon {
             serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
         let token = std::fs::read_to_string(data_dir.join("token")).with_context(hint)?.trim().to_owned();
         Ok(Self { address, token, data_dir: data_dir.to_owned() })
+    }
+
+    /// The node that it is.
+    pub(super) fn own_node(&self) -> anyhow::Result<NodeId> {
+        let id = own_id(&self.data_dir)?;
+        id.with_context(|| format!("{}: no node has been registered from here", self.data_dir.display()))
     }
 
     /// Finds it again: a daemon that has started anew may listen elsewhere.

@@ -222,7 +222,7 @@ async fn interrupted(daemon: &Daemon, id: SessionId, cancelled: &Cell<Option<u8>
         let can_ask = number == 2 && stdin().is_terminal() && stderr().is_terminal();
         let choice = if can_ask { ask().await } else { Choice::Cancel };
         match choice {
-            Choice::GoOn => {}
+            Choice::GoOn => say(format_args!("job {id} goes on, and this command with it")),
             Choice::Detach => {
                 say(format_args!("job {id} goes on; `evenkeel sessions` shows it"));
                 return Ok(128 + number);

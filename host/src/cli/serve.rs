@@ -33,7 +33,9 @@ use crate::{
     },
     domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
     launcher::{
-        Kind, Kinds, Launcher, listener,
+        Kind, Kinds, Launcher,
+        kind::Suspend,
+        listener,
         local::{self, LocalLauncher},
         offer::{Nobody, Offer},
     },
@@ -181,13 +183,14 @@ async fn serve(
         metrics: MetricsSource::new(&config.metrics_dir, config.metrics_max_age, Arc::new(system::SystemClock)),
         data_dir: data_dir.path().to_owned(),
         node_timeout: config.node_timeout,
+        delete_on_exit: config.delete_node_on_exit,
         registration,
     })
     .await?
     .with_digest(plugins.digest())
     .with_offer(offer.watch());
     let node = membership.node();
-    let standing = membership.watch_standing();
+    let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
     let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
@@ -204,7 +207,10 @@ async fn serve(
         policy: plugins.policy(),
         second: second.clone(),
         mirror: Arc::clone(&mirror),
-        peers: Arc::new(PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
+        peers: Arc::new(
+            PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))
+                .with_limit(config.peer_timeout),
+        ),
         records: config.placement_records,
         job_logs: JobLogs { kept: config.job_logs },
         traffic: Arc::clone(&traffic),
@@ -224,7 +230,7 @@ async fn serve(
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits::default(),
+        limits: proxy::Limits { connect: config.peer_timeout, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
@@ -264,6 +270,7 @@ async fn serve(
         lifecycle.part(worker.run(lifecycle.soft()));
     }
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
+    lifecycle.part(Arc::clone(&sessions).run_drain(due, lifecycle.soft()));
     let stop = lifecycle.soft();
     lifecycle.part(async move {
         // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
@@ -366,7 +373,12 @@ fn start_limit(config: &Config) -> usize {
 
 /// What people are told of the kinds.
 fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
-    let info = |kind: &Kind| KindInfo { title: kind.title.clone(), is_job: kind.is_job(), untested: kind.untested };
+    let info = |kind: &Kind| KindInfo {
+        title: kind.title.clone(),
+        is_job: kind.is_job(),
+        keeps: kind.suspend == Suspend::Keeps,
+        untested: kind.untested,
+    };
     kinds.all().iter().map(|kind| (kind.name.clone(), info(kind))).collect()
 }
 

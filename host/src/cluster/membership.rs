@@ -1,6 +1,11 @@
 //! Registration and heartbeats.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -20,7 +25,7 @@ use super::{
 };
 use crate::{
     aside::aside,
-    domain::{NodeId, Session, State, clock_trouble},
+    domain::{Drain, NodeId, Session, State, clock_trouble},
     store::{Beat, Heartbeat, RegisterError, Registration, Store, StoreError},
 };
 
@@ -58,8 +63,18 @@ pub struct Joining {
     pub data_dir: PathBuf,
     /// After this long without a heartbeat, the sessions of an offline node are lost.
     pub node_timeout: Duration,
+    /// Whether a node that stops is to be forgotten.
+    pub delete_on_exit: bool,
     /// What the node says of itself; its `id`, `reading` and `metrics` are put in here.
     pub registration: Registration,
+}
+
+/// Which node's data directory this is; none where none has registered from it.
+///
+/// # Errors
+/// The file that says so cannot be read.
+pub fn own_id(data_dir: &Path) -> Result<Option<NodeId>, IdentityError> {
+    Ok(Identity::read(data_dir)?.map(|identity| identity.id))
 }
 
 /// A node's part in the cluster.
@@ -82,6 +97,8 @@ pub struct Membership {
     /// By how much the machine's clock is ahead of the store's.
     clock_ahead: Option<SignedDuration>,
     clock_condition: Condition,
+    /// The drain whose deadline has passed.
+    due: watch::Sender<Option<Drain>>,
     /// Lost sessions that came back with a heartbeat and could not be sent on yet: no other brings them again.
     lost: Vec<Session>,
 }
@@ -157,8 +174,14 @@ impl Membership {
             standing: watch::Sender::new(standing),
             clock_ahead: None,
             clock_condition: Condition::default(),
+            due: watch::Sender::new(None),
             lost: Vec::new(),
         })
+    }
+
+    /// How this node is to be emptied, from the deadline on.
+    pub fn watch_due(&self) -> watch::Receiver<Option<Drain>> {
+        self.due.subscribe()
     }
 
     /// Why the cluster does not take this node; none while it is a member.
@@ -208,7 +231,9 @@ impl Membership {
     /// Leaves the cluster: the node is offline at once, and its sessions go on.
     pub async fn leave(self) {
         let node = self.node();
-        if let Err(error) = bounded(self.patience, "leave", self.joining.store.leave(node)).await {
+        let store = &self.joining.store;
+        let leaving = if self.joining.delete_on_exit { store.leave_for_good(node) } else { store.leave(node) };
+        if let Err(error) = bounded(self.patience, "leave", leaving).await {
             tracing::warn!(%node, %error, "the store was not told that this node stops: it takes it for online until \
                  the time-out");
         }
@@ -236,6 +261,8 @@ impl Membership {
         }
         let Ok(Some(beat)) = beaten else { return };
         self.joining.clock.read(beat.now);
+        let due = beat.drain.filter(|drain| drain.is_due(beat.now));
+        self.due.send_if_modified(|present| std::mem::replace(present, due.clone()) != due);
         self.publish_digest().await;
         self.publish_offer().await;
         self.publish_metrics(published.numbers).await;

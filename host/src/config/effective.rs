@@ -148,6 +148,8 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "resolve-load-balancer-nodes" => switch(config.resolve_nodes),
         "server-user" => Some("rstudio-server, else nobody".to_owned()),
         "metrics-max-age-seconds" => Some(config.metrics_max_age.as_secs().to_string()),
+        "delete-node-on-exit" => switch(config.delete_node_on_exit),
+        "timeout" => Some(config.peer_timeout.as_secs().to_string()),
         "balancer" => Some(config.balancer.clone()),
         "balancer-timeout-ms" => Some(config.balancer_timeout.as_millis().to_string()),
         "balancer-script" => Some("rserver-balancer in the usual places".to_owned()),

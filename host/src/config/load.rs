@@ -135,6 +135,8 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         load_average_file: server.load_average_file.unwrap_or_else(|| "/proc/loadavg".into()),
         heartbeat: server.heartbeat.unwrap_or(Duration::from_secs(1)),
         node_timeout: server.node_timeout.unwrap_or(Duration::from_secs(10)),
+        delete_node_on_exit: policy.delete_node_on_exit.unwrap_or(false),
+        peer_timeout: policy.peer_timeout.unwrap_or(Duration::from_secs(10)),
         balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
         balancer_timeout: policy.timeout.unwrap_or(Duration::from_millis(50)),
         balancer_script: policy.script,

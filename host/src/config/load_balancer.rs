@@ -55,6 +55,8 @@ pub(super) struct Policy {
     pub(super) sha256: Vec<String>,
     pub(super) records: Option<u32>,
     pub(super) www_host_name: Option<String>,
+    pub(super) delete_node_on_exit: Option<bool>,
+    pub(super) peer_timeout: Option<Duration>,
     pub(super) settings: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) options: BTreeMap<String, BalancerOptions>,
 }
@@ -95,6 +97,8 @@ impl Policy {
         policy.sha256 = reader.take("plugins-sha256", digests).unwrap_or(std::mem::take(&mut policy.sha256));
         policy.records = reader.take("placement-records-mb", reader::number(0, 1 << 20)).or(policy.records);
         policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
+        policy.delete_node_on_exit = reader.take("delete-node-on-exit", reader::switch).or(policy.delete_node_on_exit);
+        policy.peer_timeout = reader.take("timeout", reader::seconds(1, 60)).or(policy.peer_timeout);
         reader.finish();
     }
 

@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Exclusion, NodeId};
+use super::{Drain, Exclusion, NodeId, Overrides};
 
 /// A node as the store knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,12 @@ pub struct Node {
     pub kinds: BTreeSet<String>,
     /// What the programs of some of them say their version is.
     pub kind_versions: BTreeMap<String, String>,
+    /// What of weight, capacity and labels was set by command; it is in them already.
+    pub overrides: Overrides,
     /// Takes no new sessions.
     pub cordoned: bool,
+    /// How it is being emptied; it is cordoned too.
+    pub drain: Option<Drain>,
     /// What it measured at its last heartbeat.
     pub reading: Reading,
     /// Numbers that its administrator publishes for balancers, by key; finite, and none that is too old.

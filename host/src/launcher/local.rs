@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use super::{
     Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream, cgroup,
     kind::Kinds,
+    leftover,
     record::{self, EXIT, ExitRecord},
     supervisor::protocol::Request,
 };
@@ -356,7 +357,7 @@ impl Launcher for LocalLauncher {
             return;
         }
         let data = self.house.data(id);
-        let removed = blocking(move || remove_directory(&data).map_err(|error| (data, error))).await;
+        let removed = blocking(move || leftover::remove(&data).map_err(|error| (data, error))).await;
         if let Ok(Err((data, error))) = removed {
             tracing::warn!(directory = %data.display(), %error, "what a session left cannot be removed");
         }
@@ -371,11 +372,4 @@ fn failed<E: fmt::Display>(context: impl fmt::Display) -> impl FnOnce(E) -> Laun
 /// Does what touches files or processes off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaunchError> {
     tokio::task::spawn_blocking(work).await.map_err(failed("a blocking task"))
-}
-
-fn remove_directory(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -30,7 +30,7 @@ use nix::{
 use super::{
     Exit,
     cgroup::Cgroup,
-    processes,
+    leftover, processes,
     record::{
         self, CONTROL, EXIT, ExitRecord, MOST_BYTES, OWN, Order, OrderFile, ProcessId, Report, RunsAs, STATE, State,
     },
@@ -219,6 +219,6 @@ fn leave(directory: &Path, epoch: crate::domain::Epoch, exit: &Exit) {
     // Where the record cannot be written the daemon calls the end unknown, and that is what it is.
     let _ = record::write(&directory.join(EXIT), &ExitRecord { epoch, ended: exit.into() });
     // Here, lest the daemon have to go through what a user has made: it may be deeper than files can be open.
-    let _ = std::fs::remove_dir_all(directory.join(OWN));
+    let _ = leftover::remove(&directory.join(OWN));
     let _ = std::fs::remove_file(directory.join(CONTROL));
 }

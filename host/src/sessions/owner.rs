@@ -25,6 +25,7 @@ use super::{Mirror, Parts, Peers, Traffic, placement::Placer, traffic::Metering}
 mod account;
 mod adoption;
 mod carried;
+mod drain;
 mod hands;
 mod idle;
 mod jobs;

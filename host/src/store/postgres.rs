@@ -33,8 +33,8 @@ use super::{
     rows::{self, milliseconds},
 };
 use crate::domain::{
-    Charter, Epoch, Job, Node, NodeId, Placement, PlacementId, Revision, Session, SessionId, Shadow, SignOut, State,
-    Wanted,
+    Charter, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision, Session,
+    SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod access;
@@ -44,6 +44,7 @@ mod membership;
 mod news;
 mod nodes;
 mod open;
+mod orders;
 mod placements;
 mod reservations;
 mod sessions;
@@ -251,7 +252,7 @@ impl Store for PostgresStore {
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        call("leave", membership::leave(self, node)).await
+        call("leave", membership::leave(self, node, false)).await
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
@@ -275,8 +276,20 @@ impl Store for PostgresStore {
         call("metrics", nodes::set_metrics(self, node, metrics)).await
     }
 
+    async fn leave_for_good(&self, node: NodeId) -> Result<(), StoreError> {
+        call("leave", membership::leave(self, node, true)).await
+    }
+
+    async fn drain(&self, node: NodeId, order: &DrainOrder) -> Result<bool, StoreError> {
+        call("drain", orders::drain(self, node, order)).await
+    }
+
+    async fn set_overrides(&self, node: NodeId, change: &OverridesChange) -> Result<bool, StoreError> {
+        call("settings of a node", orders::set_overrides(self, node, change)).await
+    }
+
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-        call("cordon", nodes::set_cordoned(self, node, cordoned)).await
+        call("cordon", orders::set_cordoned(self, node, cordoned)).await
     }
 
     async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError> {

@@ -27,8 +27,8 @@ use super::{
     rows::{self, milliseconds},
 };
 use crate::domain::{
-    Charter, Epoch, Job, Node, NodeId, Placement, PlacementId, Revision, Session, SessionId, Shadow, SignOut, State,
-    Wanted,
+    Charter, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision, Session,
+    SessionId, Shadow, SignOut, State, Wanted,
 };
 
 mod filesystem;
@@ -36,6 +36,7 @@ mod life;
 mod membership;
 mod nodes;
 mod open;
+mod orders;
 mod placements;
 mod reservations;
 mod sessions;
@@ -165,7 +166,7 @@ impl Store for SqliteStore {
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        membership::leave(self, node).await
+        membership::leave(self, node, false).await
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
@@ -189,8 +190,20 @@ impl Store for SqliteStore {
         nodes::set_metrics(self, node, metrics).await
     }
 
+    async fn leave_for_good(&self, node: NodeId) -> Result<(), StoreError> {
+        membership::leave(self, node, true).await
+    }
+
+    async fn drain(&self, node: NodeId, order: &DrainOrder) -> Result<bool, StoreError> {
+        orders::drain(self, node, order).await
+    }
+
+    async fn set_overrides(&self, node: NodeId, change: &OverridesChange) -> Result<bool, StoreError> {
+        orders::set_overrides(self, node, change).await
+    }
+
     async fn set_cordoned(&self, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-        nodes::set_cordoned(self, node, cordoned).await
+        orders::set_cordoned(self, node, cordoned).await
     }
 
     async fn delete_node(&self, node: NodeId) -> Result<NodeDeletion, StoreError> {

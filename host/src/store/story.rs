@@ -21,6 +21,7 @@ pub(crate) mod jobs;
 pub(crate) mod life;
 pub(crate) mod membership;
 pub(crate) mod nodes;
+pub(crate) mod orders;
 pub(crate) mod reservations;
 pub(crate) mod shown;
 pub(crate) mod sign_outs;
@@ -79,6 +80,15 @@ macro_rules! tell {
             a_daemon_at_the_same_place_comes_after_the_one_before,
             whose_id_was_taken_over_must_register_and_is_refused,
             what_a_clock_is_ahead_by_is_known_until_it_is_measured_again,
+        );
+        $crate::store::story::tell!($bed; orders:
+            a_drain_cordons_and_has_its_deadline_by_the_stores_clock,
+            a_drain_is_changed_and_keeps_its_beginning,
+            to_uncordon_lifts_a_drain_and_to_cordon_leaves_it,
+            heartbeats_tell_a_node_of_its_drain_also_after_it_registered_again,
+            what_is_set_of_a_node_goes_before_its_own_and_survives_registration,
+            a_node_that_leaves_for_good_is_forgotten_once_nothing_runs_on_it,
+            what_still_ran_on_a_node_that_left_for_good_is_lost_in_its_time_and_taken_up_again,
         );
         $crate::store::story::tell!($bed; reservations:
             a_reserved_session_reads_back,

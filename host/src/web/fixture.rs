@@ -100,7 +100,7 @@ impl Site {
                 base_url: "http://node1:8787".to_owned(),
                 kinds: [("echo", "Echo <test>", false), ("job", "Job", true)]
                     .map(|(name, title, is_job)| {
-                        (name.to_owned(), KindInfo { title: title.to_owned(), is_job, untested: false })
+                        (name.to_owned(), KindInfo { title: title.to_owned(), is_job, keeps: !is_job, untested: false })
                     })
                     .into(),
             }),
@@ -502,7 +502,9 @@ pub(super) fn node(id: i64, name: &str) -> Node {
         labels: Default::default(),
         kinds: ["echo".to_owned()].into(),
         kind_versions: Default::default(),
+        overrides: Default::default(),
         cordoned: false,
+        drain: None,
         reading: Reading::default(),
         metrics: Default::default(),
         status: NodeStatus::Online,

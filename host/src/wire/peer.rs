@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request,
+    HeaderValue, Method, Request, Response,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST},
 };
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    client::{self, Socket},
+    client::{self, ClientError, Socket},
     names::CALL,
     seal::Seal,
 };
@@ -30,8 +31,11 @@ pub use verifier::{Caller, PeerVerifier};
 /// The most bytes of a call's body and of its answer's.
 pub const LARGEST: usize = 1 << 20;
 
-/// How long a call may take in all.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long a call may take in all, where nothing else is set.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What is waited before a peer is tried again that could not be connected to.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 /// The purpose that the key of control calls is derived for.
 const PURPOSE: &str = "peer-call";
@@ -59,6 +63,7 @@ struct Call {
 #[derive(Debug)]
 pub struct PeerClient {
     seal: Seal,
+    limit: Duration,
 }
 
 /// Why a call failed.
@@ -95,7 +100,13 @@ pub enum PeerError {
 impl PeerClient {
     /// The client of the node named `own_name`. `clock` is the store's.
     pub fn new(own_name: String, key: &ClusterKey, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { seal: Seal::new(own_name, PURPOSE, CALL, key, clock, entropy) }
+        Self { seal: Seal::new(own_name, PURPOSE, CALL, key, clock, entropy), limit: LIMIT }
+    }
+
+    /// How long a call may take in all, attempts and the pauses between them included.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// One call, bounded in time; the answer's body, at most 1 MiB. `target` is the path and query; a null `body` is an
@@ -112,7 +123,39 @@ impl PeerClient {
         if body.len() > LARGEST {
             return Err(PeerError::TooLarge { address: to.address.clone(), what: "body" });
         }
-        let sealed = self.seal.seal(&to.name, &method, target, &Call { body: digest(&body) });
+        let limit = self.limit;
+        timeout(limit, self.exchange(to, &method, target, &body.into()))
+            .await
+            .unwrap_or_else(|_| Err(unreachable(format!("no whole answer within {} s", limit.as_secs_f32()))))
+    }
+
+    /// The answer to the first attempt that reaches the peer. What was refused at the door, as by a daemon that is being
+    /// restarted, has done nothing and is tried again; what was sent may have been done, and is not.
+    async fn exchange(&self, to: &Peer, method: &Method, target: &str, body: &Bytes) -> Result<Bytes, PeerError> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let error = match self.attempt(to, method, target, body.clone()).await? {
+                Ok(answer) => return self.read(to, answer).await,
+                Err(error) => error,
+            };
+            let pause = pauses.next().filter(|_| matches!(error, ClientError::Connect { .. }));
+            let Some(pause) = pause else {
+                return Err(PeerError::Unreachable { address: to.address.clone(), problem: error.to_string() });
+            };
+            tracing::debug!(peer = to.name, %error, "trying again in {} ms", pause.as_millis());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One attempt, under a statement of its own: the peer takes none twice.
+    async fn attempt(
+        &self,
+        to: &Peer,
+        method: &Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<Result<Response<Incoming>, ClientError>, PeerError> {
+        let sealed = self.seal.seal(&to.name, method, target, &Call { body: digest(&body) });
         let request = Request::builder()
             .method(method)
             .uri(target)
@@ -121,27 +164,25 @@ impl PeerClient {
             .header(CONNECTION, HeaderValue::from_static("close"))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(CALL, sealed)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| unreachable(error.to_string()))?;
-        let socket = Socket::Tcp(to.address.clone());
-        let exchange = async {
-            let answer = client::send(&socket, request, LIMIT).await.map_err(|error| unreachable(error.to_string()))?;
-            let status = answer.status();
-            let body = match Limited::new(answer.into_body(), LARGEST).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                    return Err(PeerError::TooLarge { address: to.address.clone(), what: "answer" });
-                }
-                Err(error) => return Err(unreachable(error.to_string())),
-            };
-            if status.is_success() {
-                return Ok(body);
+            .body(Full::new(body))
+            .map_err(|error| PeerError::Unreachable { address: to.address.clone(), problem: error.to_string() })?;
+        Ok(client::send(&Socket::Tcp(to.address.clone()), request, self.limit).await)
+    }
+
+    async fn read(&self, to: &Peer, answer: Response<Incoming>) -> Result<Bytes, PeerError> {
+        let address = to.address.clone();
+        let status = answer.status();
+        let body = match Limited::new(answer.into_body(), LARGEST).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(PeerError::TooLarge { address, what: "answer" });
             }
-            Err(PeerError::Refused { address: to.address.clone(), status: status.as_u16(), detail: detail(&body) })
+            Err(error) => return Err(PeerError::Unreachable { address, problem: error.to_string() }),
         };
-        timeout(LIMIT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(unreachable(format!("no whole answer within {} s", LIMIT.as_secs()))))
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(PeerError::Refused { address, status: status.as_u16(), detail: detail(&body) })
     }
 }
 

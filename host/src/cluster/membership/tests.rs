@@ -57,6 +57,7 @@ impl Bed {
             ),
             data_dir: self.path("data"),
             node_timeout: self.timeout,
+            delete_on_exit: false,
             registration: registration(name),
         }
     }

@@ -5,9 +5,9 @@ use super::{Name, honoured, instead};
 pub(super) const NAMES: &[Name] = &[
     honoured("balancer", "balancer=user-hash"),
     honoured("www-host-name", "www-host-name=left.example:8787"),
-    instead("delete-node-on-exit", "a node that stops stays listed as offline; `delete-node` forgets it"),
+    honoured("delete-node-on-exit", "delete-node-on-exit=1"),
     instead("diagnostics", "EVENKEEL_LOG=debug has the daemon log what it does").recalled(),
-    instead("timeout", "calls between nodes have limits of their own").recalled(),
+    honoured("timeout", "timeout=20").recalled(),
     instead("verify-ssl-certs", "nodes prove themselves to each other by the secure-cookie-key").recalled(),
 ];
 

@@ -10,12 +10,11 @@ use std::{
 use super::{
     House, blocking, control, failed,
     live::{Live, Remains, read_exit},
-    remove_directory,
 };
 use crate::{
     domain::SessionId,
     launcher::{
-        Exit, LaunchError, processes,
+        Exit, LaunchError, leftover, processes,
         record::{self, EXIT, ProcessId, STATE, State},
         supervisor::protocol::Request,
     },
@@ -38,7 +37,7 @@ pub(super) async fn session(house: &Arc<House>, id: SessionId) -> Result<(), Lau
     let context = directory.display().to_string();
     let Some(state) = state(&directory).await.map_err(failed(&context))? else {
         // No program starts before its state is written, and none can be now: the directory is gone.
-        return blocking(move || remove_directory(&directory)).await?.map_err(failed(context));
+        return blocking(move || leftover::remove(&directory)).await?.map_err(failed(context));
     };
     let deadline = Instant::now() + PATIENCE;
     let mut program = state.program;

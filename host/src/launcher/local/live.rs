@@ -15,7 +15,7 @@ use super::{
     control::{self, Client},
     failed,
     ports::Claim,
-    prepare, remove_directory,
+    prepare,
 };
 use crate::{
     config::data_dir::make_closed,
@@ -23,7 +23,7 @@ use crate::{
     launcher::{
         Exit, LaunchError, Running, Upstream,
         cgroup::Cgroup,
-        processes,
+        leftover, processes,
         record::{self, EXIT, ExitRecord, ProcessId, Service, State},
         supervisor::protocol::Request,
     },
@@ -219,7 +219,7 @@ impl Remains {
         let kept = make_closed(&self.data)
             .map_err(io::Error::other)
             .and_then(|()| record::write(&self.data.join(EXIT), &record));
-        (killed.and(emptied).and(kept).and(remove_directory(&self.directory)), exit)
+        (killed.and(emptied).and(kept).and(leftover::remove(&self.directory)), exit)
     }
 
     /// Its supervisor has nothing left to do.

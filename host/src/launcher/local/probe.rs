@@ -13,8 +13,10 @@ use crate::{
 
 /// How long one probe may take.
 const LIMIT: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a probe, as a share of the time that has passed: so much later than it might is a session ready at most.
+const SHARE: u32 = 50;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// What came of waiting.
 pub(super) enum Outcome {
@@ -40,11 +42,9 @@ pub(super) async fn ready(live: &Live) -> Result<Outcome, LaunchError> {
 }
 
 async fn answered(live: &Live, upstream: &Upstream) -> Result<(), LaunchError> {
-    let mut pause = FIRST_PAUSE;
     let started = Instant::now();
     while !once(live, upstream).await? {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep((started.elapsed() / SHARE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
     }
     tracing::debug!(session = %live.running.id, elapsed = ?started.elapsed(), "its program answers");
     Ok(())

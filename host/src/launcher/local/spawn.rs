@@ -17,7 +17,7 @@ use super::{
     House, adopt, blocking, failed,
     live::{Live, hunt},
     ports::Claim,
-    prepare, remove_directory,
+    prepare,
 };
 use crate::{
     accounts::Account,
@@ -25,7 +25,7 @@ use crate::{
     launcher::{
         Launch, LaunchError, Running,
         cgroup::Cgroup,
-        processes,
+        leftover, processes,
         record::{MOST_BYTES, OWN, Order, ProcessId, Report, State},
     },
 };
@@ -56,7 +56,7 @@ pub(super) async fn start(house: &Arc<House>, launch: &Launch) -> Result<Running
         Ok(live) => Ok(live.running.clone()),
         Err(error) => {
             let context = directory.display().to_string();
-            blocking(move || remove_directory(&directory)).await?.map_err(failed(context))?;
+            blocking(move || leftover::remove(&directory)).await?.map_err(failed(context))?;
             Err(error)
         }
     }

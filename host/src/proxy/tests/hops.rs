@@ -70,6 +70,21 @@ async fn a_web_socket_reaches_a_program_on_another_node() {
 }
 
 #[tokio::test]
+async fn a_session_that_starts_elsewhere_is_reached_as_soon_as_its_own_node_has_it_active() {
+    let program = Program::ok();
+    let (entry, owner) = cluster(&program).await;
+    let starting = crate::store::Route { state: crate::domain::State::Starting, ..owner.route(1) };
+    entry.known.everywhere(&starting);
+    owner.known.everywhere(&starting);
+    let waiting = entry.get("", "Accept: text/html\r\n").await;
+    assert_eq!((waiting.status, waiting.header("retry-after")), (503, vec!["1"]));
+    assert!(waiting.body.contains("http-equiv=\"refresh\""), "{}", waiting.body);
+    owner.known.everywhere(&owner.route(1));
+    assert_eq!(entry.get("", "").await.status, 200);
+    assert_eq!(entry.known.reads.load(Ordering::Relaxed), 0, "the store is not asked");
+}
+
+#[tokio::test]
 async fn a_session_that_moved_is_found_again() {
     let program = Program::ok();
     let (entry, owner) = cluster(&program).await;

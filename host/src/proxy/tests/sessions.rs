@@ -79,16 +79,17 @@ async fn somebody_who_looks_at_a_starting_session_gets_a_page_that_comes_back() 
 }
 
 #[tokio::test]
-async fn a_session_that_memory_has_as_starting_is_looked_up() {
+async fn a_session_that_starts_here_is_active_once_memory_says_so() {
     let node = Node::start(1).await;
     let program = Program::ok();
     node.has(&program);
     let starting = crate::store::Route { state: State::Starting, ..node.route(1) };
     node.known.memory.lock().expect("lock").insert(starting.id, starting);
-    assert_eq!(node.get("", "").await.status, 200, "the store has it as active");
     let reads = node.known.reads.load(Ordering::Relaxed);
+    assert_eq!(node.get("", "").await.status, 503);
+    node.known.memory.lock().expect("lock").insert(id(), node.route(1));
     assert_eq!(node.get("", "").await.status, 200);
-    assert_eq!(node.known.reads.load(Ordering::Relaxed), reads, "in steady state the store is not asked");
+    assert_eq!(node.known.reads.load(Ordering::Relaxed), reads, "the store is not asked");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{PostgresStore, Report, StoreError, Write, milliseconds, optional_text, placements};
+use super::{PostgresStore, Report, StoreError, Write, membership, milliseconds, optional_text, placements};
 use crate::{
     domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
     store::{
@@ -176,7 +176,8 @@ pub(super) async fn expire(store: &PostgresStore, after: Duration) -> Result<Vec
     .bind(after)
     .bind(store.node_timeout);
     let rows = write.all(query).await?;
-    if rows.is_empty() {
+    let forgotten = membership::forget_those_gone(&mut write).await?;
+    if rows.is_empty() && !forgotten {
         write.undo().await?;
         return Ok(Vec::new());
     }

@@ -12,7 +12,7 @@ use crate::{
         membership::{
             Admission, Holder, charter as read_charter, columns, member, milliseconds_of, of_those_online, taken_up,
         },
-        nodes::{is_online, metrics_json},
+        nodes::{drain, is_online, metrics_json},
         sessions::session,
         size, to_json,
     },
@@ -59,7 +59,7 @@ pub(super) async fn register(store: &PostgresStore, registration: &Registration)
              memory_available = excluded.memory_available, metrics = excluded.metrics,
              promise_cpus = excluded.promise_cpus, promise_memory = excluded.promise_memory,
              kind_versions = '{}', place = excluded.place, key_hash = excluded.key_hash, protocol = excluded.protocol,
-             stays_out = excluded.stays_out, tried = excluded.tried, stopped = excluded.stopped,
+             stays_out = excluded.stays_out, tried = excluded.tried, stopped = excluded.stopped, leaving = FALSE,
              -- Of a node that stays out, when it was last a member: so its sessions are lost in their time.
              last_seen = CASE WHEN excluded.stays_out IS NULL THEN excluded.last_seen ELSE nodes.last_seen END",
     )
@@ -196,14 +196,14 @@ pub(super) async fn heartbeat(
     let mut write = store.write_lightly("heartbeat").await?;
     let now = write.now;
     let query = sqlx::query(
-        "SELECT nodes.id, last_seen, stopped, place,
+        "SELECT nodes.id, last_seen, stopped, place, drain_since, drain_deadline, drain_end, maintenance,
                 coalesce(nodes.key_hash = cluster.key_hash AND nodes.protocol = cluster.protocol, FALSE) AS fits
          FROM nodes, cluster WHERE nodes.id = $1",
     )
     .bind(node.0);
     let row = write.optional(query).await?;
-    let last_seen = row.map(|row| member(&row, &beat.place)).transpose()?.flatten();
-    let Some(last_seen) = last_seen else {
+    let told = row.map(|row| Ok::<_, StoreError>((member(&row, &beat.place)?, drain(&row)?))).transpose()?;
+    let Some((Some(last_seen), drain)) = told else {
         write.undo().await?;
         return Ok(None);
     };
@@ -243,19 +243,33 @@ pub(super) async fn heartbeat(
     Ok(Some(Heartbeat {
         now: rows::time("nodes", now)?,
         pending: pending.iter().map(session).collect::<Result<_, _>>()?,
+        drain,
     }))
 }
 
-pub(super) async fn leave(store: &PostgresStore, node: NodeId) -> Result<(), StoreError> {
+pub(super) async fn leave(store: &PostgresStore, node: NodeId, for_good: bool) -> Result<(), StoreError> {
     let mut write = store.write("leave").await?;
     let query = sqlx::query(
         "UPDATE nodes SET
-             stopped = TRUE, last_seen = CASE WHEN stays_out IS NULL THEN $2 ELSE last_seen END, stays_out = NULL
+             stopped = TRUE, last_seen = CASE WHEN stays_out IS NULL THEN $2 ELSE last_seen END, stays_out = NULL,
+             leaving = $3
          WHERE id = $1",
     )
     .bind(node.0)
-    .bind(write.now);
+    .bind(write.now)
+    .bind(for_good);
     write.execute(query).await?;
+    forget_those_gone(&mut write).await?;
     write.raise_revision().await?;
     write.commit().await
+}
+
+/// Removes the rows of nodes that have left for good and that no live session refers to; says whether there were any. Others
+/// tell where programs still run, until those are lost.
+pub(super) async fn forget_those_gone(write: &mut Write) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "DELETE FROM nodes WHERE leaving AND stopped AND NOT EXISTS
+             (SELECT 1 FROM sessions WHERE sessions.node = nodes.id AND state IN ('starting', 'active'))",
+    );
+    Ok(write.execute(query).await? > 0)
 }

@@ -62,18 +62,6 @@ pub(super) async fn set_metrics(
     write.commit().await
 }
 
-pub(super) async fn set_cordoned(store: &PostgresStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-    let mut write = store.write("cordon").await?;
-    let query = sqlx::query("UPDATE nodes SET cordoned = $2 WHERE id = $1").bind(node.0).bind(cordoned);
-    if write.execute(query).await? == 0 {
-        write.undo().await?;
-        return Ok(false);
-    }
-    write.raise_revision().await?;
-    write.commit().await?;
-    Ok(true)
-}
-
 pub(super) async fn delete(store: &PostgresStore, node: NodeId) -> Result<NodeDeletion, StoreError> {
     let mut write = store.write("node removal").await?;
     let now = write.now;

@@ -57,7 +57,8 @@ impl Bed for PostgresBed {
     async fn pass(&self, time: Duration) {
         let by = super::milliseconds(time);
         let statements = format!(
-            "UPDATE nodes SET last_seen = last_seen - {by}, tried = tried - {by};
+            "UPDATE nodes SET last_seen = last_seen - {by}, tried = tried - {by},
+                 drain_since = drain_since - {by}, drain_deadline = drain_deadline - {by};
              UPDATE cluster SET last_heartbeat = last_heartbeat - {by}, in_use_since = in_use_since - {by};
              UPDATE sessions SET created = created - {by}, changed = changed - {by}, placed = placed - {by};
              UPDATE placements SET decided = decided - {by};

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{Columns, Fields, to_json};
 use crate::{
-    domain::{Exclusion, Node, NodeId, NodeStatus, Reading, SessionId},
+    domain::{Drain, Exclusion, Node, NodeId, NodeStatus, Overrides, Reading, SessionId},
     store::StoreError,
 };
 
@@ -30,6 +30,7 @@ pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, S
     };
     let seen = if out.is_some() && tried.is_some() { "tried" } else { "last_seen" };
     let clock_ahead: Option<i64> = fields.optional("clock_ahead")?;
+    let overrides: Overrides = fields.json("overrides")?;
     Ok(Node {
         id: NodeId(fields.get("id")?),
         name: fields.get("name")?,
@@ -39,14 +40,16 @@ pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, S
         balancer_digest: fields.optional("balancer_digest")?,
         cores: fields.number("cores")?,
         memory_total: fields.number("memory_total")?,
-        weight: fields.number("weight")?,
-        capacity: fields.optional_number("capacity")?,
+        weight: overrides.weight(fields.number("weight")?),
+        capacity: overrides.capacity(fields.optional_number("capacity")?),
         promise_cpus: fields.optional("promise_cpus")?,
         promise_memory: fields.optional_number("promise_memory")?,
-        labels: fields.json("labels")?,
+        labels: overrides.labels(fields.json("labels")?),
+        overrides,
         kinds: fields.json("kinds")?,
         kind_versions: fields.json("kind_versions")?,
         cordoned: fields.get("cordoned")?,
+        drain: drain(row)?,
         reading: Reading {
             load: [fields.get("load1")?, fields.get("load5")?, fields.get("load15")?],
             memory_available: fields.number("memory_available")?,
@@ -56,6 +59,18 @@ pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, S
         last_seen: fields.time(seen)?,
         clock_ahead: clock_ahead.map(SignedDuration::from_millis),
     })
+}
+
+/// How a node is being emptied.
+pub(in crate::store) fn drain(row: &impl Columns) -> Result<Option<Drain>, StoreError> {
+    let fields = Fields::new("nodes", row);
+    let Some(since) = fields.optional_time("drain_since")? else { return Ok(None) };
+    Ok(Some(Drain {
+        since,
+        deadline: fields.optional_time("drain_deadline")?,
+        end: fields.get("drain_end")?,
+        maintenance: fields.get("maintenance")?,
+    }))
 }
 
 /// Finite numbers as JSON, which has no others.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Report, SqliteStore, StoreError, Write, failed, milliseconds, placements};
+use super::{Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, placements};
 use crate::{
     domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
     store::{
@@ -138,7 +138,8 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     .fetch_all(write.on())
     .await
     .map_err(&failed)?;
-    if rows.is_empty() {
+    let forgotten = membership::forget_those_gone(&mut write).await?;
+    if rows.is_empty() && !forgotten {
         return Ok(Vec::new());
     }
     write.raise_revision().await?;

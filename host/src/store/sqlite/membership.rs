@@ -8,7 +8,7 @@ use crate::{
         membership::{
             Admission, Holder, charter as read_charter, columns, member, milliseconds_of, of_those_online, taken_up,
         },
-        nodes::{is_online, metrics_json},
+        nodes::{drain, is_online, metrics_json},
         sessions::session,
         size, to_json,
     },
@@ -42,7 +42,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
              memory_available = excluded.memory_available, metrics = excluded.metrics,
              promise_cpus = excluded.promise_cpus, promise_memory = excluded.promise_memory,
              kind_versions = '{}', place = excluded.place, key_hash = excluded.key_hash, protocol = excluded.protocol,
-             stays_out = excluded.stays_out, tried = excluded.tried, stopped = excluded.stopped,
+             stays_out = excluded.stays_out, tried = excluded.tried, stopped = excluded.stopped, leaving = 0,
              -- Of a node that stays out, when it was last a member: so its sessions are lost in their time.
              last_seen = CASE WHEN excluded.stays_out IS NULL THEN excluded.last_seen ELSE nodes.last_seen END
          RETURNING id",
@@ -187,7 +187,7 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     let mut write = store.write("heartbeat").await?;
     let (now, failed) = (write.now, write.failed());
     let row = sqlx::query(
-        "SELECT nodes.id, last_seen, stopped, place,
+        "SELECT nodes.id, last_seen, stopped, place, drain_since, drain_deadline, drain_end, maintenance,
                 coalesce(nodes.key_hash = cluster.key_hash AND nodes.protocol = cluster.protocol, 0) AS fits
          FROM nodes, cluster WHERE nodes.id = ?1",
     )
@@ -197,6 +197,7 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     .map_err(&failed)?;
     let Some(row) = row else { return Ok(None) };
     let Some(last_seen) = member(&row, &beat.place)? else { return Ok(None) };
+    let drain = drain(&row)?;
     let returns = !is_online(now, last_seen, false, store.node_timeout);
     sqlx::query(
         "UPDATE nodes SET
@@ -235,22 +236,40 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     Ok(Some(Heartbeat {
         now: rows::time("nodes", now)?,
         pending: pending.iter().map(session).collect::<Result<_, _>>()?,
+        drain,
     }))
 }
 
-pub(super) async fn leave(store: &SqliteStore, node: NodeId) -> Result<(), StoreError> {
+pub(super) async fn leave(store: &SqliteStore, node: NodeId, for_good: bool) -> Result<(), StoreError> {
     let mut write = store.write("leave").await?;
     let (now, failed) = (write.now, write.failed());
     sqlx::query(
         "UPDATE nodes SET
-             stopped = 1, last_seen = CASE WHEN stays_out IS NULL THEN ?2 ELSE last_seen END, stays_out = NULL
+             stopped = 1, last_seen = CASE WHEN stays_out IS NULL THEN ?2 ELSE last_seen END, stays_out = NULL,
+             leaving = ?3
          WHERE id = ?1",
     )
     .bind(node.0)
     .bind(now)
+    .bind(for_good)
     .execute(write.on())
     .await
     .map_err(failed)?;
+    forget_those_gone(&mut write).await?;
     write.raise_revision().await?;
     write.commit().await
+}
+
+/// Removes the rows of nodes that have left for good and that no live session refers to; says whether there were any. Others
+/// tell where programs still run, until those are lost.
+pub(super) async fn forget_those_gone(write: &mut Write) -> Result<bool, StoreError> {
+    let failed = write.failed();
+    let gone = sqlx::query(
+        "DELETE FROM nodes WHERE leaving = 1 AND stopped = 1 AND NOT EXISTS
+             (SELECT 1 FROM sessions WHERE sessions.node = nodes.id AND state IN ('starting', 'active'))",
+    )
+    .execute(write.on())
+    .await
+    .map_err(failed)?;
+    Ok(gone.rows_affected() > 0)
 }

@@ -80,23 +80,6 @@ pub(super) async fn set_metrics(
     write.commit().await
 }
 
-pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
-    let mut write = store.write("cordon").await?;
-    let failed = write.failed();
-    let changed = sqlx::query("UPDATE nodes SET cordoned = ?2 WHERE id = ?1")
-        .bind(node.0)
-        .bind(cordoned)
-        .execute(write.on())
-        .await
-        .map_err(failed)?;
-    if changed.rows_affected() == 0 {
-        return Ok(false);
-    }
-    write.raise_revision().await?;
-    write.commit().await?;
-    Ok(true)
-}
-
 pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDeletion, StoreError> {
     let mut write = store.write("node removal").await?;
     let (now, failed) = (write.now, write.failed());

@@ -53,7 +53,8 @@ impl Bed for SqliteBed {
     async fn pass(&self, time: Duration) {
         let mut raw = self.raw().await;
         for statement in [
-            "UPDATE nodes SET last_seen = last_seen - ?1, tried = tried - ?1",
+            "UPDATE nodes SET last_seen = last_seen - ?1, tried = tried - ?1, drain_since = drain_since - ?1,
+                 drain_deadline = drain_deadline - ?1",
             "UPDATE cluster SET last_heartbeat = last_heartbeat - ?1, in_use_since = in_use_since - ?1",
             "UPDATE sessions SET created = created - ?1, changed = changed - ?1, placed = placed - ?1",
             "UPDATE placements SET decided = decided - ?1",

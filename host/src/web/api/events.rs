@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     domain::State,
-    store::{SessionFilter, Store},
+    store::{SessionFilter, Snapshot, Store},
     web::{EventSlots, Identity, Problem, SignIns, identity::SignedIn},
 };
 
@@ -126,10 +126,11 @@ impl Following {
             limit: Some(MOST_SESSIONS),
             ..SessionFilter::default()
         };
-        let (nodes, sessions) = (self.store.nodes().await.ok()?, self.store.sessions(&filter).await.ok()?);
+        let Snapshot { nodes, live, .. } = self.store.snapshot().await.ok()?;
+        let sessions = self.store.sessions(&filter).await.ok()?;
         let names = NodeNames::of(&nodes);
         let mut objects = Objects::new();
-        for node in nodes.into_iter().map(NodeView::from) {
+        for node in nodes.into_iter().map(|node| NodeView::new(node, &live)) {
             // The heartbeat itself is no news.
             let mut value = serde_json::to_value(&node).ok()?;
             if let Some(object) = value.as_object_mut() {

@@ -1,21 +1,27 @@
 //! Nodes: everybody who is signed in sees them, administrators change them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{Node, NodeId, NodeStatus},
-    store::Store,
-    web::Problem,
+    domain::{Drain, Node, NodeId, NodeStatus, Overrides, Session, State, Wanted},
+    store::{LiveSession, SessionFilter, Snapshot, Store},
+    web::{Problem, ThisNode},
 };
 
 pub(in crate::web) mod cordon;
 pub(in crate::web) mod delete;
 pub(in crate::web) mod drain;
+pub(in crate::web) mod get;
 pub(in crate::web) mod list;
+pub(in crate::web) mod maintenance;
+pub(in crate::web) mod set;
 pub(in crate::web) mod uncordon;
 
 /// A node.
@@ -38,6 +44,10 @@ pub(crate) struct NodeView {
     pub status: NodeStatus,
     /// Takes no new sessions.
     pub cordoned: bool,
+    /// How it is being emptied; null where it is not.
+    pub drain: Option<DrainView>,
+    /// How many sessions occupy it; a node that is drained has none.
+    pub sessions: usize,
     /// Logical processors.
     pub cores: u32,
     /// Physical memory, bytes.
@@ -56,6 +66,8 @@ pub(crate) struct NodeView {
     pub promise_memory: Option<u64>,
     /// What an administrator says of it.
     pub labels: BTreeMap<String, String>,
+    /// Which of weight, capacity and labels were set by command; all others are from the node's own files.
+    pub set: SetView,
     /// Numbers that its administrator publishes for balancers, by key; none that is too old.
     pub metrics: BTreeMap<String, f64>,
     /// The kinds of session it offers.
@@ -72,9 +84,56 @@ pub(crate) struct NodeView {
     pub last_seen: Timestamp,
 }
 
-impl From<Node> for NodeView {
-    fn from(node: Node) -> Self {
+/// How a node is being emptied.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NodeDrain)]
+pub(crate) struct DrainView {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// When sessions that keep their work are suspended; null where they go on as long as they like.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Option<Timestamp>,
+    /// Whether all others, and jobs, are ended then.
+    pub end: bool,
+    /// Whether it was ordered as maintenance.
+    pub maintenance: bool,
+}
+
+impl From<Drain> for DrainView {
+    fn from(drain: Drain) -> Self {
+        let Drain { since, deadline, end, maintenance } = drain;
+        Self { since, deadline, end, maintenance }
+    }
+}
+
+/// What was set of a node by command.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NodeSet)]
+pub(crate) struct SetView {
+    /// Its weight was.
+    pub weight: bool,
+    /// Its capacity was.
+    pub capacity: bool,
+    /// The keys of the labels that were.
+    pub labels: Vec<String>,
+}
+
+impl From<Overrides> for SetView {
+    fn from(set: Overrides) -> Self {
         Self {
+            weight: set.weight.is_some(),
+            capacity: set.capacity.is_some(),
+            labels: set.labels.into_keys().collect(),
+        }
+    }
+}
+
+impl NodeView {
+    /// A node, with how many of these sessions occupy it.
+    pub(crate) fn new(node: Node, live: &[LiveSession]) -> Self {
+        Self {
+            sessions: live.iter().filter(|session| session.node == node.id).count(),
             id: node.id,
             name: node.name,
             address: node.address,
@@ -82,6 +141,7 @@ impl From<Node> for NodeView {
             version: node.version,
             status: node.status,
             cordoned: node.cordoned,
+            drain: node.drain.map(DrainView::from),
             cores: node.cores,
             memory_total: node.memory_total,
             memory_available: node.reading.memory_available,
@@ -91,6 +151,7 @@ impl From<Node> for NodeView {
             promise_cpus: node.promise_cpus,
             promise_memory: node.promise_memory,
             labels: node.labels,
+            set: node.overrides.into(),
             metrics: node.metrics,
             kinds: node.kinds,
             kind_versions: node.kind_versions,
@@ -101,17 +162,78 @@ impl From<Node> for NodeView {
     }
 }
 
-fn parse(id: &str) -> Result<NodeId, Problem> {
-    id.parse().map_err(|_| Problem::missing("there is no such node; a node's id is a number"))
+/// A node and what occupies it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NodeDetails {
+    node: NodeView,
+    /// The sessions that occupy it, newest first.
+    sessions: Vec<RemainingSession>,
+}
+
+/// A session as an administrator sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RemainingSession {
+    id: String,
+    user: String,
+    kind: String,
+    name: String,
+    #[schema(value_type = String)]
+    state: State,
+    /// What was asked of it: `suspended` or `ended`; null where nothing was.
+    #[schema(value_type = Option<String>)]
+    wanted: Option<Wanted>,
+    /// What becomes of it at the deadline of its node's drain: `suspended` or `ended`; null where it goes on.
+    #[schema(value_type = Option<String>)]
+    at_deadline: Option<Wanted>,
+}
+
+/// A node as it is now, with what occupies it.
+async fn details(store: &dyn Store, this: &ThisNode, id: NodeId) -> Result<NodeDetails, Problem> {
+    let Snapshot { nodes, live, .. } = store.snapshot().await?;
+    let node = nodes.into_iter().find(|node| node.id == id).ok_or_else(|| missing(&id.to_string()))?;
+    let states = vec![State::Starting, State::Active];
+    let filter = SessionFilter { node: Some(id), states, ..SessionFilter::default() };
+    let drain = node.drain.as_ref();
+    let view = |session: Session| {
+        let keeps = this.kinds.get(&session.kind).is_some_and(|kind| kind.keeps);
+        RemainingSession {
+            at_deadline: drain.and_then(|drain| drain.verdict(keeps, session.is_job)),
+            id: session.id.to_string(),
+            user: session.user,
+            kind: session.kind,
+            name: session.name,
+            state: session.state,
+            wanted: session.wanted,
+        }
+    };
+    let sessions = store.sessions(&filter).await?.into_iter().map(view).collect();
+    Ok(NodeDetails { node: NodeView::new(node, &live), sessions })
+}
+
+fn missing(id: &str) -> Problem {
+    let shown: String = id.chars().filter(|char| !char.is_control()).take(64).collect();
+    Problem::missing(format!("there is no node {shown}; list-nodes has their ids and names"))
+}
+
+/// The node with this id, else the one with this name.
+async fn find(store: &dyn Store, id: &str) -> Result<Node, Problem> {
+    let mut nodes = store.nodes().await?;
+    let number: Option<NodeId> = id.parse().ok();
+    let at = nodes.iter().position(|node| Some(node.id) == number);
+    let at = at.or_else(|| nodes.iter().position(|node| node.name == id));
+    Ok(nodes.swap_remove(at.ok_or_else(|| missing(id))?))
 }
 
 /// Cordons a node or lifts its cordon, and says how it then is.
-async fn set_cordoned(store: &dyn Store, id: &str, cordoned: bool) -> Result<NodeView, Problem> {
-    let id = parse(id)?;
-    let missing = || Problem::missing(format!("there is no node {id}"));
-    if !store.set_cordoned(id, cordoned).await? {
-        return Err(missing());
+async fn set_cordoned(store: &Arc<dyn Store>, id: &str, cordoned: bool) -> Result<NodeView, Problem> {
+    let node = find(&**store, id).await?;
+    if !store.set_cordoned(node.id, cordoned).await? {
+        return Err(missing(id));
     }
-    let node = store.nodes().await?.into_iter().find(|node| node.id == id);
-    node.map(NodeView::from).ok_or_else(missing)
+    let Snapshot { nodes, live, .. } = store.snapshot().await?;
+    let node = nodes.into_iter().find(|found| found.id == node.id).ok_or_else(|| missing(id))?;
+    Ok(NodeView::new(node, &live))
 }
+
+#[cfg(test)]
+mod tests;

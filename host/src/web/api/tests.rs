@@ -236,50 +236,6 @@ async fn what_a_state_does_not_allow_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_node_is_cordoned_drained_and_taken_back() {
-    let site = Site::open().await;
-    let id = site.start("bob").await.id;
-    let nodes = site.ask(Method::GET, "/api/v1/nodes", "").await.json();
-    assert_eq!(nodes["items"][0]["name"], "node1");
-    assert_eq!(nodes["items"][0]["status"], "online");
-    assert_eq!(nodes["items"][0]["cordoned"], false);
-    let drained = site.ask(Method::POST, "/api/v1/nodes/1/drain", "").await.json();
-    assert_eq!(drained["node"]["cordoned"], true);
-    assert_eq!(drained["sessions"][0]["id"], id.as_str());
-    let full = site.ask(Method::POST, "/api/v1/sessions", r#"{"kind": "echo"}"#).await;
-    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(full.header("retry-after"), "5");
-    let back = site.ask(Method::POST, "/api/v1/nodes/1/uncordon", "").await.json();
-    assert_eq!(back["cordoned"], false);
-    assert_eq!(site.ask(Method::POST, "/api/v1/nodes/1/cordon", "").await.json()["cordoned"], true);
-    for path in ["/api/v1/nodes/99/cordon", "/api/v1/nodes/x/drain"] {
-        assert_eq!(site.ask(Method::POST, path, "").await.status, StatusCode::NOT_FOUND, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn only_a_node_that_is_offline_is_deleted() {
-    let site = Site::open().await;
-    let id = site.start(USER).await.id;
-    assert_eq!(site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.status, StatusCode::CONFLICT);
-    site.store.leave(NodeId(1)).await.unwrap();
-    let deleted = site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.json();
-    assert_eq!(deleted, json!({"lost": [id.as_str()]}));
-    assert_eq!(site.ask(Method::DELETE, "/api/v1/nodes/1", "").await.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn nodes_are_changed_by_administrators_only() {
-    let site = Site::open().await;
-    let request = Request::post("/api/v1/nodes/1/cordon")
-        .header(header::COOKIE, site.cookie())
-        .header("sec-fetch-site", "same-origin")
-        .body(Body::empty());
-    assert_eq!(site.send(request.unwrap()).await.status(), StatusCode::FORBIDDEN);
-    assert!(!site.store.nodes().await.unwrap()[0].cordoned);
-}
-
-#[tokio::test]
 async fn while_the_store_is_away_calls_say_when_to_come_back() {
     let site = Site::open().await;
     let cookie = site.cookie();
@@ -360,6 +316,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
     described.sort();
     let expected = [
         "DELETE /api/v1/nodes/{id}",
+        "DELETE /api/v1/nodes/{id}/drain",
         "DELETE /api/v1/sessions/{id}",
         "DELETE /api/v1/user-ids/{user}",
         "GET /api/v1/balancers",
@@ -368,6 +325,7 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "GET /api/v1/events",
         "GET /api/v1/kinds",
         "GET /api/v1/nodes",
+        "GET /api/v1/nodes/{id}",
         "GET /api/v1/placements",
         "GET /api/v1/placements/{id}",
         "GET /api/v1/placements/{id}/case",
@@ -375,9 +333,12 @@ async fn every_route_is_described_and_every_described_route_is_there_and_guarded
         "GET /api/v1/sessions",
         "GET /api/v1/sessions/{id}",
         "GET /api/v1/sessions/{id}/log",
+        "PATCH /api/v1/nodes/{id}",
         "PATCH /api/v1/sessions/{id}",
         "POST /api/v1/nodes/{id}/cordon",
         "POST /api/v1/nodes/{id}/drain",
+        "POST /api/v1/nodes/{id}/offline",
+        "POST /api/v1/nodes/{id}/online",
         "POST /api/v1/nodes/{id}/uncordon",
         "POST /api/v1/sessions",
         "POST /api/v1/sessions/end",

@@ -114,6 +114,8 @@ pub(super) struct Card {
     pub(super) note: Option<String>,
     /// When it was last used, for people.
     pub(super) used: Option<String>,
+    /// What becomes of it where its node is being emptied.
+    pub(super) outlook: Option<String>,
     pub(super) can_open: bool,
     pub(super) can_wait: bool,
     pub(super) can_suspend: bool,
@@ -146,6 +148,7 @@ impl Card {
             note: view.note,
             used: view.last_activity.filter(|_| view.state == State::Active).map(|last| age(last, now)),
             exit_status: view.exit_status,
+            outlook: None,
             can_open: view.state == State::Active && !is_asked && !view.is_job,
             can_wait: view.state == State::Starting && !is_asked && !view.is_job,
             can_suspend: view.state == State::Active && !is_asked && !view.is_job,
@@ -156,6 +159,14 @@ impl Card {
             url: view.url,
         }
     }
+}
+
+/// What becomes of a live session where its node is being emptied.
+fn outlook(view: &SessionView, nodes: &[Node], this: &ThisNode) -> Option<String> {
+    let node = nodes.iter().find(|node| node.id == view.node.id)?;
+    let keeps = this.kinds.get(&view.kind).is_some_and(|kind| kind.keeps);
+    let drain = node.drain.as_ref().filter(|_| view.state.is_live() && view.wanted.is_none())?;
+    Some(drain.outlook(keeps, view.is_job))
 }
 
 /// A node as it is shown.
@@ -173,10 +184,12 @@ struct NodeRow {
 
 impl NodeRow {
     fn new(node: &Node, sessions: usize) -> Self {
-        let (state, condition) = match (node.status, node.cordoned) {
-            (NodeStatus::Online, true) => ("suspended", "Cordoned"),
-            (NodeStatus::Online, false) => ("active", "Online"),
-            (other, _) => ("lost", other.title()),
+        let (state, condition) = match (node.status, &node.drain, node.cordoned) {
+            (NodeStatus::Online, Some(drain), _) if drain.maintenance => ("suspended", "Maintenance"),
+            (NodeStatus::Online, Some(_), _) => ("suspended", "Draining"),
+            (NodeStatus::Online, None, true) => ("suspended", "Cordoned"),
+            (NodeStatus::Online, None, false) => ("active", "Online"),
+            (other, ..) => ("lost", other.title()),
         };
         let load = node.reading.load.map(two_digits).join(", ");
         Self {
@@ -217,7 +230,11 @@ pub(super) async fn show(
         Ok(found) => {
             let names = NodeNames::of(&found.nodes);
             let now = clock.now();
-            let card = |session| Card::new(found.turns.view(session, &names), &this, now);
+            let card = |session| {
+                let view = found.turns.view(session, &names);
+                let outlook = outlook(&view, &found.nodes, &this);
+                Card { outlook, ..Card::new(view, &this, now) }
+            };
             page.troubles.extend(disagreement(found.nodes.iter().filter_map(Node::vote)));
             page.troubles.extend(found.nodes.iter().filter_map(Node::clock_trouble));
             page.kinds = kinds(&found.nodes, &this);

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
-    domain::{Epoch, NodeId, State, Wanted},
+    domain::{DrainOrder, Epoch, NodeId, State, Wanted},
     store::{Registration, Report, SessionFilter, Store, story::registration},
     web::{
         Client,
@@ -289,6 +289,25 @@ async fn what_is_limited_can_be_chosen_and_a_limit_that_is_reached_is_told_on_th
         let wrong = site.submit("/sessions", &cookie, HERE, &format!("kind=echo&{form}")).await;
         assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.text.contains(told), "{form}: {wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn whoever_has_a_session_on_a_node_that_is_emptied_is_told_what_becomes_of_it() {
+    let site = Site::open().await;
+    let cookie = site.cookie();
+    let id = site.start(USER).await.id;
+    let outlook = format!("outlook-{id}");
+    assert!(!site.visit("/", &cookie).await.text.contains(&outlook));
+    let hour = Some(Duration::from_secs(3600));
+    let order = DrainOrder { within: hour, end: false, maintenance: false };
+    site.store.drain(NodeId(1), &order).await.unwrap();
+    let home = site.visit("/", &cookie).await.text;
+    assert!(home.contains(&outlook) && home.contains("Its node is being emptied: this is suspended at "), "{home}");
+    assert!(home.contains("Draining"), "{home}");
+    site.store.drain(NodeId(1), &DrainOrder::MAINTENANCE).await.unwrap();
+    assert!(site.visit("/", &cookie).await.text.contains("Maintenance"));
+    site.store.set_cordoned(NodeId(1), false).await.unwrap();
+    assert!(!site.visit("/", &cookie).await.text.contains(&outlook));
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! Calls from end to end, and calls that were tampered with.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
+use futures_util::FutureExt as _;
 use hyper::{Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
@@ -152,7 +156,7 @@ async fn peer(
 }
 
 fn client(clock: &Arc<SetClock>) -> PeerClient {
-    PeerClient { seal: seal("node1", clock) }
+    PeerClient { seal: seal("node1", clock), limit: LIMIT }
 }
 
 #[tokio::test]
@@ -199,4 +203,51 @@ async fn a_peer_that_is_not_there_is_named() {
     let error = client(&clock()).call(&to, Method::GET, "/", &Value::Null).await.expect_err("nobody");
     assert!(matches!(error, PeerError::Unreachable { .. }), "{error}");
     assert!(error.to_string().starts_with("127.0.0.1:1 does not answer: "), "{error}");
+}
+
+/// Randomness whose second use is the moment at which a peer begins to listen.
+#[derive(Debug)]
+struct ListensAtTheSecond {
+    address: std::net::SocketAddr,
+    draws: AtomicUsize,
+    listening: Mutex<Option<std::net::TcpListener>>,
+}
+
+impl Entropy for ListensAtTheSecond {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+        if self.draws.fetch_add(1, Ordering::Relaxed) == 1 {
+            let listener = std::net::TcpListener::bind(self.address).expect("bind");
+            *self.listening.lock().expect("lock") = Some(listener);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_being_restarted_is_tried_again_under_a_statement_of_its_own() {
+    let reserved = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = reserved.local_addr().expect("address");
+    drop(reserved);
+    let to = Peer { name: "node2".to_owned(), address: address.to_string() };
+    let entropy = Arc::new(ListensAtTheSecond { address, draws: AtomicUsize::new(0), listening: Mutex::new(None) });
+    let drawn: Arc<dyn Entropy> = entropy.clone();
+    let client = PeerClient::new("node1".to_owned(), &key(), clock(), drawn).with_limit(Duration::from_secs(2));
+    // It listens, but nobody answers: that is the end of it.
+    let error = client.call(&to, Method::GET, "/", &Value::Null).await.expect_err("nobody answers");
+    assert!(error.to_string().contains("no whole answer within 2 s"), "{error}");
+    assert_eq!(entropy.draws.load(Ordering::Relaxed), 2, "one statement for each attempt, and no third");
+    let listener = entropy.listening.lock().expect("lock").take().expect("it was tried again");
+    listener.accept().expect("a connection");
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_is_given_up_after_the_limit_and_asked_once() {
+    let clock = clock();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let to = Peer { name: "node2".to_owned(), address: listener.local_addr().expect("address").to_string() };
+    let client = client(&clock).with_limit(Duration::from_millis(700));
+    let error = client.call(&to, Method::POST, "/", &json!({})).await.expect_err("it hangs");
+    assert!(error.to_string().contains("no whole answer within 0.7 s"), "{error}");
+    listener.accept().await.expect("one connection");
+    assert!(listener.accept().now_or_never().is_none(), "what was sent is not sent again");
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Take no new sessions on a node; those that run go on.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/{id}/cordon", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
+    post, path = "/api/v1/nodes/{id}/cordon", tag = "nodes", params(("id" = String, Path, description = "The node's id or its name")),
     responses((status = 200, body = NodeView), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn cordon_node(
@@ -23,5 +23,5 @@ pub(in crate::web) async fn cordon_node(
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeView>, Problem> {
-    set_cordoned(&*store, &id, true).await.map(Json)
+    set_cordoned(&store, &id, true).await.map(Json)
 }

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::parse;
+use super::{find, missing};
 use crate::{
     store::{NodeDeletion, Store},
     web::{Problem, identity::Administrator},
@@ -24,7 +24,7 @@ pub(crate) struct DeletedNode {
 
 /// Remove a node that is offline and will not return.
 #[utoipa::path(
-    delete, path = "/api/v1/nodes/{id}", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
+    delete, path = "/api/v1/nodes/{id}", tag = "nodes", params(("id" = String, Path, description = "The node's id or its name")),
     responses((status = 200, body = DeletedNode), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn delete_node(
@@ -32,10 +32,10 @@ pub(in crate::web) async fn delete_node(
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<DeletedNode>, Problem> {
-    let id = parse(&id)?;
-    match store.delete_node(id).await? {
+    let node = find(&*store, &id).await?;
+    match store.delete_node(node.id).await? {
         NodeDeletion::Deleted(lost) => Ok(Json(DeletedNode { lost: lost.iter().map(ToString::to_string).collect() })),
-        NodeDeletion::Online => Err(Problem::conflict(format!("node {id} is online: stop its daemon first"))),
-        NodeDeletion::Missing => Err(Problem::missing(format!("there is no node {id}"))),
+        NodeDeletion::Online => Err(Problem::conflict(format!("node {} is online: stop its daemon first", node.name))),
+        NodeDeletion::Missing => Err(missing(&id)),
     }
 }

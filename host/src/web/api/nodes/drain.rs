@@ -1,58 +1,97 @@
-//! `POST /api/v1/nodes/{id}/drain`.
+//! `POST` and `DELETE /api/v1/nodes/{id}/drain`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State as Piece},
+    extract::{Path, State},
 };
-use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{NodeView, set_cordoned};
+use super::{NodeDetails, details, find};
 use crate::{
-    domain::{Session, State},
-    store::{SessionFilter, Store},
-    web::{Problem, identity::Administrator},
+    domain::DrainOrder,
+    store::Store,
+    web::{
+        Problem, ThisNode,
+        body::{Fields, MaybeFields},
+        identity::Administrator,
+    },
 };
 
-/// A node that takes no new sessions, and those it still has.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Drain {
-    node: NodeView,
-    /// The sessions that still occupy it; it is drained when there are none.
-    sessions: Vec<RemainingSession>,
+/// The longest time until a deadline: a year.
+const LONGEST: u64 = 366 * 24 * 3600;
+
+/// How a node is to be emptied.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct DrainOrderBody {
+    /// After how many seconds from now sessions that keep their work are suspended; never where absent. 0 is now.
+    deadline_seconds: Option<u64>,
+    /// Whether all others, and jobs, are ended then.
+    #[schema(default = false)]
+    end: Option<bool>,
 }
 
-/// A session as an administrator sees it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RemainingSession {
-    id: String,
-    user: String,
-    kind: String,
-    #[schema(value_type = String)]
-    state: State,
-}
-
-impl From<Session> for RemainingSession {
-    fn from(session: Session) -> Self {
-        Self { id: session.id.to_string(), user: session.user, kind: session.kind, state: session.state }
-    }
-}
-
-/// Cordon a node and see which sessions it still has. They go on; ask again to see how many are left.
+/// Empty a node: it takes no new sessions, and those that run go on until the deadline, if one is given. Once more changes the
+/// order. Ask `GET /api/v1/nodes/{id}` to see what is left.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/{id}/drain", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
-    responses((status = 200, body = Drain), (status = "default", body = Problem, content_type = "application/problem+json")),
+    post, path = "/api/v1/nodes/{id}/drain", tag = "nodes", request_body = Option<DrainOrderBody>,
+    params(("id" = String, Path, description = "The node's id or its name")),
+    responses((status = 200, body = NodeDetails), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn drain_node(
     Administrator(_by): Administrator,
-    Piece(store): Piece<Arc<dyn Store>>,
+    State(store): State<Arc<dyn Store>>,
+    State(this): State<Arc<ThisNode>>,
     Path(id): Path<String>,
-) -> Result<Json<Drain>, Problem> {
-    let node = set_cordoned(&*store, &id, true).await?;
-    let states = vec![State::Starting, State::Active];
-    let filter = SessionFilter { node: Some(node.id), states, ..SessionFilter::default() };
-    let sessions = store.sessions(&filter).await?.into_iter().map(RemainingSession::from).collect();
-    Ok(Json(Drain { node, sessions }))
+    MaybeFields(fields): MaybeFields,
+) -> Result<Json<NodeDetails>, Problem> {
+    let node = find(&*store, &id).await?;
+    let order = fields.map_or_else(|| Ok(DrainOrder::default()), read)?;
+    if !store.drain(node.id, &order).await? {
+        return Err(super::missing(&id));
+    }
+    details(&*store, &this, node.id).await.map(Json)
+}
+
+fn read(mut fields: Fields) -> Result<DrainOrder, Problem> {
+    let seconds = fields.take("deadline_seconds", |value| {
+        value
+            .as_u64()
+            .filter(|seconds| *seconds <= LONGEST)
+            .ok_or_else(|| format!("must be a number from 0 to {LONGEST}"))
+    });
+    let end = fields.take("end", |value| match value {
+        Value::Bool(end) => Ok(end),
+        _ => Err("must be true or false".to_owned()),
+    });
+    if end == Some(true) && seconds.is_none() {
+        fields.wrong("end", "needs deadline_seconds, since nothing is ended before".to_owned());
+    }
+    fields.finish()?;
+    Ok(DrainOrder { within: seconds.map(Duration::from_secs), end: end.unwrap_or(false), maintenance: false })
+}
+
+/// Empty a node no more: it takes new sessions again.
+#[utoipa::path(
+    delete, path = "/api/v1/nodes/{id}/drain", tag = "nodes",
+    params(("id" = String, Path, description = "The node's id or its name")),
+    responses((status = 200, body = NodeDetails), (status = "default", body = Problem, content_type = "application/problem+json")),
+)]
+pub(in crate::web) async fn cancel_drain(
+    Administrator(_by): Administrator,
+    State(store): State<Arc<dyn Store>>,
+    State(this): State<Arc<ThisNode>>,
+    Path(id): Path<String>,
+) -> Result<Json<NodeDetails>, Problem> {
+    let node = find(&*store, &id).await?;
+    if node.drain.is_none() {
+        return Err(Problem::conflict(format!("node {} is not being drained; uncordon lifts a cordon", node.name)));
+    }
+    if !store.set_cordoned(node.id, false).await? {
+        return Err(super::missing(&id));
+    }
+    details(&*store, &this, node.id).await.map(Json)
 }

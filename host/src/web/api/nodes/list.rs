@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use super::NodeView;
 use crate::{
     domain::NodeId,
-    store::Store,
+    store::{Snapshot, Store},
     web::{Problem, api::Page, body::Paging, identity::SignedIn},
 };
 
@@ -27,10 +27,10 @@ pub(in crate::web) async fn list_nodes(
 ) -> Result<Json<Page<NodeView>>, Problem> {
     let after: Option<NodeId> = paging.after()?;
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
-    let mut nodes = store.nodes().await?;
+    let Snapshot { mut nodes, live, .. } = store.snapshot().await?;
     nodes.retain(|node| after.is_none_or(|after| node.id > after));
     let has_more = nodes.len() > limit;
     nodes.truncate(limit);
     let next = nodes.last().filter(|_| has_more).map(|node| node.id.to_string());
-    Ok(Json(Page { items: nodes.into_iter().map(NodeView::from).collect(), next }))
+    Ok(Json(Page { items: nodes.into_iter().map(|node| NodeView::new(node, &live)).collect(), next }))
 }

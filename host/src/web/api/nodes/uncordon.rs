@@ -13,9 +13,9 @@ use crate::{
     web::{Problem, identity::Administrator},
 };
 
-/// Take new sessions on a node again.
+/// Take new sessions on a node again, also on one that is drained or in maintenance.
 #[utoipa::path(
-    post, path = "/api/v1/nodes/{id}/uncordon", tag = "nodes", params(("id" = i64, Path, description = "The node's id")),
+    post, path = "/api/v1/nodes/{id}/uncordon", tag = "nodes", params(("id" = String, Path, description = "The node's id or its name")),
     responses((status = 200, body = NodeView), (status = "default", body = Problem, content_type = "application/problem+json")),
 )]
 pub(in crate::web) async fn uncordon_node(
@@ -23,5 +23,5 @@ pub(in crate::web) async fn uncordon_node(
     State(store): State<Arc<dyn Store>>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeView>, Problem> {
-    set_cordoned(&*store, &id, false).await.map(Json)
+    set_cordoned(&store, &id, false).await.map(Json)
 }
