@@ -199,10 +199,28 @@ pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> Database {
     Database::Postgres(Box::new(PostgresOptions { uri, encrypted }))
 }
 
+/// Why several nodes cannot have their registry there, where `rserver.conf` says that there are several.
+pub(super) fn unfit(database: &Database, load_balancing: Option<bool>, rserver: &File) -> Option<Problem> {
+    const NAME: &str = "load-balancing-enabled";
+    if load_balancing != Some(true) || !matches!(database, Database::Sqlite { single_machine: false, .. }) {
+        return None;
+    }
+    let line = rserver.entries.iter().rfind(|entry| entry.name == NAME).map_or(0, |entry| entry.line);
+    let message = format!(
+        "{NAME}=1 wants a registry that every node reaches, and one in SQLite is a file of one machine: set \
+         provider=postgresql and connection-uri in database.conf, or single-machine=1 there where all nodes are daemons of \
+         this machine"
+    );
+    Some(Problem::error(&rserver.path, line, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::ClusterKey, domain::fakes::Numbers};
+    use crate::{
+        config::{ClusterKey, Flags, Surroundings, load},
+        domain::fakes::Numbers,
+    };
 
     fn parse(text: &str) -> (Database, Vec<String>) {
         let mut problems = Vec::new();
@@ -266,6 +284,35 @@ mod tests {
         );
         let secret = problems("provider=postgresql\nconnection-uri=mysql://ada:s3cret@db/x\n").join("\n");
         assert!(secret.contains("postgresql://") && !secret.contains("s3cret"), "{secret}");
+    }
+
+    #[test]
+    fn several_nodes_want_a_registry_that_all_reach() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        let problems = || {
+            let flags = Flags { config_dir: Some(directory.path().to_owned()), ..Flags::default() };
+            let surroundings = Surroundings {
+                root: false,
+                home: Some("/home/ada".into()),
+                xdg_data_home: None,
+                xdg_runtime_dir: None,
+                host_name: "n1".to_owned(),
+            };
+            let (config, problems) = load(&flags, &surroundings);
+            assert_eq!(config.is_some(), problems.is_empty());
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        write("rserver.conf", "www-port=80\nload-balancing-enabled=1\n");
+        assert!(problems().contains("rserver.conf:2: load-balancing-enabled=1 wants"), "{}", problems());
+        for text in ["single-machine=1\n", "provider=postgresql\nconnection-uri=postgresql://ada@db.example/evenkeel\n"]
+        {
+            write(FILE, text);
+            assert_eq!(problems(), "");
+        }
+        write("rserver.conf", "load-balancing-enabled=0\n");
+        write(FILE, "");
+        assert_eq!(problems(), "");
     }
 
     #[test]

@@ -76,15 +76,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let kinds_changed = editors::read(&jupyter, &vscode, &mut problems);
     let log_level = logging::read(&logs, &mut problems);
 
-    if server.load_balancing == Some(true) && matches!(registry_in, Database::Sqlite { single_machine: false, .. }) {
-        let line =
-            rserver.entries.iter().rfind(|entry| entry.name == "load-balancing-enabled").map_or(0, |entry| entry.line);
-        let message = "load-balancing-enabled=1 wants a registry that every node reaches, and one in SQLite is a file of one \
-                       machine: set provider=postgresql and connection-uri in database.conf, or single-machine=1 there where \
-                       all nodes are daemons of this machine";
-        problems.push(Problem::error(&rserver.path, line, message.to_owned()));
-    }
-
+    problems.extend(database::unfit(&registry_in, server.load_balancing, &rserver));
     let path = rserver.path.clone();
     let registry = registry(&database);
     files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local, launcher_conf]);
@@ -463,23 +455,6 @@ mod tests {
                  and are never started elsewhere than was asked; take the section out to have them here",
             ]
         );
-    }
-
-    #[test]
-    fn several_nodes_want_a_registry_that_all_reach() {
-        let balanced = ("rserver.conf", "www-port=80\nload-balancing-enabled=1\n");
-        let (config, problems, _dir) = load_files(&[balanced]);
-        assert!(config.is_none());
-        assert!(problems[0].starts_with("rserver.conf:2: load-balancing-enabled=1 wants"), "{problems:?}");
-        for database in
-            ["single-machine=1\n", "provider=postgresql\nconnection-uri=postgresql://ada@db.example/evenkeel\n"]
-        {
-            let (config, problems, _dir) = load_files(&[balanced, ("database.conf", database)]);
-            assert_eq!(problems, [""; 0]);
-            assert!(config.is_some());
-        }
-        let (config, problems, _dir) = load_files(&[("rserver.conf", "load-balancing-enabled=0\n")]);
-        assert_eq!((config.unwrap().database, problems.len()), (Database::default(), 0));
     }
 
     #[test]

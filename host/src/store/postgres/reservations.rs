@@ -103,7 +103,8 @@ async fn insert(write: &mut Write, new: &[&Reservation]) -> Result<(), StoreErro
     match write.transaction.attempt(query).await {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            let detail = error.downcast_ref::<PgDatabaseError>().detail().unwrap_or_default();
+            let detail =
+                error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail).unwrap_or_default();
             let id = sessions().map(|session| session.id.as_str()).find(|id| detail.contains(id)).unwrap_or("?");
             let message = format!("the session id {id} is taken; draw another");
             Err(StoreError::Database { operation, message })
