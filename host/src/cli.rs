@@ -16,14 +16,17 @@ mod balancers;
 mod client;
 mod config_check;
 mod encrypt_password;
+mod in_force;
 mod keys;
 mod legacy;
 mod lifecycle;
+mod log;
 mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
 mod registry;
+mod reload;
 mod reset;
 mod run;
 mod script;
@@ -204,7 +207,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(arguments) => serve::run(configuration(&arguments.flags(), true)?),
+        Command::Serve(arguments) => serve::run(arguments.flags()),
         Command::Nodes(command) => nodes::run(command),
         Command::Sessions(SessionsArguments { command: Some(command), .. }) => {
             ask(&command.output().location, async |daemon| sessions::change(&daemon, &command).await)

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{Router, extract::FromRef};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -88,8 +89,11 @@ pub struct ThisNode {
     /// How its user's browser reaches it, without a slash at the end: `http://127.0.0.1:8787`.
     pub base_url: String,
     /// The kinds that are known here, by name; any other goes by its name.
-    pub kinds: BTreeMap<String, KindInfo>,
+    pub kinds: KindsKnown,
 }
+
+/// What people are told of kinds, by name; it can be replaced while the daemon runs.
+pub type KindsKnown = Arc<ArcSwap<BTreeMap<String, KindInfo>>>;
 
 /// What people are told of a kind.
 #[derive(Clone, Debug)]
@@ -106,8 +110,8 @@ pub struct KindInfo {
 
 impl ThisNode {
     /// A kind's name for people.
-    fn title<'a>(&'a self, kind: &'a str) -> &'a str {
-        self.kinds.get(kind).map_or(kind, |kind| &kind.title)
+    fn title(&self, kind: &str) -> String {
+        self.kinds.load().get(kind).map_or(kind, |kind| &kind.title).to_owned()
     }
 }
 

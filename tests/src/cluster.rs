@@ -36,6 +36,7 @@ const VANISH: Duration = Duration::from_secs(10);
 pub struct Builder {
     nodes: usize,
     first_port: Option<u16>,
+    listen: String,
     settings: Settings,
     loads: Option<Vec<[f64; 3]>>,
     programs: Vec<PathBuf>,
@@ -62,15 +63,9 @@ impl Builder {
     /// have a profile that takes long, or waits for another that reads it.
     pub fn new(nodes: usize) -> Self {
         let settings = Settings::default();
-        let builder = Self {
-            nodes,
-            first_port: None,
-            settings,
-            loads: None,
-            programs: Vec::new(),
-            program: None,
-            database: None,
-        };
+        let (loads, programs, listen) = (None, Vec::new(), "127.0.0.1".to_owned());
+        let builder =
+            Self { nodes, first_port: None, listen, settings, loads, programs, program: None, database: None };
         builder.setting("session-login-shell", "0")
     }
 
@@ -104,6 +99,13 @@ impl Builder {
         let lines = format!("provider=postgresql\nconnection-uri={place}?sslmode=allow\n");
         self.settings.database = Some((lines, format!("the-key-of-{}", database.name())));
         self.database = Some(Arc::clone(database));
+        self
+    }
+
+    /// Listens on that address instead of `127.0.0.1`, which it must include.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
         self
     }
 
@@ -193,7 +195,7 @@ impl Builder {
                 None => 0,
                 Some(first) => u16::try_from(index).ok().and_then(|i| first.checked_add(i)).context("no such port")?,
             };
-            nodes.push(Node::new(&name, files, program.clone(), path.clone(), port));
+            nodes.push(Node::new(&name, files, program.clone(), path.clone(), (&self.listen, port)));
         }
         Ok(Cluster { nodes, root, path, users: Mutex::default(), closed: false, _database: self.database })
     }

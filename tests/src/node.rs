@@ -33,6 +33,7 @@ pub struct Node {
     pub files: NodeFiles,
     program: PathBuf,
     path: OsString,
+    listen: String,
     port: u16,
     child: Option<Child>,
     client: Option<Client>,
@@ -41,9 +42,10 @@ pub struct Node {
 
 impl Node {
     /// A daemon that has not been started. Port 0 takes a free one, and keeps it over restarts.
-    pub fn new(name: &str, files: NodeFiles, program: PathBuf, path: OsString, port: u16) -> Self {
+    pub fn new(name: &str, files: NodeFiles, program: PathBuf, path: OsString, (listen, port): (&str, u16)) -> Self {
         let (child, client, sign_in) = (None, None, String::new());
-        Self { name: name.to_owned(), files, program, path, port, child, client, sign_in }
+        let (name, listen) = (name.to_owned(), listen.to_owned());
+        Self { name, files, program, path, listen, port, child, client, sign_in }
     }
 
     /// Starts the daemon; it may not listen yet.
@@ -58,7 +60,7 @@ impl Node {
             .arg(&self.files.config)
             .arg("--data-dir")
             .arg(&self.files.data)
-            .args(["--www-address", "127.0.0.1", "--www-port", &self.port.to_string(), "--node-name", &self.name])
+            .args(["--www-address", &self.listen, "--www-port", &self.port.to_string(), "--node-name", &self.name])
             .env("PATH", &self.path)
             .stdin(Stdio::null())
             .stdout(File::create(&self.files.output)?)
@@ -148,6 +150,11 @@ impl Node {
         let status = wait::until(&what, STOP, async || self.exit_status()?.context("it still runs")).await?;
         self.child = None;
         Ok(status)
+    }
+
+    /// Has the daemon read its configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
     }
 
     /// Kills the daemon as a crash would.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 
-use super::{script, system};
+use super::{in_force::InForce, script, system};
 use crate::{
     balancer::{
         Balancer, Journal, builtin,
@@ -88,21 +88,22 @@ pub(super) fn kept(config: &Config) -> PathBuf {
 /// The balancers of the daemon, for its pages and its interface.
 #[derive(Debug)]
 pub(super) struct All {
-    pub(super) selected: Arc<Plugins>,
+    pub(super) selected: Arc<InForce>,
     pub(super) shadow: Option<(Arc<Plugins>, Arc<Second>)>,
     pub(super) journal: Arc<Journal>,
 }
 
 impl Balancers for All {
     fn reports(&self) -> Vec<Report> {
-        let mut reports = self.selected.reports();
+        let selected = self.selected.plugins();
+        let mut reports = selected.reports();
         if let Some((shadow, _)) = &self.shadow {
             reports.extend(shadow.reports().into_iter().map(|report| match report.state {
                 State::Active | State::StandingIn => Report { state: State::Shadow, ..report },
                 _ => report,
             }));
         }
-        for other in self.selected.available() {
+        for other in selected.available() {
             if reports.iter().all(|report| report.name != other.name) {
                 reports.push(other);
             }
@@ -354,7 +355,7 @@ mod tests {
         let (_dir, config) = configured("balancer-shadow = user-hash");
         let shadow = super::shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
         let all = All {
-            selected: Arc::new(select(&config, &engine, &Arc::default()).expect("a balancer")),
+            selected: Arc::new(InForce::new(select(&config, &engine, &Arc::default()).expect("a balancer"))),
             shadow: None,
             journal: Arc::default(),
         };

@@ -38,7 +38,7 @@ const COMMANDS: [(&str, Answer); 28] = [
     ("stop", Never(UNIT)),
     ("restart", Never(UNIT)),
     ("status", Never(UNIT)),
-    ("reload", Never(UNIT)),
+    ("reload", Never("`systemctl reload evenkeel`, which sends SIGHUP, has the daemon read its configuration again")),
     ("suspend-session", Never(ONE)),
     ("suspend-all", Never(ONE)),
     ("force-suspend-session", Never(ONE)),

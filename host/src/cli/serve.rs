@@ -3,7 +3,7 @@
 //! The port is bound before the cluster is joined, so that the node's address is known and a port in use changes nothing;
 //! requests are answered only once everything behind them stands.
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -12,14 +12,17 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::{
     Failure,
     balancers::{self, All},
-    client, keys,
+    client,
+    in_force::InForce,
+    keys,
     lifecycle::{End, Lifecycle},
-    output, registry, system,
+    log, output, registry,
+    reload::{self, Reload},
+    report, system,
 };
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
@@ -28,7 +31,7 @@ use crate::{
         self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
     },
     config::{
-        Config, LogLevel, SignInOptions,
+        self, Config, Flags, ProfilesInForce, SignInOptions,
         data_dir::{DataDir, make_private},
     },
     domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
@@ -41,7 +44,10 @@ use crate::{
     },
     pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
-    sessions::{self, JobLogs, Mirror, Sessions, Traffic, placement::shadow::Second},
+    sessions::{
+        self, JobLogs, Mirror, Sessions, Traffic,
+        placement::{Policy, shadow::Second},
+    },
     store::Registration,
     web::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
@@ -60,62 +66,49 @@ const GRACE: Duration = Duration::from_secs(4);
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
-/// How often is looked which of the kept modules are needed still.
-const TIDY: Duration = Duration::from_secs(10 * 60);
-
-/// What is logged, as `tracing_subscriber::EnvFilter` reads it: `debug`, or `info,evenkeel::proxy=debug`.
-const LOG_VARIABLE: &str = "EVENKEEL_LOG";
-
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(config: Config) -> Result<(), Failure> {
-    let (filter, unusable) = log_filter(std::env::var_os(LOG_VARIABLE), config.log_level);
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
-    if let Some(problem) = unusable {
-        tracing::warn!("{LOG_VARIABLE}: {problem}; logging.conf says what is logged");
-    }
+pub(super) fn run(flags: Flags) -> Result<(), Failure> {
+    let (config, problems, settings) = config::examine(&flags, &system::surroundings());
+    report(&problems, true);
+    let config = config.ok_or(Failure::Configuration)?;
+    let set_level = log::begin(config.log_level);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let kinds = Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path)
         .map_err(Failure::configuration)?;
     let engine = balancers::engine(&config)?;
     let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
-    let plugins = Arc::new(balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?);
+    let plugins = balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?;
+    let policy = Arc::new(InForce::new(plugins));
     let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
     let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(config, Arc::new(kinds), check, Policies { plugins, shadow, journal }));
+    let kinds = Arc::new(kinds);
+    let reloaded = reload::Parts {
+        flags,
+        config,
+        settings,
+        policy,
+        engine,
+        journal,
+        profiles: ProfilesInForce::default(),
+        kinds_known: Arc::new(ArcSwap::from_pointee(told(&kinds))),
+        kinds,
+        search_path: path,
+        set_level,
+    };
+    let outcome = runtime.block_on(serve(reloaded, check, shadow));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
 }
 
-/// What is logged, and what is wrong with what was asked for.
-fn log_filter(asked: Option<OsString>, level: LogLevel) -> (EnvFilter, Option<String>) {
-    let asked = asked.filter(|text| !text.is_empty());
-    let parsed = asked.map(|text| match text.into_string() {
-        Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
-        Err(_) => Err("is not UTF-8".to_owned()),
-    });
-    match parsed {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(problem)) => (level.filter().into(), Some(problem)),
-        None => (level.filter().into(), None),
-    }
-}
-
-/// The balancer that decides, the one that is asked beside, and what they write.
-struct Policies {
-    plugins: Arc<Plugins>,
-    shadow: Option<Arc<Plugins>>,
-    journal: Arc<Journal>,
-}
-
-async fn serve(
-    config: Config,
-    kinds: Arc<Kinds>,
-    check: PasswordCheckOrWhy,
-    Policies { plugins, shadow, journal }: Policies,
-) -> anyhow::Result<()> {
+async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Option<Arc<Plugins>>) -> anyhow::Result<()> {
+    let reload::Parts { policy, journal, profiles, kinds, kinds_known, .. } = &reloaded;
+    let (policy, journal, profiles) = (Arc::clone(policy), Arc::clone(journal), Arc::clone(profiles));
+    let (kinds, kinds_known) = (Arc::clone(kinds), Arc::clone(kinds_known));
+    let config = reloaded.config.clone();
+    profiles.store(Arc::new(config.profiles.clone()));
+    let reload = Reload::new(reloaded)?;
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
@@ -166,7 +159,7 @@ async fn serve(
     sign_ins.catch_up(&*store).await?;
     client::publish(data_dir.path(), bound)?;
     let load = LoadSource::new(&config.load_average_file);
-    let balancer_digest = plugins.digest().borrow().clone();
+    let balancer_digest = policy.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
     let registration = Registration {
         charter: cluster::charter(&keys),
@@ -187,7 +180,7 @@ async fn serve(
         registration,
     })
     .await?
-    .with_digest(plugins.digest())
+    .with_digest(policy.digest())
     .with_offer(offer.watch());
     let node = membership.node();
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
@@ -202,9 +195,9 @@ async fn serve(
         kinds: Arc::clone(&kinds),
         accounts: Arc::clone(&accounts),
         admission: admission.clone(),
-        profiles: Arc::new(ArcSwap::from_pointee(config.profiles.clone())),
+        profiles,
         start_limit: start_limit(&config),
-        policy: plugins.policy(),
+        policy: Arc::clone(&policy) as Arc<dyn Policy>,
         second: second.clone(),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(
@@ -237,7 +230,7 @@ async fn serve(
     let passwords = Arc::new(Passwords::new(PasswordParts { check, guests, clock: Arc::clone(&clock) }));
     let app = App {
         sessions: sessions.clone(),
-        balancers: Arc::new(All { selected: Arc::clone(&plugins), shadow: shadow.clone().zip(second), journal }),
+        balancers: Arc::new(All { selected: Arc::clone(&policy), shadow: shadow.clone().zip(second), journal }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
@@ -247,7 +240,7 @@ async fn serve(
         accounts,
         admission,
         changes: mirror.subscribe(),
-        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: told(&kinds) }),
+        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: kinds_known }),
         standing: standing.clone(),
         clock,
         stopping: lifecycle.soft(),
@@ -261,8 +254,8 @@ async fn serve(
     lifecycle.part(offer.run(lifecycle.soft()));
     lifecycle.part(Arc::clone(&sign_ins).follow(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
-    lifecycle.part(Arc::clone(&plugins).run(balancers::describe(Arc::clone(&store)), lifecycle.soft()));
-    lifecycle.part(Arc::clone(&plugins).tidy(balancers::on_record(Arc::clone(&store)), TIDY, lifecycle.soft()));
+    lifecycle.part(Arc::clone(&policy).run(Arc::clone(&store), lifecycle.soft()));
+    lifecycle.part(reload.run(lifecycle.soft()));
     if let Some(shadow) = &shadow {
         lifecycle.part(Arc::clone(shadow).run(balancers::describe(store), lifecycle.soft()));
     }
@@ -284,7 +277,7 @@ async fn serve(
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
     let end = lifecycle.run().await;
-    for one in [Some(&plugins), shadow.as_ref()].into_iter().flatten() {
+    for one in [Some(policy.plugins()), shadow].into_iter().flatten() {
         one.policy().selected().balancer.stop();
     }
     anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
@@ -323,7 +316,7 @@ async fn registration(
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
-    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name).await?;
+    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, None).await?;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }
@@ -372,7 +365,7 @@ fn start_limit(config: &Config) -> usize {
 }
 
 /// What people are told of the kinds.
-fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
+pub(super) fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
     let info = |kind: &Kind| KindInfo {
         title: kind.title.clone(),
         is_job: kind.is_job(),
@@ -435,22 +428,4 @@ fn stop_if_renumbered(membership: &Membership, stop: CancellationToken) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bad_log_filter_is_told_and_not_obeyed() {
-        for (asked, filter, is_told) in [
-            (None, "info", false),
-            (Some(""), "info", false),
-            (Some("debug"), "debug", false),
-            (Some("evenkeel=loud"), "info", true),
-        ] {
-            let (made, problem) = log_filter(asked.map(OsString::from), LogLevel::Info);
-            assert_eq!((made.to_string().as_str(), problem.is_some()), (filter, is_told), "{asked:?}: {problem:?}");
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket},
     time::Duration,
 };
 
@@ -29,7 +29,8 @@ pub struct NotAnAddress(String);
 
 /// Works out a node's own `host:port`: `configured` (`www-host-name`) where it is set, with the port where it names none;
 /// else the address it is bound to where that is a loopback address; else the host name, where the others can reach this
-/// node by it; else an address of the machine. Takes seconds at most, also where names cannot be resolved.
+/// node by it; else the address that the route to the registry begins at, where that is another machine's; else an address of
+/// the machine. Takes seconds at most, also where names cannot be resolved.
 ///
 /// # Errors
 /// Only where `configured` is no address.
@@ -37,6 +38,7 @@ pub async fn announced(
     configured: Option<&str>,
     bound: SocketAddr,
     host_name: &str,
+    registry: Option<(&str, u16)>,
 ) -> Result<Announced, NotAnAddress> {
     if let Some(configured) = configured {
         let (host, port) = split(configured).ok_or_else(|| NotAnAddress(configured.to_owned()))?;
@@ -50,7 +52,27 @@ pub async fn announced(
         return Ok(Announced { address: bound.to_string(), ip: Some(bound.ip()), caution: None });
     }
     let resolved = resolve(host_name).await.unwrap_or_default();
-    Ok(choose(bound, host_name, &resolved, &interfaces()))
+    let route = match registry {
+        Some((host, port)) => route(host, port).await,
+        None => None,
+    };
+    Ok(choose(bound, host_name, &resolved, route, &interfaces()))
+}
+
+/// The address of this machine that packets to another begin at; none where that is this machine itself or cannot be told.
+/// Nothing is sent.
+async fn route(host: &str, port: u16) -> Option<IpAddr> {
+    let addresses = resolve(host).await.ok()?;
+    addresses.into_iter().filter(|ip| !ip.is_loopback()).find_map(|ip| {
+        let any: SocketAddr = match ip {
+            IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect((ip, port)).ok()?;
+        let own = socket.local_addr().ok()?.ip();
+        (!own.is_loopback() && !own.is_unspecified()).then_some(own)
+    })
 }
 
 /// What a host name stands for; an error where that is nothing, or the resolver does not answer in time.
@@ -102,7 +124,13 @@ fn preferred(addresses: Vec<IpAddr>) -> Option<IpAddr> {
 }
 
 /// The address of a node that is bound to more than loopback.
-fn choose(bound: SocketAddr, host_name: &str, resolved: &[IpAddr], interfaces: &[IpAddr]) -> Announced {
+fn choose(
+    bound: SocketAddr,
+    host_name: &str,
+    resolved: &[IpAddr],
+    route: Option<IpAddr>,
+    interfaces: &[IpAddr],
+) -> Announced {
     let listens = |ip: &IpAddr| {
         if bound.ip().is_unspecified() { bound.is_ipv6() || ip.is_ipv4() } else { *ip == bound.ip() }
     };
@@ -111,7 +139,7 @@ fn choose(bound: SocketAddr, host_name: &str, resolved: &[IpAddr], interfaces: &
         return Announced { address: join(host_name, bound.port()), ip: Some(ip), caution: None };
     }
     let ip = if bound.ip().is_unspecified() {
-        preferred(interfaces.iter().copied().filter(listens).collect())
+        route.filter(listens).or_else(|| preferred(interfaces.iter().copied().filter(listens).collect()))
     } else {
         Some(bound.ip())
     };
@@ -151,7 +179,7 @@ mod tests {
     }
 
     fn chosen(bound: &str, resolved: &str, interfaces: &str) -> (String, Option<String>) {
-        let choice = choose(bound.parse().unwrap(), "node1", &addresses(resolved), &addresses(interfaces));
+        let choice = choose(bound.parse().unwrap(), "node1", &addresses(resolved), None, &addresses(interfaces));
         (choice.address, choice.caution)
     }
 
@@ -165,21 +193,21 @@ mod tests {
             ("[::1]", "[::1]:8787"),
             ("::1", "[::1]:8787"),
         ] {
-            let announced = announced(Some(configured), bound, "node1").await.unwrap();
+            let announced = announced(Some(configured), bound, "node1", None).await.unwrap();
             assert_eq!(announced.address, address);
             assert!(announced.ip.is_some(), "{configured}");
         }
         for wrong in
             ["", ":80", "a:", "a:b", "a:0", "a:65536", "a:+1", "a b", "http://a", "[a]:1", "[::1", "::1]:2", "a,b"]
         {
-            assert!(announced(Some(wrong), bound, "node1").await.is_err(), "{wrong}");
+            assert!(announced(Some(wrong), bound, "node1", None).await.is_err(), "{wrong}");
         }
     }
 
     #[tokio::test]
     async fn a_node_bound_to_loopback_announces_just_that() {
         for bound in ["127.0.0.1:8788", "127.0.0.5:1", "[::1]:8788"] {
-            let announced = announced(None, bound.parse().unwrap(), "node1").await.unwrap();
+            let announced = announced(None, bound.parse().unwrap(), "node1", None).await.unwrap();
             assert_eq!(announced.address, bound);
             assert_eq!(announced.caution, None);
         }
@@ -204,6 +232,33 @@ mod tests {
         let (address, caution) = chosen("0.0.0.0:8787", "127.0.1.1 ::1", "2001:db8::7 10.0.0.7");
         assert_eq!(address, "10.0.0.7:8787");
         assert!(caution.unwrap().contains("loopback"), "says so");
+    }
+
+    #[test]
+    fn where_the_host_name_does_not_do_the_route_to_the_registry_goes_before_other_addresses() {
+        let choice = |bound: &str, resolved: &str, route: &str| {
+            let interfaces = addresses("10.0.0.7 192.0.2.7");
+            let route = route.parse().ok();
+            choose(bound.parse().unwrap(), "node1", &addresses(resolved), route, &interfaces).address
+        };
+        assert_eq!(choice("0.0.0.0:8787", "127.0.1.1", "192.0.2.7"), "192.0.2.7:8787");
+        assert_eq!(choice("0.0.0.0:8787", "127.0.1.1", "2001:db8::7"), "10.0.0.7:8787", "it does not listen there");
+        assert_eq!(choice("0.0.0.0:8787", "127.0.1.1", ""), "10.0.0.7:8787");
+        assert_eq!(choice("10.0.0.7:8787", "127.0.1.1", "192.0.2.7"), "10.0.0.7:8787", "it listens on that one only");
+        assert_eq!(choice("0.0.0.0:8787", "10.0.0.7", "192.0.2.7"), "node1:8787", "the name does");
+    }
+
+    #[tokio::test]
+    async fn a_route_to_this_machine_itself_or_to_nowhere_is_none() {
+        for host in ["127.0.0.1", "127.0.1.1", "localhost", "::1", "no.such.name.invalid"] {
+            assert_eq!(route(host, 5432).await, None, "{host}");
+        }
+        // Where this machine has another address, the route to that begins at it.
+        for own in interfaces() {
+            if let Some(begins) = route(&own.to_string(), 5432).await {
+                assert!(interfaces().contains(&begins), "{own}: {begins}");
+            }
+        }
     }
 
     #[test]

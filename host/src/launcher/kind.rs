@@ -15,6 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use nix::sys::signal::Signal;
+use tokio::sync::Notify;
 
 use crate::config::{KindOptions, KindsChanged};
 
@@ -204,6 +205,7 @@ impl Kind {
 pub struct Kinds {
     kinds: ArcSwap<BTreeMap<String, Arc<Kind>>>,
     search_path: OsString,
+    replaced: Notify,
 }
 
 impl Kinds {
@@ -249,7 +251,11 @@ impl Kinds {
         }
         kinds.retain(|name, _| changed.get(name).is_none_or(|options| !options.withheld));
         if errors.is_empty() {
-            Ok(Self { kinds: ArcSwap::from_pointee(kinds), search_path: search_path.to_owned() })
+            Ok(Self {
+                kinds: ArcSwap::from_pointee(kinds),
+                search_path: search_path.to_owned(),
+                replaced: Notify::new(),
+            })
         } else {
             Err(KindErrors(errors))
         }
@@ -268,6 +274,12 @@ impl Kinds {
     /// From now on, the kinds are those; running sessions go on as they are.
     pub fn replace(&self, others: &Self) {
         self.kinds.store(others.kinds.load_full());
+        self.replaced.notify_one();
+    }
+
+    /// Waits until they are replaced; for one who waits.
+    pub async fn replaced(&self) {
+        self.replaced.notified().await;
     }
 
     /// The kinds whose programs are on this machine, by name. Looks at the file system, so that a program installed later

@@ -74,7 +74,7 @@ impl Offer {
         let looking = async {
             loop {
                 self.refresh().await;
-                tokio::time::sleep(PERIOD).await;
+                let _ = tokio::time::timeout(PERIOD, self.kinds.replaced()).await;
             }
         };
         stop.run_until_cancelled(looking).await;

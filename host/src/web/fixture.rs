@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::{Router, body::Body};
 use bytes::Bytes;
@@ -98,11 +99,16 @@ impl Site {
             this: Arc::new(ThisNode {
                 name: "node1".to_owned(),
                 base_url: "http://node1:8787".to_owned(),
-                kinds: [("echo", "Echo <test>", false), ("job", "Job", true)]
-                    .map(|(name, title, is_job)| {
-                        (name.to_owned(), KindInfo { title: title.to_owned(), is_job, keeps: !is_job, untested: false })
-                    })
-                    .into(),
+                kinds: Arc::new(ArcSwap::from_pointee(
+                    [("echo", "Echo <test>", false), ("job", "Job", true)]
+                        .map(|(name, title, is_job)| {
+                            (
+                                name.to_owned(),
+                                KindInfo { title: title.to_owned(), is_job, keeps: !is_job, untested: false },
+                            )
+                        })
+                        .into(),
+                )),
             }),
             clock: clock.clone(),
             standing: watch::channel(None).1,

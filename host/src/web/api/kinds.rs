@@ -55,7 +55,7 @@ pub(in crate::web) async fn list_kinds(
     State(store): State<Arc<dyn Store>>,
     State(this): State<Arc<ThisNode>>,
 ) -> Result<Json<Page<KindView>>, Problem> {
-    Ok(Json(Page { items: kinds(&store.nodes().await?, &this.kinds), next: None }))
+    Ok(Json(Page { items: kinds(&store.nodes().await?, &this.kinds.load()), next: None }))
 }
 
 fn kinds(nodes: &[Node], known: &BTreeMap<String, KindInfo>) -> Vec<KindView> {

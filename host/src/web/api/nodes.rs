@@ -195,7 +195,7 @@ async fn details(store: &dyn Store, this: &ThisNode, id: NodeId) -> Result<NodeD
     let filter = SessionFilter { node: Some(id), states, ..SessionFilter::default() };
     let drain = node.drain.as_ref();
     let view = |session: Session| {
-        let keeps = this.kinds.get(&session.kind).is_some_and(|kind| kind.keeps);
+        let keeps = this.kinds.load().get(&session.kind).is_some_and(|kind| kind.keeps);
         RemainingSession {
             at_deadline: drain.and_then(|drain| drain.verdict(keeps, session.is_job)),
             id: session.id.to_string(),

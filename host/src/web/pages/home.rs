@@ -137,7 +137,7 @@ impl Card {
             (State::Lost, _) => "Lost",
         };
         Self {
-            kind: this.title(&view.kind).to_owned(),
+            kind: this.title(&view.kind),
             state: view.state.as_str(),
             condition,
             turn: view.turn,
@@ -164,7 +164,7 @@ impl Card {
 /// What becomes of a live session where its node is being emptied.
 fn outlook(view: &SessionView, nodes: &[Node], this: &ThisNode) -> Option<String> {
     let node = nodes.iter().find(|node| node.id == view.node.id)?;
-    let keeps = this.kinds.get(&view.kind).is_some_and(|kind| kind.keeps);
+    let keeps = this.kinds.load().get(&view.kind).is_some_and(|kind| kind.keeps);
     let drain = node.drain.as_ref().filter(|_| view.state.is_live() && view.wanted.is_none())?;
     Some(drain.outlook(keeps, view.is_job))
 }
@@ -296,7 +296,7 @@ fn kinds(nodes: &[Node], this: &ThisNode) -> Vec<Choice> {
     let title = |name: &String| {
         let takes = nodes.iter().filter(takes_sessions);
         let versions: BTreeSet<_> = takes.filter_map(|node| node.kind_versions.get(name)).collect();
-        let note = if this.kinds.get(name).is_some_and(|kind| kind.untested) { " (untested)" } else { "" };
+        let note = if this.kinds.load().get(name).is_some_and(|kind| kind.untested) { " (untested)" } else { "" };
         let title = this.title(name);
         match versions.into_iter().collect::<Vec<_>>()[..] {
             [version] => format!("{title} {}{note}", number(version)),
@@ -304,7 +304,7 @@ fn kinds(nodes: &[Node], this: &ThisNode) -> Vec<Choice> {
         }
     };
     // What a job runs does not fit into a form.
-    let is_job = |name: &String| this.kinds.get(name).is_some_and(|kind| kind.is_job);
+    let is_job = |name: &String| this.kinds.load().get(name).is_some_and(|kind| kind.is_job);
     names
         .into_iter()
         .filter(|name| !is_job(name))

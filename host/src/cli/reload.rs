@@ -1,0 +1,219 @@
+//! SIGHUP: reads the configuration again, and puts in force what can be without a restart.
+//!
+//! All of it is read and tried before any of it holds: a reload with an error changes nothing.
+
+use std::{ffi::OsString, sync::Arc};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{balancers, in_force::InForce, serve, system};
+use crate::{
+    balancer::{Journal, plugins::Plugins, wasm::Engine},
+    config::{self, Config, Flags, LogLevel, ProfilesInForce, Setting, Severity},
+    launcher::Kinds,
+    web::KindsKnown,
+};
+
+/// Changes how much is logged; none where the environment says so for good.
+pub(super) type SetLevel = Option<Box<dyn Fn(LogLevel) + Send + Sync>>;
+
+/// What a reload changes.
+pub(super) struct Parts {
+    pub(super) flags: Flags,
+    /// The configuration that the daemon was started with.
+    pub(super) config: Config,
+    /// The same, setting by setting.
+    pub(super) settings: Vec<Setting>,
+    pub(super) policy: Arc<InForce>,
+    pub(super) engine: Engine,
+    pub(super) journal: Arc<Journal>,
+    pub(super) profiles: ProfilesInForce,
+    pub(super) kinds: Arc<Kinds>,
+    pub(super) kinds_known: KindsKnown,
+    pub(super) search_path: OsString,
+    pub(super) set_level: SetLevel,
+}
+
+/// Reloads when it is told to.
+pub(super) struct Reload {
+    parts: Parts,
+    /// What holds now of what can be reloaded.
+    applied: Config,
+    hangup: Signal,
+}
+
+impl Reload {
+    /// Takes over SIGHUP.
+    pub(super) fn new(parts: Parts) -> std::io::Result<Self> {
+        let applied = parts.config.clone();
+        Ok(Self { parts, applied, hangup: signal(SignalKind::hangup())? })
+    }
+
+    /// Reloads at each SIGHUP, until stopped.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            match stop.run_until_cancelled(self.hangup.recv()).await {
+                Some(Some(())) => {}
+                Some(None) | None => return,
+            }
+            // Files may lie on storage that hangs, and a module takes long to compile.
+            let reloaded = tokio::task::spawn_blocking(move || {
+                self.reload();
+                self
+            });
+            match reloaded.await {
+                Ok(back) => self = back,
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let read = match self.read() {
+            Ok(read) => read,
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!(errors = problems.len(), "the configuration is not reloaded: nothing has changed");
+                return;
+            }
+        };
+        let Read { config, settings, kinds, plugins } = read;
+        let mut taken = Vec::new();
+        if config.profiles != self.applied.profiles {
+            self.parts.profiles.store(Arc::new(config.profiles.clone()));
+            taken.push("profiles");
+        }
+        if let Some(plugins) = plugins {
+            self.parts.policy.replace(plugins);
+            taken.push("balancer");
+        }
+        if let (true, Some(set)) = (config.log_level != self.applied.log_level, &self.parts.set_level) {
+            set(config.log_level);
+            taken.push("log level");
+        }
+        // Whether a kind's file has changed is not told, so all are taken.
+        self.parts.kinds_known.store(Arc::new(serve::told(&kinds)));
+        self.parts.kinds.replace(&kinds);
+        taken.push("kinds");
+        tracing::info!("the configuration is reloaded: {}", taken.join(", "));
+        for setting in changed(&self.parts.settings, &settings) {
+            tracing::warn!("{setting} has changed, and holds after a restart of the daemon");
+        }
+        self.applied = config;
+    }
+
+    /// Reads and tries everything; all that is wrong with it.
+    fn read(&self) -> Result<Read, Vec<String>> {
+        let Parts { flags, engine, journal, search_path, .. } = &self.parts;
+        let (config, problems, settings) = config::examine(flags, &system::surroundings());
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let mut errors: Vec<_> = errors.map(ToString::to_string).collect();
+        let Some(config) = config else { return Err(errors) };
+        for problem in problems.iter().filter(|problem| problem.severity == Severity::Warning) {
+            tracing::warn!("{problem}");
+        }
+        let kinds = Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, search_path);
+        let plugins = if selects_otherwise(&self.applied, &config) {
+            balancers::select(&config, engine, journal).map(Some)
+        } else {
+            Ok(None)
+        };
+        match (kinds, plugins) {
+            (Ok(kinds), Ok(plugins)) if errors.is_empty() => Ok(Read { config, settings, kinds, plugins }),
+            (kinds, plugins) => {
+                errors.extend(kinds.err().into_iter().flat_map(|wrong| wrong.0).map(|error| error.to_string()));
+                errors.extend(plugins.err().map(|error| format!("{error:#}")));
+                Err(errors)
+            }
+        }
+    }
+}
+
+/// A configuration that can be had.
+struct Read {
+    config: Config,
+    settings: Vec<Setting>,
+    kinds: Kinds,
+    /// Where another is selected, or the same otherwise.
+    plugins: Option<Plugins>,
+}
+
+/// Whether a balancer made of one configuration is another than one made of the other.
+fn selects_otherwise(before: &Config, after: &Config) -> bool {
+    let of = |config: &Config| {
+        (
+            (config.balancer.clone(), config.balancer_fallback.clone(), config.balancer_timeout),
+            (config.balancer_script.clone(), config.script_timeout, config.resolve_nodes, config.server_user.clone()),
+            (config.plugins_dir.clone(), config.plugins_sha256.clone()),
+            (config.balancer_settings.clone(), config.balancer_options.clone()),
+        )
+    };
+    of(before) != of(after)
+}
+
+/// Files of which everything is reloaded.
+const RELOADED: [&str; 5] =
+    ["profiles", "launcher.local.resources.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
+
+/// Settings of `load-balancer` that are read only once.
+const ONCE: [&str; 5] = ["balancer-shadow", "delete-node-on-exit", "placement-records-mb", "timeout", "www-host-name"];
+
+/// Settings of `rserver.conf` that belong to the balancer.
+const OF_BALANCER: [&str; 1] = ["resolve-load-balancer-nodes"];
+
+/// The settings that have changed and are not reloaded.
+fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
+    let is_reloaded = |setting: &Setting| match setting.file.as_str() {
+        "load-balancer" => !ONCE.contains(&setting.name.as_str()),
+        "rserver.conf" => OF_BALANCER.contains(&setting.name.as_str()),
+        file => RELOADED.contains(&file),
+    };
+    let same = |one: &Setting, other: &Setting| {
+        (&one.file, &one.section, &one.name) == (&other.file, &other.section, &other.name)
+    };
+    let mut names: Vec<_> = after
+        .iter()
+        .filter(|setting| !is_reloaded(setting))
+        .filter(|setting| before.iter().find(|old| same(old, setting)).is_none_or(|old| old.value != setting.value))
+        .chain(before.iter().filter(|old| !is_reloaded(old) && !after.iter().any(|setting| same(old, setting))))
+        .map(|setting| format!("{}: {}", setting.file, setting.name))
+        .collect();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    fn setting(file: &str, name: &str, value: &str) -> Setting {
+        let (file, name, value) = (file.to_owned(), name.to_owned(), Some(value.to_owned()));
+        Setting { file, section: None, name, value, origin: Origin::Default }
+    }
+
+    #[test]
+    fn what_has_changed_and_cannot_be_reloaded_is_told_and_nothing_else() {
+        let before = [
+            setting("rserver.conf", "www-port", "8787"),
+            setting("rserver.conf", "node-label-gpu", "1"),
+            setting("load-balancer", "balancer", "sessions"),
+            setting("load-balancer", "www-host-name", "left"),
+            setting("rsession.conf", "session-timeout-minutes", "120"),
+        ];
+        let after = [
+            setting("rserver.conf", "www-port", "8788"),
+            setting("rserver.conf", "resolve-load-balancer-nodes", "1"),
+            setting("load-balancer", "balancer", "user-hash"),
+            setting("load-balancer", "www-host-name", "right"),
+            setting("rsession.conf", "session-timeout-minutes", "120"),
+            setting("profiles", "session-limit", "3"),
+        ];
+        let told = ["rserver.conf: www-port", "load-balancer: www-host-name", "rserver.conf: node-label-gpu"];
+        assert_eq!(changed(&before, &after), told);
+        assert_eq!(changed(&before, &before), [""; 0]);
+    }
+}

@@ -1,0 +1,125 @@
+//! SIGHUP has a daemon take up its configuration while its sessions go on.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use evenkeel_tests::{Builder, Cluster, Node, wait};
+use serde_json::{Value, json};
+
+const MORE: &str = r#"
+name = "more"
+title = "More"
+program = "/bin/sh"
+arguments = ["-c", "exit 0", "sh", "{socket}"]
+listen = "unix"
+base-path = "kept"
+suspend = "loses"
+
+[ready]
+path = "{base_path}"
+"#;
+
+fn write(node: &Node, name: &str, text: &str) -> Result<()> {
+    let file = node.files.config.join(name);
+    fs::write(&file, text).with_context(|| file.display().to_string())
+}
+
+/// Waits until the daemon has logged a line that holds this text, so often.
+async fn logged(node: &Node, text: &str, times: usize) -> Result<()> {
+    wait::until(&format!("the log to say {text:?}"), wait::LONG, async || {
+        let count = node.log().matches(text).count();
+        ensure!(count >= times, "{count} times; {}", node.log_tail());
+        Ok(())
+    })
+    .await
+}
+
+/// The name of the balancer that decides.
+async fn balancer(cluster: &Cluster) -> Result<String> {
+    let list: Value = cluster.client(0)?.get("/api/v1/balancers").await?.success()?.json()?;
+    let items = list["items"].as_array().context("items")?;
+    let active: Vec<_> = items.iter().filter(|one| one["state"] == "active").collect();
+    ensure!(active.len() == 1, "{list}");
+    Ok(active[0]["name"].as_str().context("a name")?.to_owned())
+}
+
+#[tokio::test]
+async fn what_can_be_reloaded_is_and_a_session_survives_it() -> Result<()> {
+    let cluster = Builder::for_test(1)?.balancer("sessions").start().await?;
+    let (node, client) = (&cluster.nodes()[0], cluster.client(0)?);
+    let session = client.launch_active("echo").await?;
+    assert_eq!(balancer(&cluster).await?, "sessions");
+
+    write(node, "load-balancer", "balancer=user-hash\n[balancer user-hash]\nscheme=modulo\n")?;
+    write(node, "profiles", "[*]\nsession-limit=1\n")?;
+    write(node, "logging.conf", "[*]\nlog-level=debug\n")?;
+    write(node, "kinds/more.toml", MORE)?;
+    node.files.add_setting("node-weight", "50")?;
+    node.hang_up()?;
+    logged(node, "the configuration is reloaded: profiles, balancer, log level, kinds", 1).await?;
+    logged(node, "rserver.conf: node-weight has changed, and holds after a restart of the daemon", 1).await?;
+
+    assert_eq!(balancer(&cluster).await?, "user-hash");
+    wait::until("the new kind to be offered", wait::LONG, async || {
+        let kinds: Value = client.get("/api/v1/kinds").await?.success()?.json()?;
+        let is_there = kinds["items"].as_array().is_some_and(|all| all.iter().any(|kind| kind["title"] == "More"));
+        ensure!(is_there, "{kinds}");
+        Ok(())
+    })
+    .await?;
+    let refused = client.post("/api/v1/sessions", &json!({ "kind": "echo" })).await?;
+    assert_eq!(refused.status.as_u16(), 409, "the limit of one session holds");
+
+    let same = client.session(&session.id).await?;
+    assert_eq!((same.state.as_str(), same.pid), ("active", session.pid));
+    client.get(&format!("/s/{}/", session.id)).await?.success()?;
+    client.end(&session.id).await?;
+    client.wait_state(&session.id, |state| state == "ended").await?;
+    client.launch_active("echo").await?;
+    let placements: Value = client.get("/api/v1/placements").await?.success()?.json()?;
+    assert_eq!(placements["items"][0]["balancer"], "user-hash", "{placements}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_with_an_error_changes_nothing_and_tells_every_error() -> Result<()> {
+    let cluster = Builder::for_test(1)?.balancer("sessions").start().await?;
+    let (node, client) = (&cluster.nodes()[0], cluster.client(0)?);
+    let session = client.launch_active("echo").await?;
+
+    // Each of these alone would be taken.
+    write(node, "profiles", "[*]\nsession-limit=1\n")?;
+    write(node, "load-balancer", "balancer=user-hash\nbalancer-timeout=0\n")?;
+    node.files.add_setting("www-port", "http")?;
+    node.hang_up()?;
+    logged(node, "the configuration is not reloaded: nothing has changed", 1).await?;
+    let log = node.log();
+    assert!(
+        log.contains("load-balancer:2: balancer-timeout: expected a whole number from 1 to 20, found `0`"),
+        "{log}"
+    );
+    assert!(log.contains("www-port: expected a port from 0 to 65535, found `http`"), "{log}");
+    assert_eq!(balancer(&cluster).await?, "sessions");
+    let second = client.launch_active("echo").await?;
+
+    // A balancer that cannot be had, and a kind that is wrong, are found before anything holds as well.
+    let server = fs::read_to_string(node.files.config.join("rserver.conf"))?.replace("www-port=http\n", "");
+    write(node, "rserver.conf", &server)?;
+    write(node, "load-balancer", "balancer=user-hash\nbalancer-fallback=refuse\n[balancer user-hash]\nscheme=none\n")?;
+    write(node, "kinds/more.toml", "name = \"more\"\n")?;
+    node.hang_up()?;
+    logged(node, "the configuration is not reloaded: nothing has changed", 2).await?;
+    let log = node.log();
+    assert!(log.contains("balancer=user-hash: ") && log.contains("more.toml:1: "), "{log}");
+    assert_eq!(balancer(&cluster).await?, "sessions");
+
+    write(node, "load-balancer", "balancer=user-hash\n")?;
+    fs::remove_file(node.files.config.join("kinds/more.toml"))?;
+    node.hang_up()?;
+    logged(node, "the configuration is reloaded: profiles, balancer, kinds", 1).await?;
+    assert_eq!(balancer(&cluster).await?, "user-hash");
+    for id in [session.id, second.id] {
+        assert_eq!(client.session(&id).await?.state, "active");
+    }
+    Ok(())
+}
