@@ -1,7 +1,7 @@
 //! The files read at start, and the cluster key.
 //!
 //! Every setting has a name in one of the legacy files; a flag on the command line goes before the file, and the file
-//! before the default. All problems are found in one pass. ARCHITECTURE.md lists the files, README.md the names.
+//! before the default. All problems are found in one pass. ARCHITECTURE.md lists the files, docs/configuration.md the names.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
