@@ -52,7 +52,7 @@ pub(super) fn annotate(file: &str, source: &str, text: &str, port: Option<u16>) 
         }
         match content.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             Some((name, value)) => copy.setting(file, (name, value), line, port),
-            None => copy.to_do(line, "this line has no form that is known"),
+            None => copy.leave(line, "this line has no form that is known"),
         }
     }
     if let (Some(port), "rserver.conf", None) = (port, file, find_setting(text, "www-port")) {
@@ -84,7 +84,7 @@ impl Copy {
         self.annotated.answered += 1;
     }
 
-    fn to_do(&mut self, line: &str, what: &str) {
+    fn leave(&mut self, line: &str, what: &str) {
         self.push(&format!("{REMARK} TO DO: {what}"));
         self.push(line);
         self.annotated.to_do.push((self.lines, what.to_owned()));
@@ -107,7 +107,7 @@ impl Copy {
                 self.moved(line, &format!("www-host-name={host}:{port}"));
             }
             (Some(Answer::Honoured(_)), _) if file == "database.conf" && DATABASE.contains(&name) => {
-                self.to_do(line, "Evenkeel needs an empty database of its own: name another than the other product's");
+                self.leave(line, "Evenkeel needs an empty database of its own: name another than the other product's");
             }
             (Some(Answer::Honoured(_)), _) => {
                 self.push(line);
@@ -119,8 +119,8 @@ impl Copy {
                 self.annotated.honoured += 1;
             }
             // To take it out would have the daemon start as nobody asked it to.
-            (Some(Answer::Only(_, why)), _) => self.to_do(line, &format!("{name}={value} cannot be had: {why}")),
-            (None, _) => self.to_do(line, &format!("there is no setting {name}; it has no effect")),
+            (Some(Answer::Only(_, why)), _) => self.leave(line, &format!("{name}={value} cannot be had: {why}")),
+            (None, _) => self.leave(line, &format!("there is no setting {name}; it has no effect")),
         }
     }
 

@@ -53,7 +53,7 @@ impl CookieKey {
         let (signed, mac) = value.rsplit_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         let mut keys = std::iter::once(&self.signing).chain(&self.others);
-        keys.find(|key| mac_of(*key, signed).verify_slice(&mac).is_ok())?;
+        keys.find(|key| mac_of(key, signed).verify_slice(&mac).is_ok())?;
         let mut fields = signed.split('.');
         let mut field = || fields.next();
         if field()? != VERSION {
