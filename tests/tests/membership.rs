@@ -3,8 +3,10 @@
 use std::{fs, process::Output, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Client, Cluster, store, wait};
+use evenkeel_tests::{Builder, Client, Cluster, processes, store, wait};
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 /// Runs a command against a node.
 fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> Result<Output> {
@@ -247,5 +249,35 @@ async fn clocks_are_compared_with_the_registrys_and_shown() -> Result<()> {
     assert!(home.get("/").await?.text().replace("&#39;", "'").contains(told));
     let output = run(&cluster, 0, &["list-nodes"])?;
     assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_that_is_put_out_while_it_runs_keeps_its_programs_and_comes_back() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let session = cluster.client(0)?.launch_active("echo").await?;
+    let process = processes::by_id(session.pid.context("a process")?).context("the program runs")?;
+    let mut socket = cluster.client(0)?.socket(&session.path("ws")).await?;
+    let directory = cluster.root().join("store");
+    // As after a reset by force that another node's key has won.
+    store::execute(&directory, "UPDATE cluster SET key_hash = key_hash || '-of-another'")?;
+    wait::until("the node to be put out", wait::LONG, async || {
+        let reply = cluster.client(0)?.get(&session.path("")).await?;
+        ensure!(reply.status == 503 && reply.text().contains("secure cookie key"), "{}", reply.status);
+        Ok(())
+    })
+    .await?;
+    assert!(line_of(&cluster, 0, "n1")?.contains("Invalid secure cookie key"));
+    assert!(process.runs(), "the program ended");
+    socket.send(Message::text("still there?")).await?;
+    let answer = socket.next().await.context("an open web socket was cut")??;
+    assert_eq!(answer, Message::text("still there?"));
+    store::execute(&directory, "UPDATE cluster SET key_hash = replace(key_hash, '-of-another', '')")?;
+    wait::until("the session to be reached again", wait::LONG, async || {
+        cluster.client(0)?.get(&session.path("")).await?.success()
+    })
+    .await?;
+    assert_eq!(cluster.client(0)?.session(&session.id).await?.pid, session.pid);
+    socket.close(None).await?;
     Ok(())
 }

@@ -224,7 +224,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits { connect: config.peer_timeout, ..proxy::Limits::default() },
+        limits: proxy::Limits { connect_node: config.peer_timeout, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
