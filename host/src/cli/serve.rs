@@ -316,7 +316,9 @@ async fn registration(
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
-    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, None).await?;
+    let announced =
+        announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, registry::machine(config))
+            .await?;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }
