@@ -211,6 +211,24 @@ impl Server {
         self.control(&["start", "-l", "log.again"]);
     }
 
+    /// Has all of its processes stand still, as on a machine that hangs, or go on.
+    ///
+    /// # Panics
+    /// Where others use it.
+    pub fn freeze(&self, still: bool) {
+        assert!(self.own, "others use this server");
+        let signal = if still { "-STOP" } else { "-CONT" };
+        let data = self.directory.join("data");
+        let is_ours = |process: &Path| fs::read_link(process.join("cwd")).is_ok_and(|directory| directory == data);
+        let processes = fs::read_dir("/proc").expect("procfs").flatten().map(|entry| entry.path());
+        let ours =
+            processes.filter(|process| is_ours(process)).filter_map(|process| process.file_name().map(Into::into));
+        let ours: Vec<std::ffi::OsString> = ours.collect();
+        assert!(!ours.is_empty(), "it does not run");
+        let sent = Command::new("kill").arg(signal).args(ours).status().expect("kill");
+        assert!(sent.success(), "kill: {sent}");
+    }
+
     fn control(&self, arguments: &[&str]) {
         assert!(self.own, "others use this server");
         let mut command = match account() {
