@@ -174,7 +174,7 @@ async fn a_database_that_hangs_blocks_nobody_for_longer_than_a_call_may_take() {
     let took = begin.elapsed();
     server.freeze(false);
     let (nodes, told) = (nodes.unwrap_err().to_string(), told.unwrap_err().to_string());
-    assert!(nodes.contains("did not answer within") && told.contains("did not answer within"), "{nodes}; {told}");
+    assert!(nodes.contains("did not answer") && told.contains("did not answer"), "{nodes}; {told}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert_eq!(store.nodes().await.unwrap().len(), 1);
     assert!(store.heartbeat(id, &beat).await.unwrap().is_some());
