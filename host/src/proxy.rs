@@ -53,8 +53,10 @@ pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
 /// How long the proxy waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a connection.
+    /// For a connection to a program.
     pub connect: Duration,
+    /// For a connection to another node.
+    pub connect_node: Duration,
     /// For the head of the answer to a request without a body. One with a body may take its time to be sent; it ends
     /// with the browser's connection.
     pub answer: Duration,
@@ -62,7 +64,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(300) }
+        Self {
+            connect: Duration::from_secs(5),
+            connect_node: Duration::from_secs(10),
+            answer: Duration::from_secs(300),
+        }
     }
 }
 

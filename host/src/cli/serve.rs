@@ -223,7 +223,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         key: key.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits { connect: config.peer_timeout, ..proxy::Limits::default() },
+        limits: proxy::Limits { connect_node: config.peer_timeout, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));
@@ -316,7 +316,9 @@ async fn registration(
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
-    let announced = announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, None).await?;
+    let announced =
+        announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, registry::machine(config))
+            .await?;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }

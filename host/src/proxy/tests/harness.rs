@@ -162,7 +162,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn start(number: i64) -> Self {
-        Self::with_limits(number, Limits { connect: Duration::from_secs(5), answer: DEADLINE }).await
+        Self::with_limits(number, Limits { answer: DEADLINE, ..Limits::default() }).await
     }
 
     pub(super) async fn with_limits(number: i64, limits: Limits) -> Self {
