@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Config, Database, Flags, database, file::File};
+use super::{
+    Config, Database, Flags, database,
+    file::{Asked, File},
+};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,13 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
     for file in files {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for asked in file.asked.borrow().iter() {
+            let is_given_under_config = || {
+                let is_same = |other: &Asked| other.name == asked.name && other.section.as_deref() == Some("config");
+                file.asked.borrow().iter().any(|other| is_same(other) && other.given.is_some())
+            };
+            if asked.given.is_none() && asked.section.is_none() && is_given_under_config() {
+                continue;
+            }
             // What is not given in a section is what holds without that section.
             if asked.given.is_none() && asked.section.is_some() && asked.name != LOG_LEVEL {
                 continue;
@@ -208,6 +218,18 @@ mod tests {
             (format!("{section}{}", setting.name), format!("{} {origin}", setting.value.unwrap_or_default()))
         };
         settings.into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn settings_of_the_oldest_form_are_told_once_and_those_that_it_does_not_give_too() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(of(&settings(directory.path(), Flags::default()), "balancer"), "sessions default");
+        std::fs::write(directory.path().join("load-balancer"), "[config]\nbalancer=user-hash\n").unwrap();
+        let all = settings(directory.path(), Flags::default());
+        let balancers: Vec<_> =
+            all.iter().filter(|(name, _)| name.split(' ').next_back() == Some("balancer")).collect();
+        assert_eq!(balancers, [&("[config] balancer".to_owned(), "user-hash load-balancer:2".to_owned())]);
+        assert_eq!(of(&all, "balancer-timeout-ms"), "50 default");
     }
 
     #[test]

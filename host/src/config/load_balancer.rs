@@ -65,7 +65,8 @@ impl Policy {
     pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> Self {
         let mut policy = Self::default();
         // The oldest form of the file has its settings under `[config]`.
-        let sections: BTreeSet<_> = file.entries.iter().map(|entry| entry.section.as_deref()).collect();
+        let given = file.entries.iter().map(|entry| entry.section.as_deref());
+        let sections: BTreeSet<_> = std::iter::once(None).chain(given).collect();
         for section in sections {
             match section {
                 Some(NODES) => answer_nodes(file, problems),
