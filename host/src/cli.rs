@@ -25,6 +25,7 @@ mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod registry;
 mod reload;
 mod reset;
 mod run;

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 pub mod data_dir;
+pub mod database;
 mod editors;
 pub mod effective;
 pub mod file;
@@ -26,6 +27,7 @@ mod resources;
 pub mod sign_in;
 pub mod surroundings;
 
+pub use database::Database;
 pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
 pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
@@ -57,7 +59,9 @@ pub struct Config {
     pub www_host_name: Option<String>,
     /// `node-name`, else the host name.
     pub node_name: String,
-    /// `directory` in `database.conf`: where the SQLite store lies.
+    /// `database.conf`: where the registry is.
+    pub database: Database,
+    /// `directory` there: where it lies, where it is in SQLite.
     pub database_directory: PathBuf,
     /// `secure-cookie-key-file`, else the usual files of the cluster key.
     pub key_places: KeyPlaces,

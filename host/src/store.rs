@@ -13,13 +13,17 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::domain::{
     Charter, Decision, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision,
     Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
+mod life;
 pub mod membership;
+pub mod postgres;
+mod rows;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod story;
@@ -29,6 +33,12 @@ pub use membership::{Beat, Heartbeat, NodeDeletion, RegisterError, Registration,
 /// The registry.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {
+    /// A number that grows when something was changed, by whichever daemon; none where the database does not tell. It is a
+    /// hint to look at once: some changes are not told, so look now and then all the same.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
     /// The present moment by the store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 

@@ -8,12 +8,13 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use evenkeel_test_postgres::Database;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tempfile::TempDir;
 
@@ -40,6 +41,7 @@ pub struct Builder {
     loads: Option<Vec<[f64; 3]>>,
     programs: Vec<PathBuf>,
     program: Option<PathBuf>,
+    database: Option<Arc<Database>>,
 }
 
 /// Daemons that share one store. When it goes out of scope, its sessions are ended, its daemons are stopped, and
@@ -52,6 +54,8 @@ pub struct Cluster {
     /// Whose sessions are to be ended, beside those of the one who runs it.
     users: Mutex<BTreeSet<String>>,
     closed: bool,
+    /// Removed once nobody uses it.
+    _database: Option<Arc<Database>>,
 }
 
 impl Builder {
@@ -60,7 +64,8 @@ impl Builder {
     pub fn new(nodes: usize) -> Self {
         let settings = Settings::default();
         let (loads, programs, listen) = (None, Vec::new(), "127.0.0.1".to_owned());
-        let builder = Self { nodes, first_port: None, listen, settings, loads, programs, program: None };
+        let builder =
+            Self { nodes, first_port: None, listen, settings, loads, programs, program: None, database: None };
         builder.setting("session-login-shell", "0")
     }
 
@@ -83,6 +88,17 @@ impl Builder {
     #[must_use]
     pub fn first_port(mut self, port: u16) -> Self {
         self.first_port = Some(port);
+        self
+    }
+
+    /// Has the registry in that database, which must be empty; else it is in SQLite.
+    #[must_use]
+    pub fn on_postgres(mut self, database: &Arc<Database>) -> Self {
+        let (place, password) = (database.uri(), database.server().password());
+        let place = place.replacen('@', &format!(":{password}@"), 1);
+        let lines = format!("provider=postgresql\nconnection-uri={place}?sslmode=allow\n");
+        self.settings.database = Some((lines, format!("the-key-of-{}", database.name())));
+        self.database = Some(Arc::clone(database));
         self
     }
 
@@ -181,7 +197,7 @@ impl Builder {
             };
             nodes.push(Node::new(&name, files, program.clone(), path.clone(), (&self.listen, port)));
         }
-        Ok(Cluster { nodes, root, path, users: Mutex::default(), closed: false })
+        Ok(Cluster { nodes, root, path, users: Mutex::default(), closed: false, _database: self.database })
     }
 
     /// Starts the cluster and waits until every node sees every other online.

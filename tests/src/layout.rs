@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub server: Vec<(String, String)>,
     /// Lines of `rsession.conf`.
     pub session: Vec<(String, String)>,
+    /// Lines of `database.conf`, and the cluster's key; with SQLite, that is beside the store.
+    pub database: Option<(String, String)>,
     /// The balancer; the program's default where none is named.
     pub balancer: Option<String>,
     /// The balancer's settings.
@@ -87,8 +90,14 @@ impl NodeFiles {
         let session: String = settings.session.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         fs::write(self.config.join("rsession.conf"), session)?;
 
-        let database = format!("provider=sqlite\ndirectory={}\n", root.join("store").display());
-        fs::write(self.config.join("database.conf"), database)?;
+        let database = match &settings.database {
+            Some((database, key)) => {
+                private(&self.config.join("secure-cookie-key"), key)?;
+                database.clone()
+            }
+            None => format!("provider=sqlite\ndirectory={}\nsingle-machine=1\n", root.join("store").display()),
+        };
+        private(&self.config.join("database.conf"), &database)?;
 
         let mut balancer = String::new();
         if settings.shared_plugins {
@@ -121,4 +130,11 @@ impl NodeFiles {
         fs::rename(&new, &self.load)?;
         Ok(())
     }
+}
+
+/// Writes a file that only its owner can read.
+fn private(file: &Path, text: &str) -> Result<()> {
+    let mut options = fs::File::options();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| file.display().to_string())
 }

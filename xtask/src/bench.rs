@@ -27,9 +27,27 @@ enum What {
     Placement(Placement),
     /// What plugins cost: decisions of builtin ones and of the SDK's examples, a file that is taken up, a runaway, memory.
     Plugins(Plugins),
+    /// Placements a second that three daemons and Postgres on this machine make together.
+    Cluster(Rate),
     /// What sessions cost: the time until one answers, beside the same program by hand and by JupyterHub, and what a daemon
     /// takes for many that idle.
     Sessions(Sessions),
+}
+
+#[derive(clap::Args)]
+struct Rate {
+    /// Launches measured.
+    #[arg(long, default_value_t = 2_000)]
+    launches: u32,
+    /// How many are asked for at once.
+    #[arg(long, default_value_t = 192)]
+    at_once: u32,
+    /// Have the registry in SQLite, for comparison.
+    #[arg(long)]
+    sqlite: bool,
+    /// Fail where the target is missed.
+    #[arg(long)]
+    assert: bool,
 }
 
 #[derive(clap::Args)]
@@ -85,20 +103,41 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             measure("evenkeel", "plugins", &arguments)
         }
+        What::Cluster(rate) => {
+            setup::provide(Needs { postgres: !rate.sqlite, ..Needs::NONE }, false)?;
+            optimised_programs()?;
+            measure("evenkeel-tests", "cluster", &rate.arguments())
+        }
         What::Sessions(sessions) => {
-            // The whole programs, as they are run.
-            let mut build =
-                workspace::cargo(&["build", "--release", "--bins", "-p", "evenkeel", "-p", "evenkeel-tests"]);
-            eprintln!("building the optimised programs: some minutes the first time");
-            succeed(&mut build, "they cannot be built")?;
+            optimised_programs()?;
             measure("evenkeel-tests", "sessions", &sessions.arguments()?)
         }
     }
 }
 
+/// The whole programs, as they are run.
+fn optimised_programs() -> anyhow::Result<()> {
+    let mut build = workspace::cargo(&["build", "--release", "--bins", "-p", "evenkeel", "-p", "evenkeel-tests"]);
+    eprintln!("building the optimised programs: some minutes the first time");
+    succeed(&mut build, "they cannot be built")
+}
+
+impl Rate {
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments =
+            vec!["--launches".to_owned(), self.launches.to_string(), "--at-once".to_owned(), self.at_once.to_string()];
+        for (is_on, flag) in [(self.sqlite, "--sqlite"), (self.assert, "--assert")] {
+            if is_on {
+                arguments.push(flag.to_owned());
+            }
+        }
+        arguments
+    }
+}
+
 impl Sessions {
     fn arguments(&self) -> anyhow::Result<Vec<String>> {
-        setup::provide(Needs { jupyter: true, vscode: false, wasm: false, browser: false }, false)?;
+        setup::provide(Needs { jupyter: true, ..Needs::NONE }, false)?;
         let programs = JUPYTER.programs()?.display().to_string();
         let number = |name: &str, value: u32| [format!("--{name}"), value.to_string()];
         let mut arguments = [

@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let jupyter = arguments.kind.starts_with("jupyter");
     let vscode = arguments.kind == VSCODE;
-    let lacks = setup::provide(Needs { jupyter, vscode, wasm: false, browser: false }, arguments.yes)?;
+    let lacks = setup::provide(Needs { jupyter, vscode, ..Needs::NONE }, arguments.yes)?;
     if let Some(problem) = lacks.vscode {
         bail!("VS Code cannot be had on this machine: {problem}");
     }

@@ -39,11 +39,15 @@ pub(crate) struct Needs {
     pub(crate) wasm: bool,
     /// A real browser.
     pub(crate) browser: bool,
+    /// Postgres' own programs; each run starts a server of its own.
+    pub(crate) postgres: bool,
 }
 
 impl Needs {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { jupyter: false, vscode: false, wasm: false, browser: false, postgres: false };
     /// What the tests need.
-    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true, browser: true };
+    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true, browser: true, postgres: true };
 }
 
 /// What is missing.
@@ -157,6 +161,9 @@ impl Missing {
             let absent = BROWSER.into_iter().filter(|(_, program)| !Path::new(program).exists());
             missing.packages.extend(absent.map(|(package, _)| package));
         }
+        if needs.postgres && !has_postgres() {
+            missing.packages.push("postgresql");
+        }
         Ok(missing)
     }
 
@@ -194,6 +201,12 @@ fn compiles_to_wasm() -> bool {
         let directory = String::from_utf8_lossy(&output.stdout);
         output.status.success() && Path::new(directory.trim()).is_dir()
     })
+}
+
+/// Whether a version of Postgres is there, as Debian lays it out.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/initdb")).any(|program| program.exists())
 }
 
 fn runs(program: &str) -> bool {

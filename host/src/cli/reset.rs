@@ -2,15 +2,12 @@
 
 use serde_json::json;
 
-use super::output;
-use crate::{
-    config::Config,
-    store::{Reset, Store, sqlite::SqliteStore},
-};
+use super::{output, registry};
+use crate::{config::Config, store::Reset};
 
 /// Forgets what the first node has laid down.
 pub(super) async fn reset(config: &Config, force: bool, as_json: bool) -> anyhow::Result<()> {
-    let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
+    let store = registry::open(config).await?;
     match store.reset_cluster(force).await? {
         Reset::Done if as_json => output::line(json!({ "reset": true })),
         Reset::Done => output::line("the next node to start defines the cluster: its key and its protocol"),

@@ -20,7 +20,7 @@ use super::{
     in_force::InForce,
     keys,
     lifecycle::{End, Lifecycle},
-    log, output,
+    log, output, registry,
     reload::{self, Reload},
     report, system,
 };
@@ -48,7 +48,7 @@ use crate::{
         self, JobLogs, Mirror, Sessions, Traffic,
         placement::{Policy, shadow::Second},
     },
-    store::{Registration, Store, sqlite::SqliteStore},
+    store::Registration,
     web::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
         identity::PasswordCheck,
@@ -119,8 +119,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
 
-    let store = SqliteStore::open(&config.database_directory, config.node_timeout).await?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = registry::open(&config).await?;
     let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
     let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Config, Flags, file::File};
+use super::{Config, Database, Flags, database, file::File};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +68,25 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
             settings.push(Setting {
                 file: name.clone(),
                 section: asked.section.clone(),
-                value: value.map(|value| if is_secret(&asked.name) { "(hidden)".to_owned() } else { value }),
+                value: value.map(|value| shown(&asked.name, value)),
                 name: asked.name.clone(),
                 origin,
             });
         }
     }
     settings
+}
+
+/// Where nothing is there.
+const NONE: &str = "none";
+
+/// A value as it may be shown.
+fn shown(name: &str, value: String) -> String {
+    match name {
+        "connection-uri" if value != NONE => database::uri::shown(&value),
+        name if is_secret(name) && value != NONE => "(hidden)".to_owned(),
+        _ => value,
+    }
 }
 
 fn is_secret(name: &str) -> bool {
@@ -146,7 +158,17 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "plugins-dir" => path(&config.plugins_dir),
         "placement-records-mb" => Some((config.placement_records >> 20).to_string()),
         "www-host-name" => Some("by what is bound, and the host name".to_owned()),
-        "directory" => path(&config.database_directory),
+        "provider" => Some(match &config.database {
+            Database::Sqlite { .. } => "sqlite".to_owned(),
+            Database::Postgres(_) => "postgresql".to_owned(),
+        }),
+        "directory" => match config.database {
+            Database::Sqlite { .. } => path(&config.database_directory),
+            Database::Postgres(_) => Some(NONE.to_owned()),
+        },
+        "single-machine" | "load-balancing-enabled" => switch(false),
+        "connection-uri" | "password" | "host" | "database" | "username" => Some(NONE.to_owned()),
+        "port" => Some(database::PORT.to_string()),
         "session-timeout-minutes" => {
             Some(config.idle.suspend_after.map_or(0.0, |limit| limit.as_secs_f64() / 60.0).to_string())
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings, editors,
+    Config, Database, KeyPlaces, Problem, ProgramOptions, Severity, SignInOptions, Surroundings, database, editors,
     effective::{self, Setting},
     file::File,
     launcher,
@@ -67,7 +67,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
 
     let server = Server::read(&rserver, &mut problems);
     let policy = Policy::read(&load_balancer, &mut problems);
-    let database_directory = read_database(&database, &mut problems);
+    let registry_in = database::read(&database, &mut problems);
     let defined = resources::read(&resources, &mut problems);
     let limits = Profiles::read(&profiles, defined, &mut problems);
     let idle = life::read(&rsession, &mut problems);
@@ -76,6 +76,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let kinds_changed = editors::read(&jupyter, &vscode, &mut problems);
     let log_level = logging::read(&logs, &mut problems);
 
+    problems.extend(database::unfit(&registry_in, server.load_balancing, &rserver));
     let path = rserver.path.clone();
     let registry = registry(&database);
     files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local, launcher_conf]);
@@ -92,7 +93,10 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     else {
         return (None, problems);
     };
-    let database_directory = database_directory.unwrap_or_else(|| data_dir.clone());
+    let database_directory = match &registry_in {
+        Database::Sqlite { directory: Some(directory), .. } => directory.clone(),
+        _ => data_dir.clone(),
+    };
     let config = Config {
         runtime_dir: server.runtime_dir.unwrap_or_else(|| match surroundings.runtime_dir() {
             Some(base) => base.join(tag(&data_dir)),
@@ -149,6 +153,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         log_level,
         idle,
         kinds_dir: config_dir.as_ref().map(|dir| dir.join("kinds")).filter(|dir| dir.is_dir()),
+        database: registry_in,
         database_directory,
         data_dir,
         config_dir,
@@ -237,6 +242,7 @@ struct Server {
     resolve_nodes: Option<bool>,
     server_user: Option<String>,
     shared_storage: Option<PathBuf>,
+    load_balancing: Option<bool>,
     metrics_max_age: Option<Duration>,
     programs: ProgramOptions,
 }
@@ -264,6 +270,7 @@ impl Server {
             resolve_nodes: reader.take("resolve-load-balancer-nodes", reader::switch),
             server_user: reader.take("server-user", reader::text),
             shared_storage: reader.take("server-shared-storage-path", shared_storage),
+            load_balancing: reader.take("load-balancing-enabled", reader::switch),
             metrics_max_age: reader.take("metrics-max-age-seconds", reader::seconds(1, 7 * 24 * 3600)),
             programs: ProgramOptions::read(&mut reader),
         };
@@ -278,14 +285,6 @@ fn shared_storage(value: &str) -> Result<PathBuf, String> {
         .ok()
         .filter(|path| path.is_dir())
         .ok_or_else(|| "a directory that is there (is it mounted?)".to_owned())
-}
-
-/// What `database.conf` says: the directory of the store.
-fn read_database(file: &File, problems: &mut Vec<Problem>) -> Option<PathBuf> {
-    let mut reader = Reader::new(file, None, problems);
-    let directory = reader.take("directory", reader::path);
-    reader.finish();
-    directory
 }
 
 #[cfg(test)]
@@ -442,6 +441,7 @@ mod tests {
             ("rserver.conf", "www-port=http\nssl-enabled=1\n"),
             ("load-balancer", "balancer-timeout-ms=0\n"),
             ("launcher.conf", "[cluster]\ntype=Slurm\n"),
+            ("database.conf", "provider=oracle\n"),
         ]);
         assert!(config.is_none());
         assert_eq!(
@@ -450,6 +450,7 @@ mod tests {
                 "rserver.conf:1: www-port: expected a port from 0 to 65535, found `http`",
                 "rserver.conf:2: ssl-enabled=1 cannot be had in this version: put a proxy that ends TLS before the nodes, or leave it out",
                 "load-balancer:1: balancer-timeout-ms: expected a whole number from 1 to 10000, found `0`",
+                "database.conf:1: provider: expected sqlite or postgresql, found `oracle`",
                 "launcher.conf:2: type=Slurm cannot be had in this version: sessions run on the nodes of this cluster alone, \
                  and are never started elsewhere than was asked; take the section out to have them here",
             ]

@@ -105,12 +105,22 @@ impl Mirror {
         self.changes.send_modify(|number| *number += 1);
     }
 
-    /// Reads the routes each second until stopped.
+    /// Reads the routes each second, and earlier where the store tells of a change, until stopped.
     pub async fn run(&self, stop: &CancellationToken) {
         let mut tick = time::interval(POLL);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut news = self.store.changes();
         let mut away = false;
-        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        loop {
+            let next = async {
+                tokio::select! {
+                    _ = tick.tick() => {}
+                    () = told(&mut news) => tick.reset(),
+                }
+            };
+            if stop.run_until_cancelled(next).await.is_none() {
+                return;
+            }
             let Some(result) = stop.run_until_cancelled(self.read(Instant::now())).await else { return };
             match &result {
                 Ok(()) if away => tracing::info!("the store answers again; routes are up to date"),
@@ -161,6 +171,17 @@ impl Mirror {
             self.routes.store(Arc::new(routes));
             self.announce();
         }
+    }
+}
+
+/// Waits until the store tells of a change, if it ever does.
+async fn told(news: &mut Option<watch::Receiver<u64>>) {
+    let is_told = match news {
+        Some(news) => news.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_told {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -24,6 +24,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use super::{
     Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
+    rows::{self, milliseconds},
 };
 use crate::domain::{
     Charter, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision, Session,
@@ -38,7 +39,6 @@ mod open;
 mod orders;
 mod placements;
 mod reservations;
-mod rows;
 mod sessions;
 mod shown;
 mod sign_outs;
@@ -139,10 +139,6 @@ fn message(error: &sqlx::Error) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! `load-balancer` and `database.conf`.
 
-use super::{Name, honoured, instead, only};
+use super::{Name, honoured, instead};
 
 pub(super) const NAMES: &[Name] = &[
     honoured("balancer", "balancer=user-hash"),
@@ -13,11 +13,17 @@ pub(super) const NAMES: &[Name] = &[
 
 pub(super) const DATABASE: &[Name] = &[
     honoured("directory", "provider=sqlite\ndirectory=/srv/store"),
-    only("provider", "sqlite", "the store of this version is SQLite"),
-    instead("connection-uri", "the store of this version is SQLite, in `directory`"),
-    instead("database", "the store of this version is SQLite, in `directory`"),
-    instead("host", "the store of this version is SQLite, in `directory`"),
-    instead("password", "the store of this version is SQLite, in `directory`"),
-    instead("port", "the store of this version is SQLite, in `directory`"),
-    instead("username", "the store of this version is SQLite, in `directory`"),
+    honoured("provider", "provider=postgresql\nconnection-uri=postgresql://ada@db.example/evenkeel"),
+    honoured(
+        "connection-uri",
+        "provider=postgresql\nconnection-uri=postgresql://ada@db.example:5433/evenkeel?sslmode=allow",
+    ),
+    honoured("database", "provider=postgresql\nhost=db.example\nusername=ada\ndatabase=evenkeel"),
+    honoured("host", "provider=postgresql\nhost=db.example\nusername=ada"),
+    honoured(
+        "password",
+        "provider=postgresql\nconnection-uri=postgresql://ada@db.example/\npassword=evenkeel1.0123.abcd",
+    ),
+    honoured("port", "provider=postgresql\nhost=db.example\nusername=ada\nport=5433"),
+    honoured("username", "provider=postgresql\nhost=db.example\nusername=ada"),
 ];

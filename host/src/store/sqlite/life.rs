@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{
-    Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, nodes, placements,
-    rows::{Fields, to_json},
-    sessions,
+use super::{Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, placements};
+use crate::{
+    domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
+    store::{
+        life::{self, Change},
+        rows::{Fields, nodes::only_lost, sessions::session, to_json},
+    },
 };
-use crate::domain::{Attempt, Epoch, NodeId, Session, SessionId, State, Wanted};
 
 pub(super) async fn claim(store: &SqliteStore, id: SessionId, epoch: Epoch, node: NodeId) -> Result<bool, StoreError> {
     let mut write = store.write("claim").await?;
@@ -36,22 +38,13 @@ pub(super) async fn present(write: &mut Write, id: SessionId) -> Result<Option<S
         .fetch_optional(write.on())
         .await
         .map_err(failed)?;
-    row.as_ref().map(sessions::read).transpose()
+    row.as_ref().map(session).transpose()
 }
 
-/// Writes what may change in a session's life; raises the revision where it begins or ceases to occupy its node, or moves.
-pub(super) async fn update(write: &mut Write, before: &Session, mut after: Session) -> Result<Session, StoreError> {
+/// Writes what has become of a session.
+pub(super) async fn update(write: &mut Write, before: &Session, after: Session) -> Result<Session, StoreError> {
     let (now, operation) = (write.now, write.operation);
-    if !after.state.is_live() {
-        after.wanted = None;
-    }
-    if after.state != before.state {
-        after.changed = super::rows::time("sessions", now)?;
-        if after.state == State::Active {
-            after.last_activity = after.last_activity.max(Some(after.changed));
-        }
-    }
-    let moved = after.epoch != before.epoch;
+    let Change { after, moved, raises_revision, .. } = life::change(before, after, now)?;
     sqlx::query(
         "UPDATE sessions SET
              state = ?2, wanted = ?3, node = ?4, epoch = ?5, claimed = ?6, pid = ?7, candidates = ?8, failed_nodes = ?9,
@@ -78,16 +71,10 @@ pub(super) async fn update(write: &mut Write, before: &Session, mut after: Sessi
     .execute(write.on())
     .await
     .map_err(failed(operation))?;
-    if moved || before.state.is_live() != after.state.is_live() {
+    if raises_revision {
         write.raise_revision().await?;
     }
     Ok(after)
-}
-
-/// The session over, as `state` or as was wanted of it.
-fn over(before: &Session, state: State, failure: Option<String>) -> Session {
-    let state = before.wanted.map_or(state, Wanted::fulfilled);
-    Session { state, pid: None, failure: failure.filter(|_| state == State::Failed), ..before.clone() }
 }
 
 pub(super) async fn report(
@@ -98,26 +85,7 @@ pub(super) async fn report(
 ) -> Result<Option<State>, StoreError> {
     let mut write = store.write("report").await?;
     let Some(before) = present(&mut write, id).await? else { return Ok(None) };
-    if before.epoch != epoch || !matches!(before.state, State::Starting | State::Active | State::Lost) {
-        return Ok(None);
-    }
-    let after = match report {
-        Report::Started { .. } | Report::Active if !before.claimed => return Ok(None),
-        Report::Started { pid } => {
-            let state = if before.state == State::Lost { State::Starting } else { before.state };
-            Session { state, pid: Some(*pid), failure: None, ..before.clone() }
-        }
-        Report::Active => Session { state: State::Active, failure: None, ..before.clone() },
-        Report::Suspended => over(&before, State::Suspended, None),
-        Report::Ended => over(&before, State::Ended, None),
-        Report::Failed { failure } => over(&before, State::Failed, Some(failure.clone())),
-        Report::Exited { status, failure } => {
-            let state = if *status == 0 { State::Ended } else { State::Failed };
-            // A job that was to be ended did not come to an end of its own.
-            let exit_status = before.wanted.is_none().then_some(*status);
-            Session { exit_status, ..over(&before, state, failure.clone()) }
-        }
-    };
+    let Some(after) = life::reported(&before, epoch, report) else { return Ok(None) };
     let after = update(&mut write, &before, after).await?;
     write.commit().await?;
     Ok(Some(after.state))
@@ -132,21 +100,8 @@ pub(super) async fn start_failed(
 ) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("failed start").await?;
     let Some(before) = present(&mut write, id).await? else { return Ok(None) };
-    if before.epoch != epoch || before.state != State::Starting {
-        return Ok(None);
-    }
-    let attempt = Attempt { node: before.node, epoch, failure: failure.to_owned() };
+    let Some((attempt, after)) = life::start_failed(&before, epoch, failure, next) else { return Ok(None) };
     placements::note(&mut write, id, &attempt).await?;
-    let mut after = match next.filter(|_| before.wanted.is_none()) {
-        Some(next) => {
-            Session { node: next, epoch: epoch.next(), claimed: false, pid: None, failure: None, ..before.clone() }
-        }
-        None => over(&before, State::Failed, Some(failure.to_owned())),
-    };
-    if !after.failed_nodes.contains(&before.node) {
-        after.failed_nodes.push(before.node);
-    }
-    after.candidates.retain(|node| *node != after.node && *node != before.node);
     let after = update(&mut write, &before, after).await?;
     write.commit().await?;
     Ok(Some(after))
@@ -189,5 +144,5 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     }
     write.raise_revision().await?;
     write.commit().await?;
-    nodes::only_lost(&rows)
+    only_lost(&rows)
 }

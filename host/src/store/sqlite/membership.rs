@@ -1,57 +1,18 @@
 //! Who belongs to the cluster: registration, heartbeats, leaving, and the charter that members share.
 
-use jiff::SignedDuration;
-use sqlx::sqlite::SqliteRow;
-
-use super::{
-    Beat, Heartbeat, RegisterError, Registration, Reset, SqliteStore, StoreError, Write, failed, nodes,
-    nodes::metrics_json,
-    rows::{self, Fields, size, to_json},
-    sessions,
+use super::{Beat, Heartbeat, RegisterError, Registration, Reset, SqliteStore, StoreError, Write, failed};
+use crate::{
+    domain::{Charter, Exclusion, NodeId},
+    store::rows::{
+        self,
+        membership::{
+            Admission, Holder, charter as read_charter, columns, member, milliseconds_of, of_those_online, taken_up,
+        },
+        nodes::{drain, is_online, metrics_json},
+        sessions::session,
+        size, to_json,
+    },
 };
-use crate::domain::{Charter, Exclusion, NodeId};
-
-/// The columns that a [`Holder`] is read from.
-macro_rules! columns {
-    () => {
-        "id, name, address, place, stays_out, stopped, last_seen"
-    };
-}
-pub(super) use columns;
-
-/// What of a row decides whether a node may register as it.
-pub(super) struct Holder {
-    pub(super) id: i64,
-    pub(super) name: String,
-    address: String,
-    place: String,
-    stays_out: Option<String>,
-    pub(super) online: bool,
-}
-
-impl Holder {
-    /// Whether the daemon that is online as this row is another than the one that registers: a data directory has one
-    /// daemon at a time, so whoever registers from its place is the one that comes after it.
-    fn is_another_than(&self, registration: &Registration) -> bool {
-        if self.place.is_empty() || registration.place.is_empty() {
-            self.name != registration.name
-        } else {
-            self.place != registration.place
-        }
-    }
-
-    pub(super) fn read(row: &SqliteRow, now: i64, timeout: i64) -> Result<Self, StoreError> {
-        let fields = Fields::new("nodes", row);
-        Ok(Self {
-            id: fields.get("id")?,
-            name: fields.get("name")?,
-            address: fields.get("address")?,
-            place: fields.get("place")?,
-            stays_out: fields.get("stays_out")?,
-            online: nodes::is_online(now, fields.get("last_seen")?, fields.flag("stopped")?, timeout),
-        })
-    }
-}
 
 pub(super) async fn register(store: &SqliteStore, registration: &Registration) -> Result<NodeId, RegisterError> {
     const OPERATION: &str = "registration";
@@ -64,7 +25,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
         Some(holder) => Some(holder.id),
         None => given_before(&mut write, registration.id).await?,
     };
-    let (out, key_hash) = admit(&mut write, registration, id, store.node_timeout).await?;
+    let Admission { out, key_hash, .. } = admit(&mut write, registration, id, store.node_timeout).await?;
     let [load1, load5, load15] = registration.reading.load;
     let now = write.now;
     let id = sqlx::query_scalar(
@@ -113,7 +74,7 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     .fetch_one(write.on())
     .await
     .map_err(failed(OPERATION))?;
-    let stayed_out = holder.is_some_and(|holder| !holder.online && holder.stays_out.is_some());
+    let stayed_out = holder.is_some_and(|holder| holder.stayed_out());
     // Who stays out tries again and again: that is no news to those who decide placements.
     if out.is_none() || !stayed_out {
         write.raise_revision().await?;
@@ -128,14 +89,13 @@ pub(super) async fn register(store: &SqliteStore, registration: &Registration) -
     }
 }
 
-/// What keeps a node out of the cluster, and the key that it goes by. Where nothing keeps it out and the cluster has no charter
-/// yet, or one with the key that this node has replaced, this node's is laid down.
+/// Whether a node is let in; where its charter is to be the cluster's, it is from now on.
 async fn admit(
     write: &mut Write,
     registration: &Registration,
     id: Option<i64>,
     timeout: i64,
-) -> Result<(Option<Exclusion>, String), StoreError> {
+) -> Result<Admission, StoreError> {
     let (now, failed) = (write.now, write.failed());
     let row = sqlx::query(CHARTER).fetch_one(write.on()).await.map_err(&failed)?;
     let charter = read_charter(&row)?;
@@ -144,44 +104,19 @@ async fn admit(
         .fetch_all(write.on())
         .await
         .map_err(&failed)?;
-    let mut versions = Vec::new();
-    for row in &rows {
-        let fields = Fields::new("nodes", row);
-        if nodes::is_online(now, fields.get("last_seen")?, fields.flag("stopped")?, timeout) {
-            versions.push(fields.get::<String>("version")?);
-        }
+    let admission = Admission::of(registration, charter, &of_those_online(&rows, "version", now, timeout)?);
+    if admission.lays_down {
+        sqlx::query("UPDATE cluster SET key_hash = ?1, protocol = ?2")
+            .bind(&registration.charter.key_hash)
+            .bind(registration.charter.protocol)
+            .execute(write.on())
+            .await
+            .map_err(&failed)?;
     }
-    let Registration { charter: own, other_key, version, .. } = registration;
-    let members = versions.iter().map(String::as_str);
-    let out = Exclusion::of(charter.as_ref(), own, other_key.as_ref(), version, members);
-    if out.is_some() {
-        return Ok((out, own.key_hash.clone()));
-    }
-    let is_replaced = |present: &Charter| {
-        other_key.as_ref().is_some_and(|other| other.is_previous && other.key_hash == present.key_hash)
-    };
-    match charter.filter(|present| !is_replaced(present)) {
-        Some(present) => Ok((None, present.key_hash)),
-        None => {
-            sqlx::query("UPDATE cluster SET key_hash = ?1, protocol = ?2")
-                .bind(&own.key_hash)
-                .bind(own.protocol)
-                .execute(write.on())
-                .await
-                .map_err(&failed)?;
-            Ok((None, own.key_hash.clone()))
-        }
-    }
+    Ok(admission)
 }
 
 const CHARTER: &str = "SELECT one AS id, key_hash, protocol FROM cluster";
-
-fn read_charter(row: &SqliteRow) -> Result<Option<Charter>, StoreError> {
-    let fields = Fields::new("cluster", row);
-    let key_hash: Option<String> = fields.get("key_hash")?;
-    let protocol: Option<u32> = fields.optional_number("protocol")?;
-    Ok(key_hash.zip(protocol).map(|(key_hash, protocol)| Charter { key_hash, protocol }))
-}
 
 pub(super) async fn charter(store: &SqliteStore) -> Result<Option<Charter>, StoreError> {
     let row = sqlx::query(CHARTER).fetch_one(&store.readers).await.map_err(failed("charter"))?;
@@ -195,13 +130,7 @@ pub(super) async fn reset(store: &SqliteStore, force: bool) -> Result<Reset, Sto
         .fetch_all(write.on())
         .await
         .map_err(&failed)?;
-    let mut online = Vec::new();
-    for row in &rows {
-        let fields = Fields::new("nodes", row);
-        if nodes::is_online(now, fields.get("last_seen")?, fields.flag("stopped")?, store.node_timeout) {
-            online.push(fields.get("name")?);
-        }
-    }
+    let online = of_those_online(&rows, "name", now, store.node_timeout)?;
     if !online.is_empty() && !force {
         return Ok(Reset::Online(online));
     }
@@ -223,26 +152,8 @@ async fn row_for(
         .fetch_all(write.on())
         .await
         .map_err(failed("registration"))?;
-    let mut own = None;
-    let mut namesake = None;
-    for row in &rows {
-        let holder = Holder::read(row, now, timeout)?;
-        if registration.id == Some(NodeId(holder.id)) {
-            own = Some(holder);
-        } else {
-            namesake = Some(holder);
-        }
-    }
-    if let Some(Holder { id, name, address, online: true, .. }) = namesake {
-        return Err(RegisterError::NameTaken { name, id: NodeId(id), address });
-    }
-    match (own, namesake) {
-        (Some(own), _) if own.online && own.is_another_than(registration) => {
-            Err(RegisterError::IdTaken { id: NodeId(own.id), name: own.name, address: own.address })
-        }
-        (Some(_), Some(namesake)) => Err(RegisterError::NameHeld { name: namesake.name, id: NodeId(namesake.id) }),
-        (own, namesake) => Ok(own.or(namesake)),
-    }
+    let holders = rows.iter().map(|row| Holder::read(row, now, timeout)).collect::<Result<Vec<_>, _>>()?;
+    taken_up(holders, registration)
 }
 
 /// The id of a node whose row was removed, where this store is the one that gave it: the node's sessions, should they
@@ -285,12 +196,9 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     .await
     .map_err(&failed)?;
     let Some(row) = row else { return Ok(None) };
-    let fields = Fields::new("nodes", &row);
-    if fields.flag("stopped")? || !fields.flag("fits")? || fields.get::<&str>("place")? != beat.place {
-        return Ok(None);
-    }
-    let drain = nodes::drain(&fields)?;
-    let returns = !nodes::is_online(now, fields.get("last_seen")?, false, store.node_timeout);
+    let Some(last_seen) = member(&row, &beat.place)? else { return Ok(None) };
+    let drain = drain(&row)?;
+    let returns = !is_online(now, last_seen, false, store.node_timeout);
     sqlx::query(
         "UPDATE nodes SET
              load1 = ?2, load5 = ?3, load15 = ?4, memory_available = ?5, last_seen = ?6,
@@ -327,7 +235,7 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     write.commit().await?;
     Ok(Some(Heartbeat {
         now: rows::time("nodes", now)?,
-        pending: pending.iter().map(sessions::read).collect::<Result<_, _>>()?,
+        pending: pending.iter().map(session).collect::<Result<_, _>>()?,
         drain,
     }))
 }
@@ -364,8 +272,4 @@ pub(super) async fn forget_those_gone(write: &mut Write) -> Result<bool, StoreEr
     .await
     .map_err(failed)?;
     Ok(gone.rows_affected() > 0)
-}
-
-fn milliseconds_of(duration: SignedDuration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(if duration.is_negative() { i64::MIN } else { i64::MAX })
 }

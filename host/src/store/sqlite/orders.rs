@@ -1,10 +1,10 @@
 //! What administrators order of a node: to take no new sessions, to be emptied, to be weighed otherwise.
 
-use super::{
-    SqliteStore, StoreError, Write, failed, milliseconds,
-    rows::{Fields, to_json},
+use super::{SqliteStore, StoreError, Write, failed, milliseconds};
+use crate::{
+    domain::{DrainOrder, NodeId, Overrides, OverridesChange},
+    store::rows::{Fields, to_json},
 };
-use crate::domain::{DrainOrder, NodeId, Overrides, OverridesChange};
 
 pub(super) async fn set_cordoned(store: &SqliteStore, node: NodeId, cordoned: bool) -> Result<bool, StoreError> {
     let mut write = store.write("cordon").await?;

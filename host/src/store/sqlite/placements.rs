@@ -1,16 +1,15 @@
-//! Records of placements. Decision and attempts are JSON: only whole records are asked for.
-
-use std::{borrow::Cow, time::Duration};
+//! Records of placements.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 
-use super::{
-    SqliteStore, StoreError, Write, failed,
-    rows::{Fields, to_json},
+use super::{SqliteStore, StoreError, Write, failed};
+use crate::{
+    domain::{Attempt, Decision, Epoch, Placement, PlacementId, SessionId, Shadow},
+    store::rows::{
+        placements::{decision_json, placement},
+        to_json,
+    },
 };
-use crate::domain::{Attempt, Decision, Epoch, InsteadOf, NodeId, Placement, PlacementId, SessionId, Shadow};
 
 /// Placements, each with what the shadow said of it.
 macro_rules! all {
@@ -19,78 +18,13 @@ macro_rules! all {
     };
 }
 
-/// A decision as the column `decision` has it. Grows by optional fields only.
-#[derive(Serialize, Deserialize)]
-struct Record<'d> {
-    balancer: Cow<'d, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    digest: Option<Cow<'d, str>>,
-    candidates: Cow<'d, [NodeId]>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    scores: Option<Cow<'d, [f64]>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<Cow<'d, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    fallback: Option<Cow<'d, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    instead_of: Option<Cow<'d, InsteadOf>>,
-    eligible: u32,
-    nanoseconds: u64,
-}
-
-impl<'d> From<&'d Decision> for Record<'d> {
-    fn from(decision: &'d Decision) -> Self {
-        Self {
-            balancer: Cow::Borrowed(&decision.balancer),
-            digest: decision.digest.as_deref().map(Cow::Borrowed),
-            candidates: Cow::Borrowed(&decision.candidates),
-            scores: decision.scores.as_deref().map(Cow::Borrowed),
-            reason: decision.reason.as_deref().map(Cow::Borrowed),
-            fallback: decision.fallback.as_deref().map(Cow::Borrowed),
-            instead_of: decision.instead_of.as_ref().map(Cow::Borrowed),
-            eligible: decision.eligible,
-            nanoseconds: u64::try_from(decision.duration.as_nanos()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl From<Record<'_>> for Decision {
-    fn from(record: Record<'_>) -> Self {
-        Self {
-            balancer: record.balancer.into_owned(),
-            digest: record.digest.map(Cow::into_owned),
-            candidates: record.candidates.into_owned(),
-            scores: record.scores.map(Cow::into_owned),
-            reason: record.reason.map(Cow::into_owned),
-            fallback: record.fallback.map(Cow::into_owned),
-            instead_of: record.instead_of.map(Cow::into_owned),
-            eligible: record.eligible,
-            duration: Duration::from_nanos(record.nanoseconds),
-        }
-    }
-}
-
-fn read(row: &SqliteRow) -> Result<Placement, StoreError> {
-    let fields = Fields::new("placements", row);
-    Ok(Placement {
-        id: PlacementId(fields.get("id")?),
-        session: fields.parsed("session")?,
-        user: fields.get("user")?,
-        epoch: Epoch(fields.get("epoch")?),
-        decision: fields.json::<Record<'_>>("decision")?.into(),
-        attempts: fields.json("attempts")?,
-        decided: fields.time("decided")?,
-        shadow: fields.optional_json("shadow")?,
-    })
-}
-
 pub(super) async fn one(store: &SqliteStore, id: PlacementId) -> Result<Option<Placement>, StoreError> {
     let row = sqlx::query(concat!(all!(), " WHERE id = ?1"))
         .bind(id.0)
         .fetch_optional(&store.readers)
         .await
         .map_err(failed("placement"))?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(placement).transpose()
 }
 
 pub(super) async fn list(
@@ -108,7 +42,7 @@ pub(super) async fn list(
         None => sqlx::query(concat!(all!(), " WHERE id < ?1 ORDER BY id DESC LIMIT ?2")).bind(before).bind(limit),
     };
     let rows = query.fetch_all(&store.readers).await.map_err(failed("placements"))?;
-    rows.iter().map(read).collect()
+    rows.iter().map(placement).collect()
 }
 
 /// Those that the shadow was asked about, newest first.
@@ -122,7 +56,7 @@ pub(super) async fn shadowed(store: &SqliteStore, since: Option<Timestamp>) -> R
     .fetch_all(&store.readers)
     .await
     .map_err(failed("shadows"))?;
-    rows.iter().map(read).collect()
+    rows.iter().map(placement).collect()
 }
 
 /// Writes what the shadow said of a placement, and forgets what it said of those that are not among the newest `keep`.
@@ -169,7 +103,7 @@ pub(super) async fn insert(
     .bind(session.as_str())
     .bind(user)
     .bind(epoch.0)
-    .bind(to_json(write.operation, &Record::from(decision))?)
+    .bind(decision_json(write.operation, decision)?)
     .bind(now)
     .execute(write.on())
     .await

@@ -1,12 +1,9 @@
 //! What a placement is decided on, and the writing of what was decided.
 
-use super::{
-    Reservation, Snapshot, SqliteStore, StoreError, Write, failed, nodes, now, placements,
-    rows::{self, Fields, size, to_json},
-};
+use super::{Reservation, Snapshot, SqliteStore, StoreError, Write, failed, nodes, now, placements};
 use crate::{
-    domain::{NodeId, Revision},
-    store::LiveSession,
+    domain::Revision,
+    store::rows::{self, nodes::node, sessions::live as live_session, size, to_json},
 };
 
 pub(super) async fn snapshot(store: &SqliteStore) -> Result<Snapshot, StoreError> {
@@ -26,21 +23,8 @@ pub(super) async fn snapshot(store: &SqliteStore) -> Result<Snapshot, StoreError
     .map_err(&failed)?;
     transaction.commit().await.map_err(&failed)?;
 
-    let nodes = nodes.iter().map(|row| nodes::read(row, store.node_timeout)).collect::<Result<_, _>>()?;
-    let live = live
-        .iter()
-        .map(|row| {
-            let fields = Fields::new("sessions", row);
-            Ok(LiveSession {
-                node: NodeId(fields.get("node")?),
-                user: fields.get("user")?,
-                groups: fields.json("groups")?,
-                placed: fields.time("placed")?,
-                cpus: fields.get("cpus")?,
-                memory: fields.number("memory")?,
-            })
-        })
-        .collect::<Result<_, StoreError>>()?;
+    let nodes = nodes.iter().map(|row| node(row, store.node_timeout)).collect::<Result<_, _>>()?;
+    let live = live.iter().map(live_session).collect::<Result<_, _>>()?;
     Ok(Snapshot { revision: Revision(revision), now: rows::time("cluster", now)?, nodes, live })
 }
 

@@ -1,43 +1,12 @@
 //! Sessions as they are read.
 
-use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::{Route, SessionFilter, SqliteStore, StoreError, failed, rows::Fields};
-use crate::domain::{Epoch, Job, NodeId, Session, SessionId, Wanted};
-
-pub(super) fn read(row: &SqliteRow) -> Result<Session, StoreError> {
-    let fields = Fields::new("sessions", row);
-    Ok(Session {
-        id: fields.parsed("id")?,
-        user: fields.get("user")?,
-        groups: fields.json("groups")?,
-        kind: fields.get("kind")?,
-        name: fields.get("name")?,
-        state: fields.parsed("state")?,
-        wanted: match fields.get::<Option<&str>>("wanted")? {
-            None => None,
-            Some("suspended") => Some(Wanted::Suspended),
-            Some("ended") => Some(Wanted::Ended),
-            Some(other) => return Err(fields.corrupt("wanted", format_args!("{other}: expected suspended or ended"))),
-        },
-        node: NodeId(fields.get("node")?),
-        epoch: Epoch(fields.get("epoch")?),
-        claimed: fields.flag("claimed")?,
-        pid: fields.optional_number("pid")?,
-        cpus: fields.get("cpus")?,
-        memory: fields.number("memory")?,
-        labels: fields.json("labels")?,
-        candidates: fields.json("candidates")?,
-        failed_nodes: fields.json("failed_nodes")?,
-        failure: fields.get("failure")?,
-        is_job: fields.flag("is_job")?,
-        exit_status: fields.optional_number("exit_status")?,
-        note: fields.get("note")?,
-        last_activity: fields.optional_time("last_activity")?,
-        created: fields.time("created")?,
-        changed: fields.time("changed")?,
-    })
-}
+use super::{Route, SessionFilter, SqliteStore, StoreError, failed};
+use crate::{
+    domain::{Job, NodeId, Session, SessionId},
+    store::rows::sessions,
+};
 
 pub(super) async fn one(store: &SqliteStore, id: SessionId) -> Result<Option<Session>, StoreError> {
     let row = sqlx::query("SELECT * FROM sessions WHERE id = ?1")
@@ -45,7 +14,7 @@ pub(super) async fn one(store: &SqliteStore, id: SessionId) -> Result<Option<Ses
         .fetch_optional(&store.readers)
         .await
         .map_err(failed("session"))?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(sessions::session).transpose()
 }
 
 pub(super) async fn job(store: &SqliteStore, id: SessionId) -> Result<Option<Job>, StoreError> {
@@ -54,7 +23,7 @@ pub(super) async fn job(store: &SqliteStore, id: SessionId) -> Result<Option<Job
         .fetch_optional(&store.readers)
         .await
         .map_err(failed("job"))?;
-    row.as_ref().map(|row| Fields::new("jobs", row).json("job")).transpose()
+    row.as_ref().map(sessions::job).transpose()
 }
 
 pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
@@ -84,7 +53,7 @@ pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<
     }
     query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(filter.limit.map_or(-1, i64::from));
     let rows = query.build().fetch_all(&store.readers).await.map_err(failed("sessions"))?;
-    rows.iter().map(read).collect()
+    rows.iter().map(sessions::session).collect()
 }
 
 pub(super) async fn waiting(store: &SqliteStore) -> Result<Vec<(NodeId, SessionId)>, StoreError> {
@@ -96,11 +65,7 @@ pub(super) async fn waiting(store: &SqliteStore) -> Result<Vec<(NodeId, SessionI
     .fetch_all(&store.readers)
     .await
     .map_err(failed("waiting starts"))?;
-    let read = |row| {
-        let fields = Fields::new("sessions", row);
-        Ok((NodeId(fields.get("node")?), fields.parsed("id")?))
-    };
-    rows.iter().map(read).collect()
+    rows.iter().map(sessions::waiting).collect()
 }
 
 pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError> {
@@ -112,19 +77,5 @@ pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError
     .fetch_all(&store.readers)
     .await
     .map_err(failed("routes"))?;
-    rows.iter()
-        .map(|row| {
-            let fields = Fields::new("sessions", row);
-            Ok(Route {
-                id: fields.parsed("id")?,
-                user: fields.get("user")?,
-                kind: fields.get("kind")?,
-                state: fields.parsed("state")?,
-                epoch: Epoch(fields.get("epoch")?),
-                node: NodeId(fields.get("node")?),
-                node_name: fields.get("node_name")?,
-                address: fields.get("address")?,
-            })
-        })
-        .collect()
+    rows.iter().map(sessions::route).collect()
 }

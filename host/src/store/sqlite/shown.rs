@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    SqliteStore, StoreError, Write, failed,
-    rows::{Fields, size, to_json},
-};
+use super::{SqliteStore, StoreError, Write, failed};
 use crate::{
     domain::PlacementId,
-    store::{Shown, ShownBatch},
+    store::{
+        Shown, ShownBatch,
+        rows::{Fields, size, to_json},
+    },
 };
 
 /// Rows that are let go in one transaction where many are.

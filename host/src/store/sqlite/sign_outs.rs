@@ -1,7 +1,10 @@
 //! Sign-ins that were ended before their time.
 
-use super::{SqliteStore, StoreError, failed, now, rows::Fields};
-use crate::{domain::SignOut, store::SignOuts};
+use super::{SqliteStore, StoreError, failed, now};
+use crate::{
+    domain::SignOut,
+    store::{SignOuts, rows::sign_outs::sign_outs},
+};
 
 /// Rows that are read in one go.
 const AT_ONCE: i64 = 4096;
@@ -30,13 +33,5 @@ pub(super) async fn after(store: &SqliteStore, seen: i64) -> Result<SignOuts, St
     );
     let rows =
         sqlx::query(QUERY).bind(seen).bind(AT_ONCE).fetch_all(&store.readers).await.map_err(failed("sign-outs"))?;
-    let mut read = SignOuts { sign_outs: Vec::with_capacity(rows.len()), seen };
-    for row in &rows {
-        let fields = Fields::new("sign_outs", row);
-        let sign_in: &[u8] = fields.get("sign_in")?;
-        let sign_in = sign_in.try_into().map_err(|error| fields.corrupt("sign_in", error))?;
-        read.sign_outs.push(SignOut { sign_in, until: fields.time("until")? });
-        read.seen = fields.get("number")?;
-    }
-    Ok(read)
+    sign_outs(&rows, seen)
 }

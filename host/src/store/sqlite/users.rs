@@ -1,6 +1,7 @@
 //! Users, and the user id that each has throughout the cluster.
 
-use super::{SqliteStore, StoreError, failed, rows::Fields};
+use super::{SqliteStore, StoreError, failed};
+use crate::store::rows::Fields;
 
 pub(super) async fn keep_uid(store: &SqliteStore, user: &str, uid: u32) -> Result<u32, StoreError> {
     if let Some(kept) = kept(store, user).await? {

@@ -2,16 +2,19 @@
 
 use jiff::Timestamp;
 
-use super::{SqliteStore, StoreError, Write, life, sessions};
-use crate::domain::{Action, Epoch, Session, SessionId, State, Wanted};
+use super::{SqliteStore, StoreError, life};
+use crate::{
+    domain::{Epoch, Session, SessionId, Wanted},
+    store::{life as rules, rows::sessions::session},
+};
 
 pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish").await?;
     let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
-    if wanted == Wanted::Suspended && Action::Suspend.objection(&before).is_some() {
+    if rules::is_deaf_to(&before, wanted) {
         return Ok(Some(before));
     }
-    let after = wish(&mut write, &before, wanted, None).await?;
+    let after = life::update(&mut write, &before, rules::wished(&before, wanted, None)).await?;
     write.commit().await?;
     Ok(Some(after))
 }
@@ -31,8 +34,8 @@ pub(super) async fn want_all(store: &SqliteStore, user: &str, wanted: Wanted) ->
     .map_err(failed)?;
     let mut all = Vec::with_capacity(rows.len());
     for row in &rows {
-        let before = sessions::read(row)?;
-        all.push(wish(&mut write, &before, wanted, None).await?);
+        let before = session(row)?;
+        all.push(life::update(&mut write, &before, rules::wished(&before, wanted, None)).await?);
     }
     write.commit().await?;
     Ok(all)
@@ -48,36 +51,13 @@ pub(super) async fn want_unused(
 ) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish for what is unused").await?;
     let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
-    let is_about_it = match before.state {
-        State::Active => true,
-        State::Suspended => wanted == Wanted::Ended,
-        _ => false,
-    };
-    if before.epoch != epoch || before.wanted.is_some() || !is_about_it || !still() {
+    if !rules::is_unused(&before, epoch, wanted) || !still() {
         return Ok(None);
     }
-    let after = wish(&mut write, &before, wanted, Some(note.to_owned())).await?;
+    let after = rules::wished(&before, wanted, Some(note.to_owned()));
+    let after = life::update(&mut write, &before, after).await?;
     write.commit().await?;
     Ok(Some(after))
-}
-
-/// What runs is asked, what does not becomes so at once.
-async fn wish(
-    write: &mut Write,
-    before: &Session,
-    wanted: Wanted,
-    note: Option<String>,
-) -> Result<Session, StoreError> {
-    let runs = before.state == State::Active || (before.state == State::Starting && before.claimed);
-    let after = if runs {
-        let wanted = if before.wanted == Some(Wanted::Ended) { Wanted::Ended } else { wanted };
-        Session { wanted: Some(wanted), note, ..before.clone() }
-    } else if before.state == State::Ended {
-        before.clone()
-    } else {
-        Session { state: wanted.fulfilled(), pid: None, failure: None, note, ..before.clone() }
-    };
-    life::update(write, before, after).await
 }
 
 pub(super) async fn note_activity(
@@ -109,7 +89,7 @@ pub(super) async fn rename(store: &SqliteStore, id: SessionId, name: &str) -> Re
         .fetch_optional(write.on())
         .await
         .map_err(failed)?;
-    let session = row.as_ref().map(sessions::read).transpose()?;
+    let renamed = row.as_ref().map(session).transpose()?;
     write.commit().await?;
-    Ok(session)
+    Ok(renamed)
 }

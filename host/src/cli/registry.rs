@@ -1,0 +1,68 @@
+//! The registry that the configuration names.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::{
+    config::{
+        Config,
+        database::{self, Database, PASSWORD_VARIABLE, PostgresOptions, close_to_others},
+    },
+    store::{
+        Store,
+        postgres::{Access, Host, PostgresStore},
+        sqlite::SqliteStore,
+    },
+};
+
+/// Opens it, and makes what it needs where it is new.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match &config.database {
+        Database::Sqlite { .. } => Arc::new(SqliteStore::open(&config.database_directory, config.node_timeout).await?),
+        Database::Postgres(options) => {
+            close(config)?;
+            Arc::new(PostgresStore::open(&access(config, options)?, config.node_timeout).await?)
+        }
+    })
+}
+
+/// The file may hold a password.
+fn close(config: &Config) -> anyhow::Result<()> {
+    let Some(directory) = &config.config_dir else { return Ok(()) };
+    let file = directory.join(database::FILE);
+    let is_changed = close_to_others(&file).with_context(|| {
+        format!("{}: others can read it, and it may hold a password; its mode cannot be set to 0600", file.display())
+    })?;
+    if is_changed {
+        tracing::warn!(file = %file.display(), "others could read it, and it may hold a password: its mode is 0600 now");
+    }
+    Ok(())
+}
+
+fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> {
+    let uri = &options.uri;
+    // Only where it is needed: a node without a key may be the first of its cluster.
+    let keys = if options.encrypted.is_some() { config.key_places.find()?.map(|found| found.keys) } else { None };
+    let environment = match std::env::var(PASSWORD_VARIABLE) {
+        Ok(password) => Some(password),
+        Err(std::env::VarError::NotPresent) => None,
+        Err(error) => return Err(error).context(PASSWORD_VARIABLE),
+    };
+    let password = options.password(environment, keys.as_ref(), config.key_places.path())?;
+    let host = uri.host.clone().context("database.conf names no host")?;
+    let user = uri.user.clone().context("database.conf names no user")?;
+    Ok(Access {
+        host: if host.starts_with('/') { Host::Socket(host.into()) } else { Host::Name(host) },
+        port: uri.port.unwrap_or(database::PORT),
+        database: uri.database.clone().unwrap_or_else(|| user.clone()),
+        user,
+        password: password.map(|password| password.to_string()),
+        tls: match &uri.ssl_mode {
+            Some(mode) => mode.parse().map_err(|()| anyhow!("database.conf: there is no sslmode {mode}"))?,
+            None => Default::default(),
+        },
+        root_certificate: uri.root_certificate.clone(),
+        client_certificate: uri.client_certificate.clone().zip(uri.client_key.clone()),
+    })
+}

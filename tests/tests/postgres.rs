@@ -1,0 +1,144 @@
+//! Clusters whose registry is in Postgres, as several machines have it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use evenkeel_test_postgres::{Database, Options, Server};
+use evenkeel_tests::{Builder, wait};
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use hyper::StatusCode;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+fn database() -> Arc<Database> {
+    Arc::new(Server::shared().database())
+}
+
+#[tokio::test]
+async fn sessions_are_reached_from_every_node_of_a_cluster_on_postgres() -> Result<()> {
+    let cluster = Builder::for_test(3)?.on_postgres(&database()).start().await?;
+    let sessions = try_join_all((0..3).map(async |index| cluster.client(index)?.launch_active("echo").await)).await?;
+    let mut nodes: Vec<_> = sessions.iter().map(|session| session.node.name.as_str()).collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    for session in &sessions {
+        for node in cluster.nodes() {
+            node.client()?.get(&session.path("")).await?.success()?;
+        }
+    }
+    let (_, elsewhere) = cluster.client_elsewhere(&sessions[0].node.name)?;
+    elsewhere.suspend(&sessions[0].id).await?;
+    elsewhere.wait_state(&sessions[0].id, |state| state == "suspended").await?;
+    elsewhere.resume(&sessions[0].id).await?;
+    elsewhere.wait_active(&sessions[0].id).await?;
+    Ok(())
+}
+
+/// Of a thousand programs, the three nodes start one at a time: the others stay reservations.
+#[tokio::test]
+async fn a_thousand_launches_at_once_from_three_nodes_spread_evenly() -> Result<()> {
+    const LAUNCHES: usize = 1000;
+    let database = database();
+    let builder = Builder::for_test(3)?.on_postgres(&database).setting("node-start-limit", "1");
+    let cluster = builder.start().await?;
+    let launch = |index: usize| {
+        let client = cluster.client(index % 3);
+        async move { client?.launch("echo").await }
+    };
+    let sessions: Vec<_> = stream::iter((0..LAUNCHES).map(launch)).buffer_unordered(300).try_collect().await?;
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for session in &sessions {
+        *counts.entry(&session.node.name).or_default() += 1;
+    }
+    assert_eq!(counts.values().sum::<usize>(), LAUNCHES);
+    let (least, most) = (counts.values().min(), counts.values().max());
+    assert!(counts.len() == 3 && most.zip(least).is_some_and(|(most, least)| most - least <= 1), "{counts:?}");
+    let recorded = database.sql("SELECT count(*), count(DISTINCT session) FROM placements WHERE epoch = 1");
+    assert_eq!(recorded, format!("{LAUNCHES}|{LAUNCHES}"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_hundred_requests_at_once_as_many_start_as_the_limit_says() -> Result<()> {
+    let mut cluster = Builder::for_test(3)?.on_postgres(&database()).prepare()?;
+    for index in 0..3 {
+        fs::write(cluster.node(index).files.config.join("profiles"), "[*]\nsession-limit=7\n")?;
+    }
+    cluster.start_all().await?;
+    let body = json!({ "kind": "echo" });
+    let ask = async |index: usize| cluster.client(index % 3)?.post("/api/v1/sessions", &body).await;
+    let replies = try_join_all((0..100).map(ask)).await?;
+    let started = replies.iter().filter(|reply| reply.status == StatusCode::CREATED).count();
+    assert_eq!(started, 7);
+    assert!(replies.iter().all(|reply| [StatusCode::CREATED, StatusCode::CONFLICT].contains(&reply.status)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn placements_by_a_script_that_sleeps_a_second_run_side_by_side() -> Result<()> {
+    const LAUNCHES: usize = 12;
+    let mut cluster = Builder::for_test(3)?.on_postgres(&database()).prepare()?;
+    let script = cluster.root().join("rserver-balancer");
+    fs::write(&script, "#!/bin/sh\nsleep 1\necho \"${RSTUDIO_NODES%%,*}\"\n")?;
+    fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+    for index in 0..3 {
+        let text = format!("balancer = custom\nbalancer-script = {}\n", script.display());
+        fs::write(cluster.node(index).files.config.join("load-balancer"), text)?;
+    }
+    cluster.start_all().await?;
+    let begin = Instant::now();
+    try_join_all((0..LAUNCHES).map(async |index| cluster.client(index % 3)?.launch("echo").await)).await?;
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(1), "the script decides: {took:?}");
+    assert!(took < Duration::from_secs(LAUNCHES as u64 / 2), "one after the other: {took:?}");
+    Ok(())
+}
+
+/// A server that is stopped and started again under a cluster that runs.
+#[tokio::test]
+async fn an_outage_of_the_database_costs_new_starts_only_and_daemons_find_back() -> Result<()> {
+    let server = Server::start(&Options::default());
+    let database = Arc::new(server.database());
+    let builder = Builder::for_test(3)?.on_postgres(&database).setting("node-timeout-seconds", "3");
+    let cluster = builder.start().await?;
+    let session = cluster.client(0)?.launch_active("echo").await?;
+    let (_, elsewhere) = cluster.client_elsewhere(&session.node.name)?;
+    elsewhere.get(&session.path("")).await?.success()?;
+    let mut socket = elsewhere.socket(&session.path("ws")).await?;
+
+    tokio::task::spawn_blocking({
+        let server = Arc::clone(&server);
+        move || server.stop()
+    })
+    .await?;
+    let refused = elsewhere.post("/api/v1/sessions", &json!({ "kind": "echo" })).await?;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
+    assert!(!refused.header("retry-after").is_empty(), "it says when to come again");
+    // Longer than the time-out of nodes.
+    let away = Instant::now();
+    while away.elapsed() < Duration::from_secs(5) {
+        elsewhere.get(&session.path("")).await?.success()?;
+        socket.send(Message::text("still there?")).await?;
+        assert_eq!(socket.next().await.context("it was cut")??, Message::text("still there?"));
+    }
+
+    tokio::task::spawn_blocking(move || server.start_again()).await?;
+    cluster.wait_online().await?;
+    let again =
+        wait::until("sessions to be started again", wait::LONG, async || elsewhere.launch("echo").await).await?;
+    elsewhere.wait_active(&again.id).await?;
+    // Nobody was taken for lost.
+    let still = elsewhere.session(&session.id).await?;
+    assert_eq!((still.state.as_str(), still.pid), ("active", session.pid));
+    let lost = database.sql("SELECT count(*) FROM sessions WHERE state NOT IN ('starting', 'active')");
+    ensure!(lost == "0", "{lost} sessions are lost");
+    elsewhere.get(&session.path("")).await?.success()?;
+    socket.close(None).await?;
+    Ok(())
+}
