@@ -9,7 +9,7 @@ mod multi_server {
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_postgres::{Options, Server};
+use evenkeel_test_postgres::{Options, Server};
 use evenkeel_tests::{
     Client, Session,
     accounts::UnixUser,
@@ -76,8 +76,9 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
             encrypted.trim()
         ),
     )?;
-    for file in ["database.conf", "secure-cookie-key"] {
-        fs::copy(nodes[0].config.join(file), nodes[1].config.join(file)).context(file)?;
+    for file in [nodes[0].config.join("database.conf"), nodes[0].data.join("secure-cookie-key")] {
+        let name = file.file_name().context("a file")?;
+        fs::copy(&file, nodes[1].config.join(name)).with_context(|| file.display().to_string())?;
     }
 
     // # Restart the cluster

@@ -65,7 +65,8 @@ pub(crate) struct Node {
     pub(crate) ip: String,
     /// In the place of `/etc/rstudio`.
     pub(crate) config: PathBuf,
-    data: PathBuf,
+    /// Its data directory, of this machine alone.
+    pub(crate) data: PathBuf,
     child: Option<Child>,
 }
 
@@ -81,7 +82,13 @@ impl Node {
              authorization-enabled=1\nthread-pool-size=4\nenable-debug-logging=0\n\n\
              [cluster]\nname=Local\ntype=Local\n",
         )?;
-        Ok(Self { ip: format!("127.87.87.{number}"), data: site.path(&format!("{name}/data")), name, config, child: None })
+        Ok(Self {
+            ip: format!("127.87.87.{number}"),
+            data: site.path(&format!("{name}/data")),
+            name,
+            config,
+            child: None,
+        })
     }
 
     pub(crate) fn authority(&self) -> String {
@@ -158,7 +165,8 @@ impl Node {
     pub(crate) async fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-        let status = wait::until("the daemon to stop", wait::LONG, async || child.try_wait()?.context("it runs")).await?;
+        let status =
+            wait::until("the daemon to stop", wait::LONG, async || child.try_wait()?.context("it runs")).await?;
         ensure!(status.success(), "{status}: {}", fs::read_to_string(self.log())?);
         Ok(())
     }
