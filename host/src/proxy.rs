@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::body::Incoming;
 
 use crate::{
-    config::ClusterKey,
+    config::Keys,
     domain::{Clock, Entropy, NodeId, SessionId, State},
     launcher::Launcher,
     sessions::Traffic,
@@ -53,8 +53,10 @@ pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
 /// How long the proxy waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a connection.
+    /// For a connection to a program.
     pub connect: Duration,
+    /// For a connection to another node.
+    pub connect_node: Duration,
     /// For the head of the answer to a request without a body. One with a body may take its time to be sent; it ends
     /// with the browser's connection.
     pub answer: Duration,
@@ -62,7 +64,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(300) }
+        Self {
+            connect: Duration::from_secs(5),
+            connect_node: Duration::from_secs(10),
+            answer: Duration::from_secs(300),
+        }
     }
 }
 
@@ -83,7 +89,7 @@ pub struct Parts {
     /// Whose the listener on a loopback port is.
     pub listener_uid: ListenerUid,
     /// What the keys of hops are derived from.
-    pub key: ClusterKey,
+    pub keys: Keys,
     /// The store's clock.
     pub clock: Arc<dyn Clock>,
     /// For the nonces of hops.
@@ -132,7 +138,7 @@ impl Proxy {
             launcher: parts.launcher,
             traffic: parts.traffic,
             listener_uid: parts.listener_uid,
-            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.key, parts.clock, parts.entropy),
+            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.keys, parts.clock, parts.entropy),
             limits: parts.limits,
             drain: parts.drain,
             pool: Pool::default(),

@@ -174,7 +174,7 @@ pub trait Store: Send + Sync + Debug {
     async fn rename(&self, id: SessionId, name: &str) -> Result<Option<Session>, StoreError>;
 
     /// Marks the live sessions of nodes that are offline and have not been seen for longer than `after` as `lost`, and
-    /// returns them. One that was to be ended is `ended` instead; one that was to be suspended is `lost` like the others,
+    /// returns them; only those that were active keep the program's process id. One that was to be ended is `ended` instead; one that was to be suspended is `lost` like the others,
     /// since its program may still run there and a suspended session is resumed without a question. Where no node's heartbeat was written for a
     /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another
     /// time-out passes before any session is lost. Rows of nodes that have left for good and have no live session go.

@@ -3,17 +3,28 @@
 use std::{process::Output, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Cluster, Session, processes, wait};
+use evenkeel_tests::{Builder, Cluster, Registry, Session, on_each_registry, processes, wait};
 use serde_json::{Value, json};
 
+on_each_registry!(
+    a_drained_node_takes_nothing_new_keeps_what_runs_and_shows_its_progress,
+    at_the_deadline_what_keeps_its_work_is_suspended_and_all_else_goes_on,
+    with_end_what_would_lose_its_work_and_jobs_are_ended_at_the_deadline,
+    a_deadline_that_passes_while_the_daemon_is_down_is_kept_when_it_returns,
+    maintenance_suspends_what_keeps_its_work_at_once_and_ends_with_online,
+    weight_capacity_and_labels_are_set_by_command_and_outlast_a_restart_until_they_are_unset,
+    a_node_that_is_deleted_on_exit_goes_with_its_stop_but_not_while_its_sessions_run,
+    what_ran_on_a_node_deleted_on_exit_is_lost_in_its_time_and_found_again,
+);
+
 /// A kind that keeps its work where it is suspended, and one that loses it.
-fn builder(nodes: usize) -> Result<Builder> {
+fn builder(registry: &Registry, nodes: usize) -> Result<Builder> {
     let echo = include_str!("../kinds/echo.toml");
     let keeps = echo
         .replace("name = \"echo\"", "name = \"keeps\"")
         .replace("title = \"Echo\"", "title = \"Keeps\"")
         .replace("suspend = \"loses\"", "suspend = \"keeps\"");
-    Ok(Builder::for_test(nodes)?.kind("keeps", keeps))
+    Ok(registry.builder(nodes)?.kind("keeps", keeps))
 }
 
 fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> Result<Output> {
@@ -61,9 +72,8 @@ async fn job(cluster: &Cluster) -> Result<Session> {
     cluster.client(0)?.wait_active(&started.id).await
 }
 
-#[tokio::test]
-async fn a_drained_node_takes_nothing_new_keeps_what_runs_and_shows_its_progress() -> Result<()> {
-    let cluster = builder(2)?.start().await?;
+async fn a_drained_node_takes_nothing_new_keeps_what_runs_and_shows_its_progress(registry: Registry) -> Result<()> {
+    let cluster = builder(&registry, 2)?.start().await?;
     let session = launch_on(&cluster, "echo", "n2").await?;
     let drained = told(&cluster, &["drain", "n2"])?;
     assert_eq!(drained["sessions"][0]["id"], session.id.as_str());
@@ -95,9 +105,8 @@ async fn a_drained_node_takes_nothing_new_keeps_what_runs_and_shows_its_progress
     Ok(())
 }
 
-#[tokio::test]
-async fn at_the_deadline_what_keeps_its_work_is_suspended_and_all_else_goes_on() -> Result<()> {
-    let cluster = builder(2)?.start().await?;
+async fn at_the_deadline_what_keeps_its_work_is_suspended_and_all_else_goes_on(registry: Registry) -> Result<()> {
+    let cluster = builder(&registry, 2)?.start().await?;
     let keeps = launch_on(&cluster, "keeps", "n2").await?;
     let loses = launch_on(&cluster, "echo", "n2").await?;
     let drained = told(&cluster, &["drain", "n2", "--deadline", "3s"])?;
@@ -119,9 +128,8 @@ async fn at_the_deadline_what_keeps_its_work_is_suspended_and_all_else_goes_on()
     Ok(())
 }
 
-#[tokio::test]
-async fn with_end_what_would_lose_its_work_and_jobs_are_ended_at_the_deadline() -> Result<()> {
-    let cluster = builder(1)?.start().await?;
+async fn with_end_what_would_lose_its_work_and_jobs_are_ended_at_the_deadline(registry: Registry) -> Result<()> {
+    let cluster = builder(&registry, 1)?.start().await?;
     let (keeps, loses) = (launch_on(&cluster, "keeps", "n1").await?, launch_on(&cluster, "echo", "n1").await?);
     let job = job(&cluster).await?;
     said(&cluster, &["drain", "1", "--deadline", "0s"])?;
@@ -143,9 +151,8 @@ async fn with_end_what_would_lose_its_work_and_jobs_are_ended_at_the_deadline() 
     Ok(())
 }
 
-#[tokio::test]
-async fn a_deadline_that_passes_while_the_daemon_is_down_is_kept_when_it_returns() -> Result<()> {
-    let mut cluster = builder(2)?.start().await?;
+async fn a_deadline_that_passes_while_the_daemon_is_down_is_kept_when_it_returns(registry: Registry) -> Result<()> {
+    let mut cluster = builder(&registry, 2)?.start().await?;
     let keeps = launch_on(&cluster, "keeps", "n2").await?;
     let pid = keeps.pid.context("a process")?;
     cluster.node(1).kill9()?;
@@ -160,9 +167,8 @@ async fn a_deadline_that_passes_while_the_daemon_is_down_is_kept_when_it_returns
     .await
 }
 
-#[tokio::test]
-async fn maintenance_suspends_what_keeps_its_work_at_once_and_ends_with_online() -> Result<()> {
-    let cluster = builder(2)?.start().await?;
+async fn maintenance_suspends_what_keeps_its_work_at_once_and_ends_with_online(registry: Registry) -> Result<()> {
+    let cluster = builder(&registry, 2)?.start().await?;
     let (keeps, loses) = (launch_on(&cluster, "keeps", "n1").await?, launch_on(&cluster, "echo", "n1").await?);
     // Without a name it is the node of the daemon that is asked.
     let answer = told(&cluster, &["offline"])?;
@@ -179,9 +185,11 @@ async fn maintenance_suspends_what_keeps_its_work_at_once_and_ends_with_online()
     Ok(())
 }
 
-#[tokio::test]
-async fn weight_capacity_and_labels_are_set_by_command_and_outlast_a_restart_until_they_are_unset() -> Result<()> {
-    let mut cluster = builder(1)?.setting("node-label-gpu", "t4").setting("node-capacity", "5").start().await?;
+async fn weight_capacity_and_labels_are_set_by_command_and_outlast_a_restart_until_they_are_unset(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster =
+        builder(&registry, 1)?.setting("node-label-gpu", "t4").setting("node-capacity", "5").start().await?;
     let view =
         |cluster: &Cluster| Ok::<_, anyhow::Error>(told(cluster, &["node-status", "n1"])?["nodes"][0]["node"].clone());
     let before = view(&cluster)?;
@@ -226,9 +234,10 @@ async fn weight_capacity_and_labels_are_set_by_command_and_outlast_a_restart_unt
     Ok(())
 }
 
-#[tokio::test]
-async fn a_node_that_is_deleted_on_exit_goes_with_its_stop_but_not_while_its_sessions_run() -> Result<()> {
-    let mut cluster = builder(2)?.setting("node-timeout-seconds", "3").prepare()?;
+async fn a_node_that_is_deleted_on_exit_goes_with_its_stop_but_not_while_its_sessions_run(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = builder(&registry, 2)?.setting("node-timeout-seconds", "3").prepare()?;
     for node in cluster.nodes() {
         std::fs::write(node.files.config.join("load-balancer"), "delete-node-on-exit=1\n")?;
     }
@@ -253,9 +262,8 @@ async fn a_node_that_is_deleted_on_exit_goes_with_its_stop_but_not_while_its_ses
     cluster.wait_online().await
 }
 
-#[tokio::test]
-async fn what_ran_on_a_node_deleted_on_exit_is_lost_in_its_time_and_found_again() -> Result<()> {
-    let mut cluster = builder(2)?.setting("node-timeout-seconds", "3").prepare()?;
+async fn what_ran_on_a_node_deleted_on_exit_is_lost_in_its_time_and_found_again(registry: Registry) -> Result<()> {
+    let mut cluster = builder(&registry, 2)?.setting("node-timeout-seconds", "3").prepare()?;
     for node in cluster.nodes() {
         std::fs::write(node.files.config.join("load-balancer"), "delete-node-on-exit=1\n")?;
     }

@@ -3,8 +3,21 @@
 use std::{fs, process::Output, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Client, Cluster, store, wait};
+use evenkeel_tests::{Client, Cluster, Registry, on_each_registry, processes, store, wait};
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+on_each_registry!(
+    a_node_with_another_key_stays_out_says_so_everywhere_and_joins_once_it_has_the_right_one,
+    a_node_without_a_key_makes_none_where_there_is_a_cluster_and_says_whence_to_copy_it,
+    a_cluster_is_reset_with_its_nodes_stopped_and_the_next_one_defines_it_anew,
+    a_reset_by_force_costs_members_nothing_and_lets_a_node_that_stays_out_lose_the_race,
+    a_node_of_another_protocol_or_a_version_too_far_away_stays_out_until_that_changes,
+    a_copied_data_directory_is_refused_while_the_node_that_it_was_copied_from_is_online,
+    a_node_that_finds_its_id_taken_over_serves_nobody,
+    a_member_that_is_put_out_while_it_runs_keeps_its_programs_and_comes_back,
+);
 
 /// Runs a command against a node.
 fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> Result<Output> {
@@ -27,12 +40,8 @@ fn line_of(cluster: &Cluster, asked: usize, name: &str) -> Result<String> {
 }
 
 /// Two nodes with a key of their own each, the first of which runs.
-async fn with_two_keys(settings: &[(&str, &str)]) -> Result<Cluster> {
-    let mut builder = Builder::for_test(2)?;
-    for (name, value) in settings {
-        builder = builder.setting(name, value);
-    }
-    let mut cluster = builder.prepare()?;
+async fn with_two_keys(registry: &Registry) -> Result<Cluster> {
+    let mut cluster = registry.builder(2)?.prepare()?;
     for (index, key) in ["first key, of no other node", "second key, of no other node"].into_iter().enumerate() {
         let file = cluster.root().join(format!("key{index}"));
         write_key(&file, key)?;
@@ -58,9 +67,10 @@ async fn wait_line(cluster: &Cluster, name: &str, status: &str) -> Result<()> {
     .await
 }
 
-#[tokio::test]
-async fn a_node_with_another_key_stays_out_says_so_everywhere_and_joins_once_it_has_the_right_one() -> Result<()> {
-    let mut cluster = with_two_keys(&[]).await?;
+async fn a_node_with_another_key_stays_out_says_so_everywhere_and_joins_once_it_has_the_right_one(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = with_two_keys(&registry).await?;
     cluster.node(1).start().await?;
     wait_line(&cluster, "n2", "Invalid secure cookie key").await?;
     assert!(line_of(&cluster, 1, "n2")?.contains("Invalid secure cookie key"), "asked at the node itself");
@@ -97,9 +107,10 @@ async fn a_node_with_another_key_stays_out_says_so_everywhere_and_joins_once_it_
     Ok(())
 }
 
-#[tokio::test]
-async fn a_node_without_a_key_makes_none_where_there_is_a_cluster_and_says_whence_to_copy_it() -> Result<()> {
-    let mut cluster = with_two_keys(&[]).await?;
+async fn a_node_without_a_key_makes_none_where_there_is_a_cluster_and_says_whence_to_copy_it(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = with_two_keys(&registry).await?;
     let missing = cluster.root().join("key1");
     fs::remove_file(&missing)?;
     let error = format!("{:#}", cluster.node(1).start().await.expect_err("it has no key"));
@@ -110,9 +121,8 @@ async fn a_node_without_a_key_makes_none_where_there_is_a_cluster_and_says_whenc
     Ok(())
 }
 
-#[tokio::test]
-async fn a_cluster_is_reset_with_its_nodes_stopped_and_the_next_one_defines_it_anew() -> Result<()> {
-    let mut cluster = with_two_keys(&[]).await?;
+async fn a_cluster_is_reset_with_its_nodes_stopped_and_the_next_one_defines_it_anew(registry: Registry) -> Result<()> {
+    let mut cluster = with_two_keys(&registry).await?;
     let refused = run(&cluster, 0, &["reset-cluster"])?;
     assert_eq!(refused.status.code(), Some(1));
     let message = text(&refused.stderr);
@@ -131,9 +141,10 @@ async fn a_cluster_is_reset_with_its_nodes_stopped_and_the_next_one_defines_it_a
     Ok(())
 }
 
-#[tokio::test]
-async fn a_reset_by_force_costs_members_nothing_and_lets_a_node_that_stays_out_lose_the_race() -> Result<()> {
-    let mut cluster = with_two_keys(&[]).await?;
+async fn a_reset_by_force_costs_members_nothing_and_lets_a_node_that_stays_out_lose_the_race(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = with_two_keys(&registry).await?;
     let session = cluster.client(0)?.launch_active("echo").await?;
     assert!(run(&cluster, 0, &["reset-cluster", "--force"])?.status.success());
     // The member registers again with its next heartbeat.
@@ -148,23 +159,23 @@ async fn a_reset_by_force_costs_members_nothing_and_lets_a_node_that_stays_out_l
     Ok(())
 }
 
-#[tokio::test]
-async fn a_node_of_another_protocol_or_a_version_too_far_away_stays_out_until_that_changes() -> Result<()> {
-    let mut cluster = Builder::for_test(2)?.prepare()?;
+async fn a_node_of_another_protocol_or_a_version_too_far_away_stays_out_until_that_changes(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = registry.builder(2)?.prepare()?;
     cluster.node(0).start().await?;
-    let directory = cluster.root().join("store");
-    store::execute(&directory, "UPDATE nodes SET version = '7.3.0'")?;
+    registry.execute(&cluster, "UPDATE nodes SET version = '7.3.0'")?;
     cluster.node(1).start().await?;
     wait_line(&cluster, "n2", "Incompatible version").await?;
     let reply = cluster.client(1)?.get("/").await?;
     assert!(reply.status == 503 && reply.text().contains("version"), "{}", reply.text());
     // It keeps trying by itself.
-    store::execute(&directory, "UPDATE nodes SET version = '0.0.9' WHERE name = 'n1'")?;
+    registry.execute(&cluster, "UPDATE nodes SET version = '0.0.9' WHERE name = 'n1'")?;
     wait_line(&cluster, "n2", "Online").await?;
     cluster.client(1)?.get("/").await?.success()?;
 
     cluster.node(1).stop().await?;
-    store::execute(&directory, "UPDATE cluster SET protocol = 2")?;
+    registry.execute(&cluster, "UPDATE cluster SET protocol = 2")?;
     cluster.node(1).start().await?;
     wait::until("both to stay out", wait::LONG, async || {
         for name in ["n1", "n2"] {
@@ -174,13 +185,14 @@ async fn a_node_of_another_protocol_or_a_version_too_far_away_stays_out_until_th
         Ok(())
     })
     .await?;
-    store::execute(&directory, "UPDATE cluster SET protocol = 1")?;
+    registry.execute(&cluster, "UPDATE cluster SET protocol = 1")?;
     cluster.wait_online().await
 }
 
-#[tokio::test]
-async fn a_copied_data_directory_is_refused_while_the_node_that_it_was_copied_from_is_online() -> Result<()> {
-    let mut cluster = Builder::for_test(2)?.setting("node-timeout-seconds", "2").prepare()?;
+async fn a_copied_data_directory_is_refused_while_the_node_that_it_was_copied_from_is_online(
+    registry: Registry,
+) -> Result<()> {
+    let mut cluster = registry.builder(2)?.setting("node-timeout-seconds", "2").prepare()?;
     cluster.node(0).start().await?;
     let (original, copy) = (cluster.nodes()[0].files.data.clone(), cluster.nodes()[1].files.data.clone());
     fs::create_dir_all(&copy)?;
@@ -202,13 +214,11 @@ async fn a_copied_data_directory_is_refused_while_the_node_that_it_was_copied_fr
     Ok(())
 }
 
-#[tokio::test]
-async fn a_node_that_finds_its_id_taken_over_serves_nobody() -> Result<()> {
-    let mut cluster = Builder::for_test(1)?.prepare()?;
+async fn a_node_that_finds_its_id_taken_over_serves_nobody(registry: Registry) -> Result<()> {
+    let mut cluster = registry.builder(1)?.prepare()?;
     cluster.node(0).start().await?;
-    let directory = cluster.root().join("store");
     // As when a copy had registered while this one was cut off.
-    store::execute(&directory, "UPDATE nodes SET place = 'elsewhere'")?;
+    registry.execute(&cluster, "UPDATE nodes SET place = 'elsewhere'")?;
     wait::until("the node to notice", wait::LONG, async || {
         let reply = cluster.client(0)?.get("/").await?;
         ensure!(reply.status == 503 && reply.text().contains("is online as n1"), "{}", reply.status);
@@ -247,5 +257,33 @@ async fn clocks_are_compared_with_the_registrys_and_shown() -> Result<()> {
     assert!(home.get("/").await?.text().replace("&#39;", "'").contains(told));
     let output = run(&cluster, 0, &["list-nodes"])?;
     assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
+    Ok(())
+}
+
+async fn a_member_that_is_put_out_while_it_runs_keeps_its_programs_and_comes_back(registry: Registry) -> Result<()> {
+    let cluster = registry.builder(1)?.start().await?;
+    let session = cluster.client(0)?.launch_active("echo").await?;
+    let process = processes::by_id(session.pid.context("a process")?).context("the program runs")?;
+    let mut socket = cluster.client(0)?.socket(&session.path("ws")).await?;
+    // As after a reset by force that another node's key has won.
+    registry.execute(&cluster, "UPDATE cluster SET key_hash = key_hash || '-of-another'")?;
+    wait::until("the node to be put out", wait::LONG, async || {
+        let reply = cluster.client(0)?.get(&session.path("")).await?;
+        ensure!(reply.status == 503 && reply.text().contains("secure cookie key"), "{}", reply.status);
+        Ok(())
+    })
+    .await?;
+    assert!(line_of(&cluster, 0, "n1")?.contains("Invalid secure cookie key"));
+    assert!(process.runs(), "the program ended");
+    socket.send(Message::text("still there?")).await?;
+    let answer = socket.next().await.context("an open web socket was cut")??;
+    assert_eq!(answer, Message::text("still there?"));
+    registry.execute(&cluster, "UPDATE cluster SET key_hash = replace(key_hash, '-of-another', '')")?;
+    wait::until("the session to be reached again", wait::LONG, async || {
+        cluster.client(0)?.get(&session.path("")).await?.success()
+    })
+    .await?;
+    assert_eq!(cluster.client(0)?.session(&session.id).await?.pid, session.pid);
+    socket.close(None).await?;
     Ok(())
 }

@@ -3,14 +3,16 @@
 use std::{
     collections::BTreeMap,
     fs::{self, Permissions},
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
+    process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_test_postgres::{Database, Options, Server};
-use evenkeel_tests::{Builder, wait};
+use evenkeel_tests::{Builder, Cluster, wait};
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use hyper::StatusCode;
 use serde_json::json;
@@ -97,6 +99,85 @@ async fn placements_by_a_script_that_sleeps_a_second_run_side_by_side() -> Resul
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1), "the script decides: {took:?}");
     assert!(took < Duration::from_secs(LAUNCHES as u64 / 2), "one after the other: {took:?}");
+    Ok(())
+}
+
+/// What a daemon that does not start says, and its exit code.
+fn refused(cluster: &Cluster, environment: &[(&str, &str)]) -> Result<(i32, String)> {
+    let files = &cluster.nodes()[0].files;
+    let mut serve = cluster.command(&["serve", "--www-address", "127.0.0.1", "--www-port", "0"])?;
+    serve.arg("--config-dir").arg(&files.config).arg("--data-dir").arg(&files.data);
+    let output = serve.envs(environment.iter().copied()).stdin(Stdio::null()).output()?;
+    let message = String::from_utf8(output.stderr)?;
+    Ok((output.status.code().with_context(|| message.clone())?, message))
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_serve_ends_the_start_with_one_clear_line_and_is_left_alone() -> Result<()> {
+    const TABLES: &str = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+                          WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    let database = database();
+    let mut cluster = Builder::for_test(1)?.on_postgres(&database).prepare()?;
+    let conf = cluster.node(0).files.config.join("database.conf");
+    let right = fs::read_to_string(&conf)?;
+    let password = database.server().password();
+    let port = database.server().port().to_string();
+    for (text, expected) in [
+        (right.replace(&password, "s3cret-and-wrong"), "password authentication failed"),
+        (right.replace(&format!(":{port}/"), ":1/"), "is the server there"),
+        (right.replace(&format!("/{}?", database.name()), "/nowhere?"), "create it, empty"),
+        (right.replace("sslmode=allow", "sslmode=require"), "does not support TLS"),
+        (
+            right.replace("sslmode=allow", "sslmode=allow&sslcert=/nowhere/c.pem&sslkey=/nowhere/k.pem"),
+            "/nowhere/c.pem",
+        ),
+        (format!("{right}password=s3cret-and-plain\n"), "it is not encrypted"),
+    ] {
+        fs::write(&conf, text)?;
+        let (code, message) = refused(&cluster, &[])?;
+        assert_eq!(code, 1, "{message}");
+        assert!(message.contains(expected) && !message.contains("s3cret"), "no `{expected}` in: {message}");
+        assert_eq!(message.lines().filter(|line| line.starts_with("evenkeel: ")).count(), 1, "{message}");
+    }
+    assert_eq!(database.sql(TABLES), "", "nothing was written");
+
+    database.sql("CREATE TABLE schema_version (a INT); CREATE TABLE revoked_cookie (a INT)");
+    fs::write(&conf, &right)?;
+    let (code, message) = refused(&cluster, &[])?;
+    assert!(code == 1 && message.contains("is the database of Posit Workbench"), "{message}");
+    assert_eq!(database.sql(TABLES), "revoked_cookie schema_version");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_password_is_encrypted_in_a_file_that_others_cannot_read_or_in_the_environment() -> Result<()> {
+    let database = database();
+    let mut cluster = Builder::for_test(1)?.on_postgres(&database).prepare()?;
+    let files = cluster.node(0).files.clone();
+    let conf = files.config.join("database.conf");
+    let password = database.server().password();
+    let uri = format!("{}?sslmode=allow", database.uri());
+    fs::write(&conf, format!("provider=postgresql\nconnection-uri={uri}\n"))?;
+    let (code, message) = refused(&cluster, &[])?;
+    assert!(code == 1 && message.contains("password"), "there is none: {message}");
+    // It gets as far as what the environment says.
+    let (_, message) = refused(&cluster, &[("EVENKEEL_DATABASE_PASSWORD", "another")])?;
+    assert!(message.contains("password authentication failed"), "{message}");
+
+    let mut encrypt = cluster.command(&["encrypt-password"])?;
+    encrypt.arg("--config-dir").arg(&files.config).arg("--data-dir").arg(&files.data);
+    let mut encrypt = encrypt.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    encrypt.stdin.take().context("its input")?.write_all(format!("{password}\n").as_bytes())?;
+    let encrypted = String::from_utf8(encrypt.wait_with_output()?.stdout)?;
+    // As the page of the multi-server installation leaves it: `tee -a`, for everybody to read.
+    fs::write(&conf, format!("provider=postgresql\npassword={encrypted}connection-uri={uri}\n"))?;
+    fs::set_permissions(&conf, Permissions::from_mode(0o644))?;
+    cluster.start_all().await?;
+    cluster.client(0)?.launch_active("echo").await?;
+    assert_eq!(fs::metadata(&conf)?.permissions().mode() & 0o777, 0o600);
+    let log = cluster.nodes()[0].log();
+    assert_eq!(log.matches("its mode is 0600 now").count(), 1, "{log}");
+    assert!(!log.contains(&password), "{log}");
     Ok(())
 }
 

@@ -27,6 +27,13 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     })
 }
 
+/// The machine that it is on, host and port, where it is reached over the network.
+pub(super) fn machine(config: &Config) -> Option<(&str, u16)> {
+    let Database::Postgres(options) = &config.database else { return None };
+    let host = options.uri.host.as_deref().filter(|host| !host.starts_with('/'))?;
+    Some((host, options.uri.port.unwrap_or(database::PORT)))
+}
+
 /// The file may hold a password.
 fn close(config: &Config) -> anyhow::Result<()> {
     let Some(directory) = &config.config_dir else { return Ok(()) };

@@ -143,6 +143,8 @@ fn choose(
     } else {
         Some(bound.ip())
     };
+    // A machine without any other address: its own daemons find each other so, and the address says what it is.
+    let ip = ip.or_else(|| preferred(resolved.iter().copied().filter(listens).collect()));
     let meaning = if resolved.is_empty() {
         "stands for no address"
     } else if resolved.iter().all(IpAddr::is_loopback) {
@@ -271,6 +273,9 @@ mod tests {
 
     #[test]
     fn where_there_is_nothing_else_the_host_name_is_announced_with_a_caution() {
+        let (address, caution) = chosen("0.0.0.0:8787", "127.0.1.1", "");
+        assert_eq!(address, "127.0.1.1:8787", "never under the name");
+        assert!(caution.unwrap().contains("loopback"));
         let (address, caution) = chosen("0.0.0.0:8787", "", "");
         assert_eq!(address, "node1:8787");
         assert!(caution.unwrap().contains("no address"));

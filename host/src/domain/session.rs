@@ -30,7 +30,7 @@ pub struct Session {
     pub epoch: Epoch,
     /// Whether its node has taken up the reservation.
     pub claimed: bool,
-    /// The program's own process id on its node, while it runs.
+    /// The program's own process id on its node, while it runs; of a lost session, only where it was active.
     pub pid: Option<u32>,
     /// Processors promised to it; 0 where none are.
     pub cpus: f64,
@@ -56,6 +56,13 @@ pub struct Session {
     pub created: Timestamp,
     /// When its state last changed.
     pub changed: Timestamp,
+}
+
+impl Session {
+    /// Whether its program has answered under this epoch, and has not ended since for all that is known.
+    pub fn was_active(&self) -> bool {
+        self.state == State::Active || (self.state == State::Lost && self.pid.is_some())
+    }
 }
 
 /// Where a session stands: `starting → active ⇄ suspended → ended`, with `failed` and `lost`.

@@ -158,7 +158,8 @@ impl Proxy {
         outbound: &Outbound,
     ) -> Result<Response<Incoming>, Refusal> {
         let id = key.session;
-        let connect = self.limits.connect;
+        // Programs have an owner, whom the listener must belong to.
+        let connect = if owner.is_some() { self.limits.connect } else { self.limits.connect_node };
         let sent = async {
             if outbound.upgrade.is_some() {
                 client::send_to(&key.socket, owner, request, connect).await

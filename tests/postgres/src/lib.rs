@@ -11,8 +11,7 @@
 
 use std::{
     fs::{self, File},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{self, Write as _},
+    io::Write as _,
     net::TcpListener,
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -63,16 +62,12 @@ impl Server {
     /// # Panics
     /// Where it cannot be started; `cargo xtask setup` installs what it takes.
     pub fn shared() -> Arc<Self> {
-        let mut hasher = DefaultHasher::new();
-        env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
         let uid = fs::metadata("/proc/self").expect("procfs").uid();
-        let base = std::env::temp_dir().join(format!("evenkeel-postgres-{uid}-{:x}", hasher.finish()));
-        match fs::DirBuilder::new().create(&base) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => panic!("{}: {error}", base.display()),
-            _ => {}
-        }
-        let metadata = base.symlink_metadata().expect("it is there");
-        assert!(metadata.is_dir() && metadata.uid() == uid, "{}: is another's", base.display());
+        // Among what is built, where every test finds it.
+        let program = std::env::current_exe().expect("a program");
+        let built = program.ancestors().nth(2).expect("target/debug/deps");
+        let base = built.join(format!("test-postgres-{uid}"));
+        fs::create_dir_all(&base).expect("a directory");
         let lock = File::create(base.join("lock")).expect("a lock");
         lock.lock().expect("the lock");
         let current = base.join("current");
@@ -209,6 +204,24 @@ impl Server {
     /// Where it does not start.
     pub fn start_again(&self) {
         self.control(&["start", "-l", "log.again"]);
+    }
+
+    /// Has all of its processes stand still, as on a machine that hangs, or go on.
+    ///
+    /// # Panics
+    /// Where others use it.
+    pub fn freeze(&self, still: bool) {
+        assert!(self.own, "others use this server");
+        let signal = if still { "-STOP" } else { "-CONT" };
+        let data = self.directory.join("data");
+        let is_ours = |process: &Path| fs::read_link(process.join("cwd")).is_ok_and(|directory| directory == data);
+        let processes = fs::read_dir("/proc").expect("procfs").flatten().map(|entry| entry.path());
+        let ours =
+            processes.filter(|process| is_ours(process)).filter_map(|process| process.file_name().map(Into::into));
+        let ours: Vec<std::ffi::OsString> = ours.collect();
+        assert!(!ours.is_empty(), "it does not run");
+        let sent = Command::new("kill").arg(signal).args(ours).status().expect("kill");
+        assert!(sent.success(), "kill: {sent}");
     }
 
     fn control(&self, arguments: &[&str]) {

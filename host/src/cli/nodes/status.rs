@@ -69,7 +69,8 @@ pub(super) fn render(Details { node, sessions }: &Details) -> String {
         let _ = write!(text, "\nLabel: {key}={value}{}", by(set.labels.contains(key)));
     }
     if let Some(ahead) = node.clock_ahead_ms {
-        let _ = write!(text, "\nClock: {ahead} ms ahead of the registry's");
+        let direction = if ahead < 0 { "behind" } else { "ahead of" };
+        let _ = write!(text, "\nClock: {} ms {direction} the registry's", ahead.unsigned_abs());
     }
     if sessions.is_empty() {
         text.push_str("\nNo sessions");

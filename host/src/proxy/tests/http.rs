@@ -174,7 +174,7 @@ async fn a_program_on_a_port_is_reached_if_the_port_is_the_users() {
 
 #[tokio::test]
 async fn a_silent_program_is_a_504_and_an_absent_or_broken_one_a_502() {
-    let limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_millis(50) };
+    let limits = Limits { answer: Duration::from_millis(50), ..Limits::default() };
     let node = Node::with_limits(1, limits).await;
     let (listener, program) = Program::listen();
     node.has(&program);

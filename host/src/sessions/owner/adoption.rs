@@ -9,7 +9,7 @@ use crate::{
     store::{Report, SessionFilter, StoreError},
 };
 
-use super::Owner;
+use super::{Owner, hands::Hand};
 
 const GONE: &str = "its program was gone when the daemon returned";
 
@@ -70,14 +70,12 @@ impl Owner {
                 self.hands.want(id, epoch, wanted);
             }
             // One that is being started counts to the start queue, before others have their turn.
-            let place = if row.state == State::Starting { self.starts.take() } else { None };
+            let place = if row.was_active() { None } else { self.starts.take() };
             self.spawn(async move {
-                match row.state {
-                    State::Active => {
-                        let metering = owner.meter(&row);
-                        owner.watch(&row, hand, metering).await;
-                    }
-                    _ => owner.see_through(&row, pid, hand, place).await,
+                if row.was_active() {
+                    owner.watch_again(&row, hand).await;
+                } else {
+                    owner.see_through(&row, pid, hand, place).await;
                 }
             });
         } else if row.state == State::Lost {
@@ -86,19 +84,30 @@ impl Owner {
         }
     }
 
-    /// This node was thought lost, but its daemon was there all the time and has the session in hand.
-    async fn take_back(&self, row: &Session, pid: u32) {
-        if self.report(row, Report::Started { pid }).await.is_some()
-            && self.launcher.ready(row.id, row.epoch).await.is_ok()
-        {
-            self.report(row, Report::Active).await;
+    /// Watches on what has been active. That it answers now is not asked: it may be busy, and is not to be stopped for that.
+    async fn watch_again(self: &Arc<Self>, row: &Session, hand: Hand) {
+        let metering = self.meter(row);
+        if row.state == State::Lost {
+            self.note_route(&Session { state: State::Active, ..row.clone() }, &self.here);
+            if self.report(row, Report::Active).await.is_none() {
+                return self.stop_superseded(row.id, row.epoch).await;
+            }
         }
+        self.watch(row, hand, metering).await;
+    }
+
+    /// This node was thought lost, but its daemon was there all the time and has the session in hand. Whether what is being
+    /// started gets ready, whoever has it in hand reports.
+    async fn take_back(&self, row: &Session, pid: u32) {
+        let report = if row.was_active() { Report::Active } else { Report::Started { pid } };
+        self.report(row, report).await;
     }
 
     /// A row of this node whose program does not run.
     fn account_for(self: &Arc<Self>, row: Session, restarted: bool) {
         match (row.state, row.claimed, row.wanted) {
-            (State::Lost, ..) => {}
+            // It was never claimed, so that it never ran here.
+            (State::Lost, false, _) => {}
             (State::Starting, false, _) | (_, _, Some(_)) => self.look(row),
             (state, true, None) => {
                 let Some(hand) = self.hands.take(row.id, row.epoch) else { return };

@@ -3,19 +3,9 @@
 use crate::{
     domain::{Epoch, NodeId, SessionId, State, Wanted},
     launcher::{Exit, Launcher},
-    sessions::fixtures::{Cluster, KIND, Programs, eventually, new_session, registration},
-    store::{NodeDeletion, Registration, Store},
+    sessions::fixtures::{Cluster, Programs, eventually, new_session},
+    store::Store,
 };
-
-/// The first node is thought lost, and returns.
-async fn lose(cluster: &Cluster, session: SessionId) {
-    let (store, node) = (&cluster.store, cluster.daemons[0].node);
-    store.leave(node).await.expect("the store answers");
-    assert_eq!(store.delete_node(node).await.expect("the store answers"), NodeDeletion::Deleted(vec![session]));
-    let again = Registration { id: Some(node), ..registration("node1", KIND) };
-    assert_eq!(store.register(&again).await.expect("a registration"), node);
-    assert_eq!(cluster.row(session).await.state, State::Lost);
-}
 
 #[tokio::test]
 async fn programs_outlive_the_daemon_and_are_watched_again() {
@@ -149,7 +139,7 @@ async fn a_session_thought_lost_is_active_again_when_its_node_returns() {
     let mut cluster = Cluster::start(1).await;
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
-    lose(&cluster, session.id).await;
+    cluster.lose(0, &[session.id]).await;
     cluster.restart(0, async |_| {}).await;
     cluster.reaches(session.id, State::Active).await;
     assert_eq!(cluster.starts(session.id), 1);
@@ -160,12 +150,72 @@ async fn a_session_thought_lost_is_taken_back_by_a_daemon_that_was_there_all_the
     let cluster = Cluster::start(1).await;
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
-    lose(&cluster, session.id).await;
+    cluster.lose(0, &[session.id]).await;
     cluster.daemons[0].sessions.owner.reconcile().await.expect("the store answers");
     cluster.reaches(session.id, State::Active).await;
     cluster.daemons[0].programs.exit(session.id, &Exit::Status(0));
     cluster.reaches(session.id, State::Ended).await;
     assert_eq!(cluster.starts(session.id), 1);
+}
+
+#[tokio::test]
+async fn what_was_active_before_it_was_thought_lost_is_so_again_however_busy_its_program_is() {
+    let mut cluster = Cluster::start(2).await;
+    let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    cluster.daemons[0].programs.grow_busy();
+    cluster.lose(0, &[session.id]).await;
+    cluster.daemons[0].sessions.owner.reconcile().await.expect("the store answers");
+    cluster.reaches(session.id, State::Active).await;
+
+    cluster.lose(0, &[session.id]).await;
+    cluster.restart(0, async |_| {}).await;
+    let active = cluster.reaches(session.id, State::Active).await;
+    assert_eq!((active.node, active.epoch), (NodeId(1), Epoch(1)));
+    assert_eq!(cluster.daemons[0].programs.alive(), [(session.id, Epoch(1))]);
+    cluster.daemons[0].programs.exit(session.id, &Exit::Status(0));
+    cluster.reaches(session.id, State::Ended).await;
+}
+
+#[tokio::test]
+async fn what_was_thought_lost_while_it_started_is_active_once_it_answers() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.daemons[0].programs.slow_down();
+    let sessions = cluster.daemons[0].sessions.clone();
+    let kept = sessions.start(new_session("ada")).await.expect("a start");
+    eventually("its program runs", async || cluster.row(kept.id).await.pid.is_some()).await;
+    cluster.lose(0, &[kept.id]).await;
+    sessions.owner.reconcile().await.expect("the store answers");
+    cluster.reaches(kept.id, State::Starting).await;
+    cluster.lose(0, &[kept.id]).await;
+    cluster.restart(0, async |_| {}).await;
+    cluster.reaches(kept.id, State::Starting).await;
+    cluster.daemons[0].programs.all_ready();
+    cluster.reaches(kept.id, State::Active).await;
+    assert_eq!(cluster.starts(kept.id), 1);
+}
+
+#[tokio::test]
+async fn what_ended_while_its_node_was_thought_lost_is_accounted_for_when_that_returns() {
+    let mut cluster = Cluster::start(1).await;
+    let sessions = cluster.daemons[0].sessions.clone();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let session = sessions.start(new_session("ada")).await.expect("a start");
+        cluster.reaches(session.id, State::Active).await;
+        ids.push(session.id);
+    }
+    let [well, gone] = ids[..] else { panic!("two sessions") };
+    let meanwhile = cluster.losing(0, &ids);
+    let meanwhile = async |programs: &Programs| {
+        meanwhile.await;
+        programs.forget_running(gone);
+        programs.exit(well, &Exit::Status(0));
+    };
+    cluster.restart(0, meanwhile).await;
+    cluster.reaches(well, State::Ended).await;
+    let failure = cluster.reaches(gone, State::Failed).await.failure.unwrap_or_default();
+    assert!(failure.starts_with("its program was gone when the daemon returned"), "{failure}");
 }
 
 #[tokio::test]
@@ -192,7 +242,7 @@ async fn a_lost_session_is_resumed_elsewhere_and_the_old_program_is_stopped() {
     let (old, new) = (&cluster.daemons[0], &cluster.daemons[1]);
     let session = old.sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
-    lose(&cluster, session.id).await;
+    cluster.lose(0, &[session.id]).await;
     cluster.store.set_cordoned(old.node, true).await.expect("the store answers");
     let refused = new.sessions.resume(session.id, false).await.expect_err("it may run twice");
     assert!(refused.to_string().contains("the program still runs there"), "{refused}");

@@ -7,7 +7,7 @@ use crate::{
     launcher::{Exit, Launcher as _},
     sessions::{
         NewSession, SessionError,
-        fixtures::{Cluster, KIND, eventually, new_session, registration},
+        fixtures::{Cluster, KIND, Programs, eventually, new_session, registration},
     },
     store::{Registration, Store as _},
 };
@@ -71,6 +71,21 @@ async fn a_job_that_ended_or_was_lost_while_its_daemon_was_away_is_not_run_again
     let failure = cluster.reaches(gone.id, State::Failed).await.failure.unwrap_or_default();
     assert!(failure.starts_with("nobody saw how the job ended, and it is not run again"), "{failure}");
     assert_eq!((cluster.starts(session.id), cluster.starts(gone.id)), (1, 1));
+}
+
+#[tokio::test]
+async fn how_a_job_ended_whose_node_was_thought_lost_is_known_when_that_returns() {
+    let mut cluster = cluster(1).await;
+    let session = cluster.daemons[0].sessions.start(job()).await.expect("a start");
+    cluster.reaches(session.id, State::Active).await;
+    let meanwhile = cluster.losing(0, &[session.id]);
+    let meanwhile = async |programs: &Programs| {
+        meanwhile.await;
+        programs.exit(session.id, &Exit::Status(3));
+    };
+    cluster.restart(0, meanwhile).await;
+    assert_eq!(cluster.reaches(session.id, State::Failed).await.exit_status, Some(3));
+    assert_eq!(cluster.starts(session.id), 1);
 }
 
 #[tokio::test]

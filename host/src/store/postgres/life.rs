@@ -164,6 +164,7 @@ pub(super) async fn expire(store: &PostgresStore, after: Duration) -> Result<Vec
     let query = sqlx::query(
         "UPDATE sessions SET
              state = CASE WHEN wanted = 'ended' THEN 'ended' ELSE 'lost' END, wanted = NULL, changed = $1,
+             pid = CASE WHEN state = 'active' THEN pid END,
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE 'its node '
                  || coalesce((SELECT name FROM nodes WHERE nodes.id = sessions.node), sessions.node::text)
                  || ' is offline' END

@@ -124,6 +124,7 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     let rows = sqlx::query(
         "UPDATE sessions SET
              state = CASE WHEN wanted = 'ended' THEN 'ended' ELSE 'lost' END, wanted = NULL, changed = ?1,
+             pid = CASE WHEN state = 'active' THEN pid END,
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE 'its node '
                  || coalesce((SELECT name FROM nodes WHERE nodes.id = sessions.node), sessions.node)
                  || ' is offline' END

@@ -96,6 +96,7 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
     let lost = sqlx::query(
         "UPDATE sessions SET
              state = CASE WHEN wanted = 'ended' THEN 'ended' ELSE 'lost' END, wanted = NULL, changed = ?2,
+             pid = CASE WHEN state = 'active' THEN pid END,
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE ?3 END
          WHERE node = ?1 AND state IN ('starting', 'active')
          RETURNING id, state",

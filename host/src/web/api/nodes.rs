@@ -5,14 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use axum::{Json, extract::FromRef};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{Drain, Node, NodeId, NodeStatus, Overrides, Session, State, Wanted},
+    domain::{Drain, DrainOrder, Node, NodeId, NodeStatus, Overrides, Session, State, Wanted},
     store::{LiveSession, SessionFilter, Snapshot, Store},
-    web::{Problem, ThisNode},
+    web::{App, Problem, ThisNode},
 };
 
 pub(in crate::web) mod cordon;
@@ -187,52 +188,75 @@ pub(crate) struct RemainingSession {
     at_deadline: Option<Wanted>,
 }
 
-/// A node as it is now, with what occupies it.
-async fn details(store: &dyn Store, this: &ThisNode, id: NodeId) -> Result<NodeDetails, Problem> {
-    let Snapshot { nodes, live, .. } = store.snapshot().await?;
-    let node = nodes.into_iter().find(|node| node.id == id).ok_or_else(|| missing(&id.to_string()))?;
-    let states = vec![State::Starting, State::Active];
-    let filter = SessionFilter { node: Some(id), states, ..SessionFilter::default() };
-    let drain = node.drain.as_ref();
-    let view = |session: Session| {
-        let keeps = this.kinds.load().get(&session.kind).is_some_and(|kind| kind.keeps);
-        RemainingSession {
-            at_deadline: drain.and_then(|drain| drain.verdict(keeps, session.is_job)),
-            id: session.id.to_string(),
-            user: session.user,
-            kind: session.kind,
-            name: session.name,
-            state: session.state,
-            wanted: session.wanted,
+/// What endpoints about one node ask for.
+#[derive(Clone, Debug)]
+pub(in crate::web) struct Desk {
+    store: Arc<dyn Store>,
+    this: Arc<ThisNode>,
+}
+
+impl FromRef<App> for Desk {
+    fn from_ref(app: &App) -> Self {
+        Self { store: app.store.clone(), this: app.this.clone() }
+    }
+}
+
+impl Desk {
+    /// The node with this id, else the one with this name.
+    async fn find(&self, id: &str) -> Result<Node, Problem> {
+        let mut nodes = self.store.nodes().await?;
+        let number: Option<NodeId> = id.parse().ok();
+        let at = nodes.iter().position(|node| Some(node.id) == number);
+        let at = at.or_else(|| nodes.iter().position(|node| node.name == id));
+        Ok(nodes.swap_remove(at.ok_or_else(|| missing(id))?))
+    }
+
+    /// A node as it is now, with what occupies it.
+    async fn details(&self, id: NodeId) -> Result<Json<NodeDetails>, Problem> {
+        let Snapshot { nodes, live, .. } = self.store.snapshot().await?;
+        let node = nodes.into_iter().find(|node| node.id == id).ok_or_else(|| missing(&id.to_string()))?;
+        let states = vec![State::Starting, State::Active];
+        let filter = SessionFilter { node: Some(id), states, ..SessionFilter::default() };
+        let drain = node.drain.as_ref();
+        let kinds = self.this.kinds.load();
+        let view = |session: Session| {
+            let keeps = kinds.get(&session.kind).is_some_and(|kind| kind.keeps);
+            RemainingSession {
+                at_deadline: drain.and_then(|drain| drain.verdict(keeps, session.is_job)),
+                id: session.id.to_string(),
+                user: session.user,
+                kind: session.kind,
+                name: session.name,
+                state: session.state,
+                wanted: session.wanted,
+            }
+        };
+        let sessions = self.store.sessions(&filter).await?.into_iter().map(view).collect();
+        Ok(Json(NodeDetails { node: NodeView::new(node, &live), sessions }))
+    }
+
+    /// Has a node emptied as ordered, and says how it then is.
+    async fn drain(&self, id: &str, order: &DrainOrder) -> Result<Json<NodeDetails>, Problem> {
+        let node = self.find(id).await?;
+        if !self.store.drain(node.id, order).await? {
+            return Err(missing(id));
         }
-    };
-    let sessions = store.sessions(&filter).await?.into_iter().map(view).collect();
-    Ok(NodeDetails { node: NodeView::new(node, &live), sessions })
+        self.details(node.id).await
+    }
+
+    /// Cordons a node, or lifts cordon and drain, and says how it then is.
+    async fn set_cordoned(&self, id: &str, cordoned: bool) -> Result<Json<NodeDetails>, Problem> {
+        let node = self.find(id).await?;
+        if !self.store.set_cordoned(node.id, cordoned).await? {
+            return Err(missing(id));
+        }
+        self.details(node.id).await
+    }
 }
 
 fn missing(id: &str) -> Problem {
     let shown: String = id.chars().filter(|char| !char.is_control()).take(64).collect();
     Problem::missing(format!("there is no node {shown}; list-nodes has their ids and names"))
-}
-
-/// The node with this id, else the one with this name.
-async fn find(store: &dyn Store, id: &str) -> Result<Node, Problem> {
-    let mut nodes = store.nodes().await?;
-    let number: Option<NodeId> = id.parse().ok();
-    let at = nodes.iter().position(|node| Some(node.id) == number);
-    let at = at.or_else(|| nodes.iter().position(|node| node.name == id));
-    Ok(nodes.swap_remove(at.ok_or_else(|| missing(id))?))
-}
-
-/// Cordons a node or lifts its cordon, and says how it then is.
-async fn set_cordoned(store: &Arc<dyn Store>, id: &str, cordoned: bool) -> Result<NodeView, Problem> {
-    let node = find(&**store, id).await?;
-    if !store.set_cordoned(node.id, cordoned).await? {
-        return Err(missing(id));
-    }
-    let Snapshot { nodes, live, .. } = store.snapshot().await?;
-    let node = nodes.into_iter().find(|found| found.id == node.id).ok_or_else(|| missing(id))?;
-    Ok(NodeView::new(node, &live))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use evenkeel_test_postgres::{Database, Options, Server, USER, certificates::Authority};
 
 use super::super::{Access, Host, PostgresStore, Store, Tls};
-use crate::store::story::TIMEOUT;
+use crate::store::story::{TIMEOUT, beat, registration};
 
 /// A server on which an authority's certificates hold.
 struct Entrance {
@@ -159,4 +159,23 @@ async fn a_server_that_is_away_is_said_to_be_and_not_waited_for() {
     let no_name = Access { host: Host::Name("nowhere.invalid".to_owned()), ..silent };
     let error = enter(no_name).await.unwrap_err();
     assert!(error.contains("nowhere.invalid"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_blocks_nobody_for_longer_than_a_call_may_take() {
+    let entrance = entrance("host all all 127.0.0.1/32 scram-sha-256", "");
+    let store = PostgresStore::open(&entrance.access(Tls::Disable), TIMEOUT).await.unwrap();
+    let id = store.register(&registration("a")).await.unwrap();
+    let server = entrance.database.server();
+    server.freeze(true);
+    let begin = std::time::Instant::now();
+    let beat = beat(0.0);
+    let (nodes, told) = tokio::join!(store.nodes(), store.heartbeat(id, &beat));
+    let took = begin.elapsed();
+    server.freeze(false);
+    let (nodes, told) = (nodes.unwrap_err().to_string(), told.unwrap_err().to_string());
+    assert!(nodes.contains("did not answer") && told.contains("did not answer"), "{nodes}; {told}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(store.nodes().await.unwrap().len(), 1);
+    assert!(store.heartbeat(id, &beat).await.unwrap().is_some());
 }

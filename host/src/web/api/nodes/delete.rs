@@ -1,7 +1,5 @@
 //! `DELETE /api/v1/nodes/{id}`.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
@@ -9,9 +7,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{find, missing};
+use super::{Desk, missing};
 use crate::{
-    store::{NodeDeletion, Store},
+    store::NodeDeletion,
     web::{Problem, identity::Administrator},
 };
 
@@ -29,11 +27,11 @@ pub(crate) struct DeletedNode {
 )]
 pub(in crate::web) async fn delete_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<DeletedNode>, Problem> {
-    let node = find(&*store, &id).await?;
-    match store.delete_node(node.id).await? {
+    let node = desk.find(&id).await?;
+    match desk.store.delete_node(node.id).await? {
         NodeDeletion::Deleted(lost) => Ok(Json(DeletedNode { lost: lost.iter().map(ToString::to_string).collect() })),
         NodeDeletion::Online => Err(Problem::conflict(format!("node {} is online: stop its daemon first", node.name))),
         NodeDeletion::Missing => Err(missing(&id)),

@@ -1,6 +1,6 @@
 //! `POST` and `DELETE /api/v1/nodes/{id}/drain`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -9,12 +9,11 @@ use axum::{
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{NodeDetails, details, find};
+use super::{Desk, NodeDetails};
 use crate::{
     domain::DrainOrder,
-    store::Store,
     web::{
-        Problem, ThisNode,
+        Problem,
         body::{Fields, MaybeFields},
         identity::Administrator,
     },
@@ -43,17 +42,12 @@ struct DrainOrderBody {
 )]
 pub(in crate::web) async fn drain_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
     MaybeFields(fields): MaybeFields,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
     let order = fields.map_or_else(|| Ok(DrainOrder::default()), read)?;
-    if !store.drain(node.id, &order).await? {
-        return Err(super::missing(&id));
-    }
-    details(&*store, &this, node.id).await.map(Json)
+    desk.drain(&id, &order).await
 }
 
 fn read(mut fields: Fields) -> Result<DrainOrder, Problem> {
@@ -82,16 +76,12 @@ fn read(mut fields: Fields) -> Result<DrainOrder, Problem> {
 )]
 pub(in crate::web) async fn cancel_drain(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
+    let node = desk.find(&id).await?;
     if node.drain.is_none() {
         return Err(Problem::conflict(format!("node {} is not being drained; uncordon lifts a cordon", node.name)));
     }
-    if !store.set_cordoned(node.id, false).await? {
-        return Err(super::missing(&id));
-    }
-    details(&*store, &this, node.id).await.map(Json)
+    desk.set_cordoned(&node.id.to_string(), false).await
 }

@@ -1,17 +1,12 @@
 //! `GET /api/v1/nodes/{id}`.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
 };
 
-use super::{NodeDetails, details, find};
-use crate::{
-    store::Store,
-    web::{Problem, ThisNode, identity::Administrator},
-};
+use super::{Desk, NodeDetails};
+use crate::web::{Problem, identity::Administrator};
 
 /// A node with the sessions that occupy it.
 #[utoipa::path(
@@ -21,10 +16,9 @@ use crate::{
 )]
 pub(in crate::web) async fn get_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
-    details(&*store, &this, node.id).await.map(Json)
+    let node = desk.find(&id).await?;
+    desk.details(node.id).await
 }

@@ -1,17 +1,14 @@
 //! `POST /api/v1/nodes/{id}/offline` and `…/online`: maintenance, as administrators of Workbench know it.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
 };
 
-use super::{NodeDetails, details, find};
+use super::{Desk, NodeDetails};
 use crate::{
     domain::DrainOrder,
-    store::Store,
-    web::{Problem, ThisNode, identity::Administrator},
+    web::{Problem, identity::Administrator},
 };
 
 /// Put a node into maintenance: it takes no new sessions, and those that keep their work are suspended now. All others go on.
@@ -22,15 +19,10 @@ use crate::{
 )]
 pub(in crate::web) async fn offline_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
-    if !store.drain(node.id, &DrainOrder::MAINTENANCE).await? {
-        return Err(super::missing(&id));
-    }
-    details(&*store, &this, node.id).await.map(Json)
+    desk.drain(&id, &DrainOrder::MAINTENANCE).await
 }
 
 /// End a node's maintenance, its drain and its cordon: it takes new sessions. What was suspended is for its users to resume.
@@ -41,13 +33,8 @@ pub(in crate::web) async fn offline_node(
 )]
 pub(in crate::web) async fn online_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
-    if !store.set_cordoned(node.id, false).await? {
-        return Err(super::missing(&id));
-    }
-    details(&*store, &this, node.id).await.map(Json)
+    desk.set_cordoned(&id, false).await
 }

@@ -1,6 +1,6 @@
 //! `PATCH /api/v1/nodes/{id}`: what goes before the node's own settings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
@@ -9,12 +9,11 @@ use axum::{
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{NodeDetails, details, find};
+use super::{Desk, NodeDetails};
 use crate::{
     domain::OverridesChange,
-    store::Store,
     web::{
-        Problem, ThisNode,
+        Problem,
         body::{Fields, check_text},
         identity::Administrator,
     },
@@ -52,22 +51,21 @@ struct NodeChange {
 )]
 pub(in crate::web) async fn set_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
-    State(this): State<Arc<ThisNode>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
     fields: Fields,
 ) -> Result<Json<NodeDetails>, Problem> {
-    let node = find(&*store, &id).await?;
+    let node = desk.find(&id).await?;
     let change = read(fields)?;
     let mut after = node.overrides.clone();
     after.change(&change);
     if after.labels.len() > MOST_LABELS {
         return Err(Problem::conflict(format!("a node has at most {MOST_LABELS} labels that are set by command")));
     }
-    if !store.set_overrides(node.id, &change).await? {
+    if !desk.store.set_overrides(node.id, &change).await? {
         return Err(super::missing(&id));
     }
-    details(&*store, &this, node.id).await.map(Json)
+    desk.details(node.id).await
 }
 
 fn read(mut fields: Fields) -> Result<OverridesChange, Problem> {

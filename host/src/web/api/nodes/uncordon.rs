@@ -1,17 +1,12 @@
 //! `POST /api/v1/nodes/{id}/uncordon`.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
 };
 
-use super::{NodeView, set_cordoned};
-use crate::{
-    store::Store,
-    web::{Problem, identity::Administrator},
-};
+use super::{Desk, NodeView};
+use crate::web::{Problem, identity::Administrator};
 
 /// Take new sessions on a node again, also on one that is drained or in maintenance.
 #[utoipa::path(
@@ -20,8 +15,9 @@ use crate::{
 )]
 pub(in crate::web) async fn uncordon_node(
     Administrator(_by): Administrator,
-    State(store): State<Arc<dyn Store>>,
+    State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<NodeView>, Problem> {
-    set_cordoned(&store, &id, false).await.map(Json)
+    let Json(details) = desk.set_cordoned(&id, false).await?;
+    Ok(Json(details.node))
 }
