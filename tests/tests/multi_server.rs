@@ -6,10 +6,10 @@ mod multi_server {
     pub(super) mod machine;
 }
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_test_postgres::{Options, Server};
+use evenkeel_test_postgres::{Options, Server, certificates::Authority};
 use evenkeel_tests::{
     Client, Session,
     accounts::UnixUser,
@@ -88,15 +88,7 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     }
 
     // # Verify: every node is known
-    wait::until("both nodes to be online", wait::LONG, async || {
-        let list = nodes[1].run(&site, &["list-nodes"], "")?;
-        for node in &nodes {
-            let line = list.lines().find(|line| line.contains(&node.ip)).with_context(|| list.clone())?;
-            ensure!(line.contains(" Online ") && line.contains(&PORT.to_string()), "{line}");
-        }
-        Ok(())
-    })
-    .await?;
+    both_are_online(&site, &nodes).await?;
 
     // # Verify: sign in by user name and password, at any node
     let first = Visitor::signed_in(&nodes[0].authority(), &user1).await?;
@@ -180,6 +172,77 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     wait::until("every process to end", wait::LONG, async || {
         let left = left(&site);
         ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_database_is_entered_by_certificate_as_the_page_has_it() -> Result<()> {
+    let site = Site::lay_out(Vec::new())?;
+    let mut nodes = [Node::install(&site, 3)?, Node::install(&site, 4)?];
+
+    // # Postgres database, configured to use SSL with one's own certificates
+    let authority = Authority::new("Certificates of the site");
+    let (server, client) = (authority.server(&["localhost"]), authority.client("rstudio"));
+    let files = [("ca.pem", authority.certificate()), ("server.pem", server.certificate), ("server.key", server.key)];
+    let server = Server::start(&Options {
+        settings:
+            "ssl = on\nssl_cert_file = '../server.pem'\nssl_key_file = '../server.key'\nssl_ca_file = '../ca.pem'\n"
+                .to_owned(),
+        hba: "local all all scram-sha-256\nhostssl all rstudio all cert\n".to_owned(),
+        files: files.map(|(name, content)| (name.to_owned(), content)).to_vec(),
+        ..Options::default()
+    });
+    server.sql("postgres", "CREATE ROLE rstudio LOGIN");
+    server.sql("postgres", "CREATE DATABASE rstudio OWNER rstudio");
+
+    // # Configuration files, with those of the certificate beside them
+    for node in &nodes {
+        for (name, content) in
+            [("client.crt", &client.certificate), ("client.key", &client.key), ("root.crt", &authority.certificate())]
+        {
+            fs::write(node.config.join(name), content)?;
+            fs::set_permissions(node.config.join(name), fs::Permissions::from_mode(0o600))?;
+        }
+        node.edit("rserver.conf", "load-balancing-enabled=0", "load-balancing-enabled=1")?;
+        let place = site.path(&node.name);
+        node.append(
+            "rserver.conf",
+            &format!("www-address={}\nnode-name={}\nserver-data-dir={}/run\n", node.ip, node.name, place.display()),
+        )?;
+        node.append("load-balancer", &format!("www-host-name={}\n", node.ip))?;
+        let (port, directory) = (server.port(), node.config.display());
+        node.append(
+            "database.conf",
+            &format!(
+                "provider=postgresql\nconnection-uri=postgresql://rstudio@localhost:{port}/rstudio\
+                 ?sslcert={directory}/client.crt&sslkey={directory}/client.key&sslrootcert={directory}/root.crt\n"
+            ),
+        )?;
+    }
+
+    // # Restart the cluster: the first node makes the key, and the other has a copy
+    nodes[0].restart(&site).await?;
+    wait::until("the key to be made", wait::LONG, async || {
+        Ok(fs::copy(nodes[0].data.join("secure-cookie-key"), nodes[1].config.join("secure-cookie-key"))?)
+    })
+    .await?;
+    nodes[1].restart(&site).await?;
+    both_are_online(&site, &nodes).await?;
+    for node in &mut nodes {
+        node.stop().await?;
+    }
+    Ok(())
+}
+
+async fn both_are_online(site: &Site, nodes: &[Node; 2]) -> Result<()> {
+    wait::until("both nodes to be online", wait::LONG, async || {
+        let list = nodes[1].run(site, &["list-nodes"], "")?;
+        for node in nodes {
+            let line = list.lines().find(|line| line.contains(&node.ip)).with_context(|| list.clone())?;
+            ensure!(line.contains(" Online ") && line.contains(&PORT.to_string()), "{line}");
+        }
         Ok(())
     })
     .await
