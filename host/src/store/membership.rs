@@ -12,7 +12,7 @@ use crate::domain::{Charter, Drain, Exclusion, NodeId, OtherKey, Reading, Sessio
 pub struct Registration {
     /// The id it was given before and kept in its data directory.
     pub id: Option<NodeId>,
-    /// As in [`Node`], like the fields that follow.
+    /// As in [`Node`](crate::domain::Node), like the fields that follow.
     pub name: String,
     /// `host:port`.
     pub address: String,
