@@ -16,6 +16,7 @@ mod balancers;
 mod client;
 mod config_check;
 mod encrypt_password;
+mod import;
 mod in_force;
 mod keys;
 mod legacy;
@@ -28,6 +29,7 @@ mod plugin;
 mod registry;
 mod reload;
 mod reset;
+mod rotate_key;
 mod run;
 mod script;
 mod serve;
@@ -59,6 +61,9 @@ enum Command {
     Why(WhyArguments),
     /// Encrypt a password, read from standard input, as `database.conf` wants it.
     EncryptPassword(LocationArguments),
+    RotateKey(rotate_key::RotateArguments),
+    /// Copy a configuration of Posit Workbench, and say of each line what becomes of it.
+    Import(import::ImportArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config_check::ConfigCommand),
@@ -230,6 +235,8 @@ fn run(command: Command) -> Result<(), Failure> {
             ask(&output.location, async |daemon| why::print(&daemon, session, output.json).await)
         }
         Command::EncryptPassword(location) => encrypt_password::run(&location),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::RotateKey(arguments) => rotate_key::run(&arguments),
         Command::Config(command) => config_check::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::ForgetUserId(UserArguments { user, location }) => {

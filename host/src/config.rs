@@ -1,7 +1,7 @@
 //! The files read at start, and the cluster key.
 //!
 //! Every setting has a name in one of the legacy files; a flag on the command line goes before the file, and the file
-//! before the default. All problems are found in one pass. ARCHITECTURE.md lists the files, README.md the names.
+//! before the default. All problems are found in one pass. ARCHITECTURE.md lists the files, docs/configuration.md the names.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -30,8 +30,8 @@ pub mod surroundings;
 pub use database::Database;
 pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
-pub use key::{Beside, ClusterKey, KeyPlaces, Keys};
-pub use load::{Flags, examine, key_places, load};
+pub use key::{Beside, ClusterKey, KeyPlaces, Keys, Step};
+pub use load::{Flags, examine, key_places, load, password_in_database_conf};
 pub use load_balancer::BalancerOptions;
 pub use logging::LogLevel;
 pub use problem::{Problem, Severity};

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::body::Incoming;
 
 use crate::{
-    config::ClusterKey,
+    config::Keys,
     domain::{Clock, Entropy, NodeId, SessionId, State},
     launcher::Launcher,
     sessions::Traffic,
@@ -89,7 +89,7 @@ pub struct Parts {
     /// Whose the listener on a loopback port is.
     pub listener_uid: ListenerUid,
     /// What the keys of hops are derived from.
-    pub key: ClusterKey,
+    pub keys: Keys,
     /// The store's clock.
     pub clock: Arc<dyn Clock>,
     /// For the nonces of hops.
@@ -138,7 +138,7 @@ impl Proxy {
             launcher: parts.launcher,
             traffic: parts.traffic,
             listener_uid: parts.listener_uid,
-            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.key, parts.clock, parts.entropy),
+            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.keys, parts.clock, parts.entropy),
             limits: parts.limits,
             drain: parts.drain,
             pool: Pool::default(),

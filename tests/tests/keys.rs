@@ -17,6 +17,7 @@ use nix::{
     pty::openpty,
     sys::termios::{LocalFlags, tcgetattr},
 };
+use serde_json::json;
 
 /// Runs a program with the data directory and some input.
 fn encrypt(program: &Path, data: &Path, arguments: &[&str], input: &str) -> Result<Output> {
@@ -150,4 +151,84 @@ async fn a_node_without_the_key_of_its_cluster_says_where_to_copy_it_from_and_ma
     assert!(last.contains(&format!("copy it from node n1 ({})", first.authority())), "{told}");
     assert!(!key.exists() && !cluster.root().join("n2/secure-cookie-key").exists());
     Ok(())
+}
+
+/// Runs a step of the replacement.
+fn rotate(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
+    let files = &cluster.nodes()[0].files;
+    let mut command = cluster.command(&["rotate-key"])?;
+    Ok(command.args(arguments).arg("--config-dir").arg(&files.config).arg("--data-dir").arg(&files.data).output()?)
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_node_by_node_and_nobody_notices() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let file = cluster.root().join("store/secure-cookie-key");
+    let before = fs::read_to_string(&file)?;
+    let browser = cluster.nodes()[0].sign_in_as(&whoami()?).await?;
+    let sessions = [cluster.client(0)?.launch_active("echo").await?, cluster.client(0)?.launch_active("echo").await?];
+    assert_ne!(sessions[0].node.name, sessions[1].node.name);
+    let refused = rotate(&cluster, &["--finish"])?;
+    assert!(!refused.status.success() && fs::read_to_string(&file)? == before);
+
+    for step in [&[][..], &["--use"], &["--finish"]] {
+        let output = rotate(&cluster, step)?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // One after the other: after the first restart, the nodes are a step apart.
+        for restarted in 0..2 {
+            cluster.node(restarted).stop().await?;
+            cluster.node(restarted).start().await?;
+            cluster.wait_online().await?;
+            for node in 0..2 {
+                for session in &sessions {
+                    cluster.client(node)?.get(&session.path("")).await?.success()?;
+                }
+            }
+            if step != ["--finish"] {
+                browser.get("/api/v1/sessions").await?.success()?;
+            }
+        }
+    }
+    let after = fs::read_to_string(&file)?;
+    assert!(after.lines().count() == 1 && after != before, "the old key is gone");
+    for node in cluster.nodes() {
+        let log = node.log();
+        assert!(!log.contains("MAC is wrong") && !log.contains("key is not the one"), "{log}");
+        assert_eq!(cluster.client(0)?.nodes().await?.iter().filter(|node| node.status == "online").count(), 2);
+    }
+    // The file says at which step it is, so a step is not taken twice.
+    assert!(!rotate(&cluster, &["--use"])?.status.success());
+    cluster.client(1)?.post("/api/v1/sessions", &json!({ "kind": "echo" })).await?.success()?;
+    Ok(())
+}
+
+#[test]
+fn the_old_key_does_not_go_while_a_password_needs_it() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let (config, data) = (root.path().join("config"), root.path().join("data"));
+    fs::create_dir(&config)?;
+    let program = binaries::find("evenkeel")?;
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).arg("--config-dir").arg(&config).arg("--data-dir").arg(&data).output()
+    };
+    let encrypted = encrypt(&program, &data, &["--config-dir", config.to_str().context("a path")?], "s3cret")?;
+    fs::write(config.join("database.conf"), format!("password={}", String::from_utf8(encrypted.stdout)?))?;
+    assert!(run(&["rotate-key"])?.status.success());
+    let told = String::from_utf8(run(&["rotate-key", "--use"])?.stdout)?;
+    assert!(told.contains("password=evenkeel1."), "{told}");
+
+    let refused = run(&["rotate-key", "--finish"])?;
+    let told = String::from_utf8(refused.stderr)?;
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let again = told.split('`').find(|text| text.starts_with("password=evenkeel1.")).context("a line")?;
+    fs::write(config.join("database.conf"), format!("{again}\n"))?;
+    let output = run(&["rotate-key", "--finish"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn whoami() -> Result<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?;
+    Ok(user.context("an account")?.name)
 }

@@ -121,7 +121,6 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
 
     let store = registry::open(&config).await?;
     let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
-    let key = keys.signing().clone();
     let store_clock = Arc::new(StoreClock::new(Arc::new(system::SystemClock)));
     let clock: Arc<dyn Clock> = store_clock.clone();
     let launcher = LocalLauncher::new(local::Parts {
@@ -146,7 +145,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         groups: config.sign_in.required_groups.clone(),
     });
     let sign_ins = Arc::new(SignIns::new(SignInParts {
-        cookie_key: key.derive("cookie"),
+        cookie_key: keys.signing().derive("cookie"),
+        other_cookie_keys: keys.all().skip(1).map(|key| key.derive("cookie")).collect(),
         token: web::identity::Token::from_text(&token),
         guests: Arc::clone(&guests),
         timeout: config.auth_timeout,
@@ -201,7 +201,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         second: second.clone(),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(
-            PeerClient::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))
+            PeerClient::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy))
                 .with_limit(config.peer_timeout),
         ),
         records: config.placement_records,
@@ -220,7 +220,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         launcher: Arc::clone(&launcher),
         traffic,
         listener_uid: Arc::new(listener::uid),
-        key: key.clone(),
+        keys: keys.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         limits: proxy::Limits { connect_node: config.peer_timeout, ..proxy::Limits::default() },
@@ -233,7 +233,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         balancers: Arc::new(All { selected: Arc::clone(&policy), shadow: shadow.clone().zip(second), journal }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
-        peers: Arc::new(PeerVerifier::new(here.name.clone(), &key, Arc::clone(&clock), Arc::clone(&entropy))),
+        peers: Arc::new(PeerVerifier::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy))),
         sign_ins: Arc::clone(&sign_ins),
         passwords,
         oversight: Arc::new(Oversight::new(Arc::clone(&accounts), config.sign_in.admin_groups.clone())),

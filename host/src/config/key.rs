@@ -19,8 +19,10 @@ use zeroize::Zeroizing;
 use super::data_dir::MIN_SECRET;
 
 mod places;
+mod replace;
 
 pub use places::{Found, KeyPlaces};
+pub use replace::{Step, StepError};
 
 /// The secret that all nodes of a cluster share. Nothing is signed with it; each purpose has a key derived from it.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +59,18 @@ impl fmt::Debug for ClusterKey {
 pub struct Keys {
     signing: ClusterKey,
     beside: Option<(Beside, ClusterKey)>,
+}
+
+impl From<&ClusterKey> for Keys {
+    fn from(signing: &ClusterKey) -> Self {
+        Self::one(signing.clone())
+    }
+}
+
+impl From<&Self> for Keys {
+    fn from(keys: &Self) -> Self {
+        keys.clone()
+    }
 }
 
 /// What the key beside the one that signs is for.

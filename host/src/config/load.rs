@@ -185,6 +185,13 @@ pub fn key_places(flags: &Flags, surroundings: &Surroundings) -> Result<KeyPlace
     }
 }
 
+/// What `database.conf` has as `password`, whatever else is wrong with it.
+pub fn password_in_database_conf(flags: &Flags) -> Option<String> {
+    let directory = config_dir(flags, &mut Vec::new())?;
+    let file = File::read(&directory.join("database.conf"), &mut Vec::new());
+    file.entries.into_iter().rfind(|entry| entry.name == "password").map(|entry| entry.value)
+}
+
 fn config_dir(flags: &Flags, problems: &mut Vec<Problem>) -> Option<PathBuf> {
     let Some(dir) = &flags.config_dir else {
         return Some(PathBuf::from(DEFAULT_CONFIG_DIR)).filter(|dir| dir.is_dir());

@@ -289,6 +289,7 @@ pub(super) fn guests(own: &str, uid: u32) -> Arc<Guests> {
 pub(super) fn sign_ins(directory: &Path, clock: Arc<SetClock>, entropy: Arc<dyn Entropy>) -> SignIns {
     SignIns::new(SignInParts {
         cookie_key: [7; 32],
+        other_cookie_keys: vec![[6; 32]],
         token: Token::from_text(TOKEN),
         guests: guests(USER, 1001),
         timeout: Duration::from_secs(3600),

@@ -77,6 +77,8 @@ impl Identity {
 pub struct SignInParts {
     /// The cluster key's derivation for `cookie`.
     pub cookie_key: [u8; 32],
+    /// Those that others sign with while the cluster key is being replaced.
+    pub other_cookie_keys: Vec<[u8; 32]>,
     /// What stands for the daemon's user.
     pub token: Token,
     /// Who may stay signed in.
@@ -124,7 +126,7 @@ impl SignIns {
     /// The sign-ins that these parts make.
     pub fn new(parts: SignInParts) -> Self {
         Self {
-            key: CookieKey::new(parts.cookie_key),
+            key: CookieKey::new(parts.cookie_key).beside(parts.other_cookie_keys),
             token: parts.token,
             guests: parts.guests,
             timeout: parts.timeout,

@@ -19,7 +19,7 @@ use super::{
     seal::Seal,
 };
 use crate::{
-    config::ClusterKey,
+    config::Keys,
     domain::{Clock, Entropy},
 };
 
@@ -99,8 +99,8 @@ pub enum PeerError {
 
 impl PeerClient {
     /// The client of the node named `own_name`. `clock` is the store's.
-    pub fn new(own_name: String, key: &ClusterKey, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { seal: Seal::new(own_name, PURPOSE, CALL, key, clock, entropy), limit: LIMIT }
+    pub fn new(own_name: String, keys: impl Into<Keys>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { seal: Seal::new(own_name, PURPOSE, CALL, keys, clock, entropy), limit: LIMIT }
     }
 
     /// How long a call may take in all, attempts and the pauses between them included.

@@ -13,7 +13,7 @@ use super::{
     replays::{NONCE, Replays, Stale},
 };
 use crate::{
-    config::ClusterKey,
+    config::Keys,
     domain::{Clock, Entropy},
 };
 
@@ -68,6 +68,8 @@ pub struct Seal {
     purpose: &'static str,
     header: HeaderName,
     key: MacKey,
+    /// Others sign with these while the cluster key is being replaced.
+    others: Vec<MacKey>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     replays: Replays,
@@ -79,12 +81,14 @@ impl Seal {
         own: String,
         purpose: &'static str,
         header: HeaderName,
-        key: &ClusterKey,
+        keys: impl Into<Keys>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let key = MacKey::derive(key, purpose);
-        Self { own, purpose, header, key, clock, entropy, replays: Replays::default() }
+        let keys = keys.into();
+        let key = MacKey::derive(keys.signing(), purpose);
+        let others = keys.all().skip(1).map(|key| MacKey::derive(key, purpose)).collect();
+        Self { own, purpose, header, key, others, clock, entropy, replays: Replays::default() }
     }
 
     /// The header for a request to the node named `to`.
@@ -119,7 +123,8 @@ impl Seal {
         let (json, mac) = value.to_str().ok().and_then(|text| text.split_once('.')).ok_or(PeerRefusal::Malformed)?;
         let json = URL_SAFE_NO_PAD.decode(json).map_err(|_| PeerRefusal::Malformed)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| PeerRefusal::Malformed)?;
-        if !self.key.verify(&self.fields(&json, method, target), &mac) {
+        let fields = self.fields(&json, method, target);
+        if !std::iter::once(&self.key).chain(&self.others).any(|key| key.verify(&fields, &mac)) {
             return Err(PeerRefusal::Mac);
         }
         let sealed: Sealed<T> = serde_json::from_slice(&json).map_err(|_| PeerRefusal::Malformed)?;

@@ -21,6 +21,7 @@ const API: &str = "the REST interface is always there (/api/openapi.json), for w
 const ORIGIN: &str = "changes from pages of another origin are always refused";
 
 pub(super) const NAMES: &[Name] = &[
+    honoured("load-balancing-enabled", "load-balancing-enabled=1"),
     honoured("resolve-load-balancer-nodes", "resolve-load-balancer-nodes=1"),
     honoured("rsession-memory-limit-mb", "rsession-memory-limit-mb=4096"),
     honoured("rsession-process-limit", "rsession-process-limit=100"),

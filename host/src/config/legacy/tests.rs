@@ -53,6 +53,11 @@ fn every_name_is_honoured_or_answered() {
                 Answer::Honoured(sample) => {
                     let (config, problems) = with(file, sample);
                     assert!(sample.contains(&format!("{}=", name.name)), "{shown}");
+                    if name.name == "load-balancing-enabled" {
+                        // Several nodes, and the usual registry, which one machine alone reaches.
+                        assert!(config.is_none() && problems[0].message.contains("wants a registry that every node"));
+                        continue;
+                    }
                     assert!(problems.is_empty(), "{shown}: {problems:?}");
                     assert!(differ(config, usual(file, name)), "{shown} changes nothing");
                 }

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    config::ClusterKey,
+    config::{ClusterKey, Keys},
     domain::{
         Epoch, NodeId, SessionId, State,
         fakes::{Numbers, SetClock},
@@ -185,7 +185,7 @@ impl Node {
             launcher: Arc::clone(&node.programs) as Arc<dyn Launcher>,
             traffic: Arc::new(Traffic::new(noon())),
             listener_uid: Arc::new(|_| Some(own_uid())),
-            key: key(),
+            keys: Keys::from(&key()),
             clock: noon(),
             entropy: Arc::new(Numbers::of(number.unsigned_abs())),
             limits,

@@ -18,14 +18,21 @@ pub struct Pass {
     pub expires: Timestamp,
 }
 
-/// The key that cookies are signed with.
-pub(super) struct CookieKey([u8; 32]);
+/// The key that cookies are signed with, and others that hold while it is being replaced.
+pub(super) struct CookieKey {
+    signing: [u8; 32],
+    others: Vec<[u8; 32]>,
+}
 
 const VERSION: &str = "1";
 
 impl CookieKey {
-    pub(super) fn new(key: [u8; 32]) -> Self {
-        Self(key)
+    pub(super) fn new(signing: [u8; 32]) -> Self {
+        Self { signing, others: Vec::new() }
+    }
+
+    pub(super) fn beside(self, others: Vec<[u8; 32]>) -> Self {
+        Self { others, ..self }
     }
 
     /// The cookie's value.
@@ -37,14 +44,16 @@ impl CookieKey {
             pass.issued.as_second(),
             pass.expires.as_second()
         );
-        let mac = URL_SAFE_NO_PAD.encode(self.mac(&signed).finalize().into_bytes());
+        let mac = URL_SAFE_NO_PAD.encode(mac_of(&self.signing, &signed).finalize().into_bytes());
         format!("{signed}.{mac}")
     }
 
     /// What a cookie's value proves at `now`. Nothing of it is read before its MAC has been checked.
     pub(super) fn open(&self, value: &str, now: Timestamp) -> Option<Pass> {
         let (signed, mac) = value.rsplit_once('.')?;
-        self.mac(signed).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+        let mut keys = std::iter::once(&self.signing).chain(&self.others);
+        keys.find(|key| mac_of(key, signed).verify_slice(&mac).is_ok())?;
         let mut fields = signed.split('.');
         let mut field = || fields.next();
         if field()? != VERSION {
@@ -58,11 +67,11 @@ impl CookieKey {
         };
         (field().is_none() && now < pass.expires).then_some(pass)
     }
+}
 
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    fn mac(&self, text: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length is valid");
-        mac.update(text.as_bytes());
-        mac
-    }
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn mac_of(key: &[u8; 32], text: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length is valid");
+    mac.update(text.as_bytes());
+    mac
 }

@@ -51,6 +51,9 @@ async fn no_changed_cookie_signs_in() {
     let pass =
         Pass { user: USER.to_owned(), id: [0; 16], issued: now, expires: super::later(now, Duration::from_secs(9)) };
     assert_eq!(site.app.sign_ins.identify(&with("cookie", &format!("{name}={}", other.seal(&pass)))), None);
+    // The cluster key is being replaced: whoever signed in by the other one stays so.
+    let known = CookieKey::new([6; 32]);
+    assert!(site.app.sign_ins.identify(&with("cookie", &format!("{name}={}", known.seal(&pass)))).is_some());
 }
 
 #[tokio::test]

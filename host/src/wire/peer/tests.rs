@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::domain::fakes::{Numbers, SetClock};
+use crate::{
+    config::{ClusterKey, Step},
+    domain::fakes::{Numbers, SetClock},
+};
 
 fn clock() -> Arc<SetClock> {
     Arc::new(SetClock::at(Timestamp::from_second(1_700_000_000).expect("a time")))
@@ -121,6 +124,25 @@ fn another_clusters_key_opens_nothing() {
     let from = Seal::new("node1".to_owned(), PURPOSE, CALL, &other, shared, entropy);
     let headers = signed(from.seal("node2", &Method::GET, "/", &Call { body: digest(b"") }));
     assert_eq!(verifier("node2", &clock).verify(&Method::GET, "/", &headers, b""), Err(PeerRefusal::Mac));
+}
+
+#[test]
+fn while_the_key_is_replaced_calls_of_nodes_that_are_a_step_apart_hold() {
+    let clock = clock();
+    let entropy = Arc::new(Numbers::default());
+    let mut before = Keys::from(&key());
+    for step in [Step::Announce, Step::Use, Step::Finish] {
+        let after = before.after(step, &Numbers::default()).expect("a step");
+        for (signs, opens) in [(&before, &after), (&after, &before)] {
+            let clock = || Arc::clone(&clock) as Arc<dyn Clock>;
+            let from = Seal::new("node1".to_owned(), PURPOSE, CALL, signs, clock(), entropy.clone());
+            let to = PeerVerifier::new("node2".to_owned(), opens, clock(), entropy.clone());
+            let headers = signed(from.seal("node2", &Method::GET, "/", &Call { body: digest(b"") }));
+            assert!(to.verify(&Method::GET, "/", &headers, b"").is_ok(), "{step:?}");
+        }
+        before = after;
+    }
+    assert_ne!(before, Keys::from(&key()));
 }
 
 /// Serves one peer that verifies each call as node2 and answers with what `answer` makes of it.

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::{Call, PURPOSE, digest};
 use crate::{
-    config::ClusterKey,
+    config::Keys,
     domain::{Clock, Entropy},
     wire::{
         names::CALL,
@@ -29,8 +29,8 @@ pub struct Caller {
 
 impl PeerVerifier {
     /// The verifier of the node named `own_name`. `clock` is the store's.
-    pub fn new(own_name: String, key: &ClusterKey, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { seal: Seal::new(own_name, PURPOSE, CALL, key, clock, entropy) }
+    pub fn new(own_name: String, keys: impl Into<Keys>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { seal: Seal::new(own_name, PURPOSE, CALL, keys, clock, entropy) }
     }
 
     /// Who makes a call. `target` is the path and query as they stand in the request line, and `body` all of the body.
