@@ -4,9 +4,12 @@
 
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use evenkeel::launcher::{
-    BasePath, Kind, Kinds,
-    kind::{KindErrors, Listen, Suspend},
+use evenkeel::{
+    config::{KindOptions, KindsChanged},
+    launcher::{
+        BasePath, Kind, Kinds,
+        kind::{KindErrors, Listen, Suspend, Template},
+    },
 };
 use nix::sys::signal::Signal;
 
@@ -260,4 +263,31 @@ fn a_kinds_own_files_have_plain_names_and_none_of_the_servers() {
     let many: String = (0..17).map(|number| format!("f{number} = \"x\"\n")).collect();
     let error = Kind::parse(Path::new("mine.toml"), &format!("{GOOD}\n[files]\n{many}")).unwrap_err().to_string();
     assert!(error.contains("must be at most 16 files"), "{error}");
+}
+
+#[test]
+fn jupyter_conf_and_vscode_conf_change_the_builtin_kinds_and_a_file_of_ones_own_goes_before() {
+    let changed = KindsChanged::from([
+        ("jupyterlab".to_owned(), KindOptions { withheld: true, ..KindOptions::default() }),
+        (
+            "vscode".to_owned(),
+            KindOptions {
+                withheld: false,
+                program: Some("/opt/code-server".into()),
+                arguments: vec!["--extensions-dir=/opt/{x}".to_owned()],
+            },
+        ),
+    ]);
+    let kinds = Kinds::load_changed(None, &changed, OsStr::new("")).unwrap();
+    assert!(kinds.get("jupyterlab").is_none() && kinds.get("jupyter-notebook").is_some());
+    let [usual, vscode] = [Kinds::load(None, OsStr::new("")).unwrap(), kinds].map(|kinds| kinds.get("vscode").unwrap());
+    assert_eq!(vscode.program, "/opt/code-server");
+    // As it is: braces in it stand for nothing.
+    let (last, before) = vscode.arguments.split_last().unwrap();
+    assert_eq!((last, before), (&Template::literal("--extensions-dir=/opt/{x}"), &usual.arguments[..]));
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("vscode.toml"), GOOD.replace("name = \"mine\"", "name = \"vscode\"")).unwrap();
+    let kinds = Kinds::load_changed(Some(directory.path()), &changed, OsStr::new("")).unwrap();
+    assert_ne!(kinds.get("vscode").unwrap().program, "/opt/code-server");
 }

@@ -68,15 +68,16 @@ fn read(source: &Path, port: Option<u16>) -> anyhow::Result<Vec<Copied>> {
     let mut copied = Vec::new();
     for (name, _) in legacy::FILES {
         let path = source.join(name);
-        let file = match OpenOptions::new().read(true).open(&path) {
-            Ok(file) => file,
+        // Before it is opened: to open a pipe waits for who writes to it.
+        let metadata = match path.metadata() {
+            Ok(metadata) => metadata,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        let metadata = file.metadata().with_context(|| path.display().to_string())?;
         ensure!(metadata.is_file(), "{}: is no file", path.display());
         ensure!(metadata.len() <= LARGEST, "{}: has more than {LARGEST} bytes", path.display());
         let mut text = String::new();
+        let file = fs::File::open(&path).with_context(|| path.display().to_string())?;
         file.take(LARGEST).read_to_string(&mut text).with_context(|| path.display().to_string())?;
         // A password, or what stands for one.
         let most = if name == "database.conf" { 0o600 } else { 0o644 };

@@ -18,7 +18,7 @@ pub struct Uri {
     pub user: Option<String>,
     /// The password.
     pub password: Option<String>,
-    /// `sslmode`.
+    /// `sslmode`, one of `MODES`.
     pub ssl_mode: Option<String>,
     /// `sslrootcert`.
     pub root_certificate: Option<PathBuf>,
