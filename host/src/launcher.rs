@@ -22,6 +22,7 @@ mod leftover;
 pub mod listener;
 pub mod local;
 mod login;
+mod mounts;
 pub mod offer;
 pub(crate) mod processes;
 mod record;

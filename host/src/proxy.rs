@@ -21,6 +21,7 @@ use crate::{
         client::{ListenerUid, pool::Pool},
         hop,
         names::HOP,
+        peer::PeerLimit,
         seal::Seal,
     },
 };
@@ -51,12 +52,12 @@ use throttle::Throttle;
 pub type ProxyBody = BoxBody<Bytes, std::io::Error>;
 
 /// How long the proxy waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// For a connection to a program.
     pub connect: Duration,
     /// For a connection to another node.
-    pub connect_node: Duration,
+    pub connect_node: PeerLimit,
     /// For the head of the answer to a request without a body. One with a body may take its time to be sent; it ends
     /// with the browser's connection.
     pub answer: Duration,
@@ -64,11 +65,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            connect_node: Duration::from_secs(10),
-            answer: Duration::from_secs(300),
-        }
+        Self { connect: Duration::from_secs(5), connect_node: PeerLimit::default(), answer: Duration::from_secs(300) }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::wait;
 
@@ -16,6 +16,9 @@ use crate::wait;
 pub fn require_root() {
     assert!(nix::unistd::geteuid().is_root(), "this test makes Unix accounts and PAM services, which takes root");
 }
+
+/// What the full name of each account says.
+const MARK: &str = "made by a test of Evenkeel";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -40,13 +43,30 @@ pub struct UnixUser {
 impl UnixUser {
     /// Makes one whose name begins with `ek-<tag>-`.
     pub async fn create(tag: &str) -> Result<Self> {
-        require_root();
         let name = unique(tag);
+        let home = Path::new("/home").join(&name);
+        Self::make(name, &home).await
+    }
+
+    /// Makes one of that very name, with its home there. One that a test has left is made anew; anybody else's stays, and
+    /// the test fails.
+    pub async fn create_named(name: &str, home: &Path) -> Result<Self> {
+        require_root();
+        if let Some(found) = nix::unistd::User::from_name(name)? {
+            ensure!(found.gecos.to_bytes() == MARK.as_bytes(), "this machine has an account {name} of its own");
+            drop(Self { name: name.to_owned(), password: String::new(), uid: found.uid.as_raw(), home: found.dir });
+        }
+        Self::make(name.to_owned(), home).await
+    }
+
+    async fn make(name: String, home: &Path) -> Result<Self> {
+        require_root();
         let password = format!("{name} pass&word=%+ä");
         // The files of accounts are locked while another test makes or removes one.
         wait::until(&format!("account {name} to be made"), wait::LONG, async || {
-            run(Command::new("useradd").args(["--create-home", "--user-group", "--shell", "/bin/bash", &name]))
-                .map(drop)
+            let mut command = Command::new("useradd");
+            command.args(["--create-home", "--user-group", "--shell", "/bin/bash", "--comment", MARK, "--home-dir"]);
+            run(command.arg(home).arg(&name)).map(drop)
         })
         .await?;
         let account = nix::unistd::User::from_name(&name)?.with_context(|| format!("{name} is not there"))?;

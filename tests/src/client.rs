@@ -119,6 +119,12 @@ impl Client {
         Ok(Self { cookie: Some(cookie), ..client })
     }
 
+    /// One that sends this cookie.
+    #[must_use]
+    pub fn with_cookie(self, cookie: &str) -> Self {
+        Self { cookie: Some(cookie.to_owned()), ..self }
+    }
+
     /// The same browser at another node.
     #[must_use]
     pub fn at(&self, authority: &str) -> Self {

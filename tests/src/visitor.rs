@@ -30,6 +30,11 @@ impl Visitor {
         Self { client: Client::anonymous(authority), cookie: self.cookie.clone() }
     }
 
+    /// What a page's script may do with the cookie.
+    pub fn client(&self) -> Client {
+        self.client.clone().with_cookie(&self.cookie)
+    }
+
     /// Opens a page.
     pub async fn visit(&self, path: &str) -> Result<Reply> {
         self.client.get_with(path, &[("accept", "text/html"), ("cookie", &self.cookie)]).await

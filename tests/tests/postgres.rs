@@ -31,7 +31,9 @@ async fn sessions_are_reached_from_every_node_of_a_cluster_on_postgres() -> Resu
     assert_eq!(nodes, ["n1", "n2", "n3"]);
     for session in &sessions {
         for node in cluster.nodes() {
-            node.client()?.get(&session.path("")).await?.success()?;
+            // Other nodes hear of it a moment later.
+            let reached = async || node.client()?.get(&session.path("")).await?.success();
+            wait::until("the session to be reached", wait::LONG, reached).await?;
         }
     }
     let (_, elsewhere) = cluster.client_elsewhere(&sessions[0].node.name)?;
@@ -190,7 +192,8 @@ async fn an_outage_of_the_database_costs_new_starts_only_and_daemons_find_back()
     let cluster = builder.start().await?;
     let session = cluster.client(0)?.launch_active("echo").await?;
     let (_, elsewhere) = cluster.client_elsewhere(&session.node.name)?;
-    elsewhere.get(&session.path("")).await?.success()?;
+    let reached = async || elsewhere.get(&session.path("")).await?.success();
+    wait::until("the session to be reached", wait::LONG, reached).await?;
     let mut socket = elsewhere.socket(&session.path("ws")).await?;
 
     tokio::task::spawn_blocking({

@@ -123,3 +123,19 @@ async fn a_reload_with_an_error_changes_nothing_and_tells_every_error() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_said_of_other_nodes_and_of_the_end_is_reloaded_too() -> Result<()> {
+    let mut cluster = Builder::for_test(2)?.start().await?;
+    let node = &cluster.nodes()[1];
+    write(node, "load-balancer", "delete-node-on-exit=1\ntimeout=3\n")?;
+    node.hang_up()?;
+    logged(node, "the configuration is reloaded: timeout, delete-node-on-exit, kinds", 1).await?;
+    for name in ["timeout", "delete-node-on-exit"] {
+        assert!(!node.log().contains(&format!("{name} has changed, and holds")), "{}", node.log_tail());
+    }
+    cluster.node(1).stop().await?;
+    let names: Vec<_> = cluster.client(0)?.nodes().await?.into_iter().map(|node| node.name).collect();
+    assert_eq!(names, ["n1"]);
+    Ok(())
+}

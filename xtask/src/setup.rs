@@ -41,13 +41,17 @@ pub(crate) struct Needs {
     pub(crate) browser: bool,
     /// Postgres' own programs; each run starts a server of its own.
     pub(crate) postgres: bool,
+    /// Login shells of other families than the usual one's.
+    pub(crate) shells: bool,
 }
 
 impl Needs {
     /// Nothing.
-    pub(crate) const NONE: Self = Self { jupyter: false, vscode: false, wasm: false, browser: false, postgres: false };
+    pub(crate) const NONE: Self =
+        Self { jupyter: false, vscode: false, wasm: false, browser: false, postgres: false, shells: false };
     /// What the tests need.
-    pub(crate) const ALL: Self = Self { jupyter: true, vscode: true, wasm: true, browser: true, postgres: true };
+    pub(crate) const ALL: Self =
+        Self { jupyter: true, vscode: true, wasm: true, browser: true, postgres: true, shells: true };
 }
 
 /// What is missing.
@@ -157,9 +161,11 @@ impl Missing {
         if needs.wasm && !compiles_to_wasm() {
             missing.packages.extend(WASM.into_iter().filter(|package| !debian::installed(package, RUST)));
         }
-        if needs.browser {
-            let absent = BROWSER.into_iter().filter(|(_, program)| !Path::new(program).exists());
-            missing.packages.extend(absent.map(|(package, _)| package));
+        let programs = [(needs.browser, &BROWSER[..]), (needs.shells, &SHELLS)];
+        for (package, program) in programs.into_iter().filter(|(is_needed, _)| *is_needed).flat_map(|(_, all)| all) {
+            if !Path::new(program).exists() {
+                missing.packages.push(package);
+            }
         }
         if needs.postgres && !has_postgres() {
             missing.packages.push("postgresql");
@@ -186,6 +192,10 @@ const WASM: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// A browser, and what drives it, each with the program that it brings.
 const BROWSER: [(&str, &str); 2] = [("chromium", "/usr/bin/chromium"), ("chromium-driver", "/usr/bin/chromedriver")];
+
+/// Shells that a user may have, each with the program that it brings.
+const SHELLS: [(&str, &str); 4] =
+    [("zsh", "/usr/bin/zsh"), ("tcsh", "/usr/bin/tcsh"), ("fish", "/usr/bin/fish"), ("ksh", "/usr/bin/ksh")];
 
 /// The oldest compiler that the workspace is for.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");

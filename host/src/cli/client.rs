@@ -4,8 +4,9 @@ use std::{
     fs::{OpenOptions, Permissions},
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,8 @@ use serde_json::Value;
 use crate::{
     cluster::membership::own_id,
     domain::NodeId,
-    wire::client::{self, Socket},
+    launcher::listener,
+    wire::client::{self, Owner, Socket},
 };
 
 /// Where a daemon listens, as it wrote it into its data directory.
@@ -143,7 +145,9 @@ impl Daemon {
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Body)> {
-        let answer = client::send(&Socket::Tcp(self.address.clone()), request, LIMIT).await?;
+        // Anybody may listen where a daemon that has stopped did, and the token is worth the whole machine.
+        let owner = Owner { uid: self.data_dir.metadata()?.uid(), of_port: Arc::new(listener::uid) };
+        let answer = client::send_to(&Socket::Tcp(self.address.clone()), Some(&owner), request, LIMIT).await?;
         Ok((answer.status(), answer.into_body().map_err(anyhow::Error::new).boxed_unsync()))
     }
 

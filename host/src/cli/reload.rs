@@ -2,7 +2,13 @@
 //!
 //! All of it is read and tried before any of it holds: a reload with an error changes nothing.
 
-use std::{ffi::OsString, sync::Arc};
+use std::{
+    ffi::OsString,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +19,7 @@ use crate::{
     config::{self, Config, Flags, LogLevel, ProfilesInForce, Setting, Severity},
     launcher::Kinds,
     web::KindsKnown,
+    wire::peer::PeerLimit,
 };
 
 /// Changes how much is logged; none where the environment says so for good.
@@ -33,6 +40,8 @@ pub(super) struct Parts {
     pub(super) kinds_known: KindsKnown,
     pub(super) search_path: OsString,
     pub(super) set_level: SetLevel,
+    pub(super) peer_limit: PeerLimit,
+    pub(super) delete_on_exit: Arc<AtomicBool>,
 }
 
 /// Reloads when it is told to.
@@ -89,6 +98,14 @@ impl Reload {
         if let Some(plugins) = plugins {
             self.parts.policy.replace(plugins);
             taken.push("balancer");
+        }
+        if config.peer_timeout != self.applied.peer_timeout {
+            self.parts.peer_limit.set(config.peer_timeout);
+            taken.push("timeout");
+        }
+        if config.delete_node_on_exit != self.applied.delete_node_on_exit {
+            self.parts.delete_on_exit.store(config.delete_node_on_exit, Ordering::Relaxed);
+            taken.push("delete-node-on-exit");
         }
         if let (true, Some(set)) = (config.log_level != self.applied.log_level, &self.parts.set_level) {
             set(config.log_level);
@@ -159,7 +176,7 @@ const RELOADED: [&str; 5] =
     ["profiles", "launcher.local.resources.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
 
 /// Settings of `load-balancer` that are read only once.
-const ONCE: [&str; 5] = ["balancer-shadow", "delete-node-on-exit", "placement-records-mb", "timeout", "www-host-name"];
+const ONCE: [&str; 3] = ["balancer-shadow", "placement-records-mb", "www-host-name"];
 
 /// Settings of `rserver.conf` that belong to the balancer.
 const OF_BALANCER: [&str; 1] = ["resolve-load-balancer-nodes"];

@@ -3,7 +3,13 @@
 //! The port is bound before the cluster is joined, so that the node's address is known and a port in use changes nothing;
 //! requests are answered only once everything behind them stands.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -53,7 +59,7 @@ use crate::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
         identity::PasswordCheck,
     },
-    wire::peer::{Peer, PeerClient, PeerVerifier},
+    wire::peer::{Peer, PeerClient, PeerLimit, PeerVerifier},
 };
 
 /// How long the first sign-in link waits to be opened.
@@ -85,6 +91,8 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let kinds = Arc::new(kinds);
     let reloaded = reload::Parts {
         flags,
+        peer_limit: PeerLimit::new(config.peer_timeout),
+        delete_on_exit: Arc::new(AtomicBool::new(config.delete_node_on_exit)),
         config,
         settings,
         policy,
@@ -106,6 +114,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     let reload::Parts { policy, journal, profiles, kinds, kinds_known, .. } = &reloaded;
     let (policy, journal, profiles) = (Arc::clone(policy), Arc::clone(journal), Arc::clone(profiles));
     let (kinds, kinds_known) = (Arc::clone(kinds), Arc::clone(kinds_known));
+    let (peer_limit, delete_on_exit) = (reloaded.peer_limit.clone(), Arc::clone(&reloaded.delete_on_exit));
     let config = reloaded.config.clone();
     profiles.store(Arc::new(config.profiles.clone()));
     let reload = Reload::new(reloaded)?;
@@ -176,7 +185,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         metrics: MetricsSource::new(&config.metrics_dir, config.metrics_max_age, Arc::new(system::SystemClock)),
         data_dir: data_dir.path().to_owned(),
         node_timeout: config.node_timeout,
-        delete_on_exit: config.delete_node_on_exit,
+        delete_on_exit,
         registration,
     })
     .await?
@@ -202,7 +211,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         mirror: Arc::clone(&mirror),
         peers: Arc::new(
             PeerClient::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy))
-                .with_limit(config.peer_timeout),
+                .with_limit(peer_limit.clone()),
         ),
         records: config.placement_records,
         job_logs: JobLogs { kept: config.job_logs },
@@ -223,7 +232,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         keys: keys.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits { connect_node: config.peer_timeout, ..proxy::Limits::default() },
+        limits: proxy::Limits { connect_node: peer_limit, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = format!("http://{}", client::reachable(bound));

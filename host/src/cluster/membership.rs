@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -64,7 +67,7 @@ pub struct Joining {
     /// After this long without a heartbeat, the sessions of an offline node are lost.
     pub node_timeout: Duration,
     /// Whether a node that stops is to be forgotten.
-    pub delete_on_exit: bool,
+    pub delete_on_exit: Arc<AtomicBool>,
     /// What the node says of itself; its `id`, `reading` and `metrics` are put in here.
     pub registration: Registration,
 }
@@ -232,7 +235,11 @@ impl Membership {
     pub async fn leave(self) {
         let node = self.node();
         let store = &self.joining.store;
-        let leaving = if self.joining.delete_on_exit { store.leave_for_good(node) } else { store.leave(node) };
+        let leaving = if self.joining.delete_on_exit.load(Ordering::Relaxed) {
+            store.leave_for_good(node)
+        } else {
+            store.leave(node)
+        };
         if let Err(error) = bounded(self.patience, "leave", leaving).await {
             tracing::warn!(%node, %error, "the store was not told that this node stops: it takes it for online until \
                  the time-out");

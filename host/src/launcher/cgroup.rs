@@ -19,6 +19,8 @@ use nix::{
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
+use super::mounts;
+
 /// The name that tells of a group of the daemon's own beside those of its sessions.
 const DAEMON: &str = "daemon";
 /// What a session's group wants of those above it.
@@ -45,10 +47,9 @@ pub(super) struct CgroupOrder {
 pub(super) fn place(name: &str) -> Option<PathBuf> {
     let process = Process::myself().ok()?;
     let own = process.cgroups().ok()?.into_iter().find(|group| group.hierarchy == 0)?.pathname;
-    let mounts = process.mountinfo().ok()?;
-    let mount = mounts.into_iter().find(|mount| mount.fs_type == "cgroup2")?;
+    let mount = mounts::all().ok()?.into_iter().find(|mount| mount.kind == "cgroup2")?;
     let below = Path::new(&own).strip_prefix(&mount.root).ok()?;
-    let place = beside(&mount.mount_point.join(below)).join(format!("evenkeel-{name}"));
+    let place = beside(&mount.point.join(below)).join(format!("evenkeel-{name}"));
     // Whether it can be made is only known by making it. It is made again with the first group.
     let probe = place.join("probe");
     let made = make_directories(&probe);

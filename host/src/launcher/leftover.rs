@@ -1,9 +1,14 @@
 //! Removing what a session leaves: its directory, in which its user may have made anything, mounts of other storage included.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use nix::mount::{MntFlags, umount2};
-use procfs::process::Process;
+
+use super::mounts;
 
 /// Removes a directory with all that is in it; what is mounted there is detached first and left as it is. One that is not
 /// there is removed already.
@@ -12,10 +17,19 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
         return Ok(());
     }
     detach(directory)?;
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    // A user can make it so deep that what goes through it by recursion is out of stack, or out of files to open: that is a
+    // child's risk, and this one's business.
+    let removal = Command::new("rm")
+        .args(["--recursive", "--force", "--one-file-system", "--"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()?;
+    if removal.status.success() {
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&removal.stderr);
+    Err(io::Error::other(format!("rm: {}: {}", removal.status, said.lines().next().unwrap_or_default())))
 }
 
 /// Detaches what is mounted below, the innermost first. Where something stays, nothing may be removed: it would be removed
@@ -23,9 +37,8 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
 fn detach(directory: &Path) -> io::Result<()> {
     // As the kernel names mount points.
     let directory = directory.canonicalize()?;
-    let table = Process::myself().and_then(|process| process.mountinfo()).map_err(io::Error::other)?;
-    let inside = table.into_iter().filter(|mount| mount.mount_point.starts_with(&directory));
-    let mut points: Vec<_> = inside.map(|mount| mount.mount_point).collect();
+    let inside = mounts::all()?.into_iter().filter(|mount| mount.point.starts_with(&directory));
+    let mut points: Vec<_> = inside.map(|mount| mount.point).collect();
     points.sort();
     for point in points.into_iter().rev() {
         umount2(&point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
@@ -55,7 +68,7 @@ mod tests {
         }
         let root = tempfile::tempdir().expect("a directory");
         let (home, own) = (root.path().join("home"), root.path().join("own"));
-        let inner = own.join("deep/er");
+        let inner = own.join("deep/er and so on");
         for directory in [&home, &inner] {
             std::fs::create_dir_all(directory).expect("made");
         }
@@ -68,5 +81,24 @@ mod tests {
         assert!(!own.exists());
         assert_eq!(std::fs::read_to_string(home.join("work")).expect("kept"), "years");
         remove(&own).expect("nothing is there any more");
+    }
+
+    #[test]
+    fn no_depth_is_too_deep() {
+        use nix::{
+            fcntl::{OFlag, open, openat},
+            sys::stat::{Mode, mkdirat},
+        };
+        let root = tempfile::tempdir().expect("a directory");
+        let own = root.path().join("own");
+        std::fs::create_dir(&own).expect("made");
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let mut directory = open(&own, flags, Mode::empty()).expect("it is there");
+        for _ in 0..20_000 {
+            mkdirat(&directory, "d", Mode::S_IRWXU).expect("made");
+            directory = openat(&directory, "d", flags, Mode::empty()).expect("it is there");
+        }
+        remove(&own).expect("removed");
+        assert!(!own.exists());
     }
 }

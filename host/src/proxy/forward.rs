@@ -159,7 +159,7 @@ impl Proxy {
     ) -> Result<Response<Incoming>, Refusal> {
         let id = key.session;
         // Programs have an owner, whom the listener must belong to.
-        let connect = if owner.is_some() { self.limits.connect } else { self.limits.connect_node };
+        let connect = if owner.is_some() { self.limits.connect } else { self.limits.connect_node.get() };
         let sent = async {
             if outbound.upgrade.is_some() {
                 client::send_to(&key.socket, owner, request, connect).await

@@ -1,6 +1,6 @@
 //! HTTP/1.1 to one socket: a fresh connection each time, or one kept for the same session (see [`pool`]).
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -20,7 +20,10 @@ use tokio::{
     time::timeout,
 };
 
+mod pinned;
 pub mod pool;
+
+use pinned::Pinned;
 
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +43,9 @@ impl fmt::Display for Socket {
     }
 }
 
-/// Looks up whose the listener on a port of 127.0.0.1 is. It may read files: it is called off the async threads.
-pub type ListenerUid = Arc<dyn Fn(u16) -> Option<u32> + Send + Sync>;
+/// Looks up whose the listener is that an address of this machine leads to. It may read files: it is called off the async
+/// threads.
+pub type ListenerUid = Arc<dyn Fn(SocketAddr) -> Option<u32> + Send + Sync>;
 
 /// Whose the listener must be. It is checked on each new connection before a byte is sent, since what is sent first may
 /// be a secret: another account could have taken the port or the path of a program that ended.
@@ -49,7 +53,7 @@ pub type ListenerUid = Arc<dyn Fn(u16) -> Option<u32> + Send + Sync>;
 pub struct Owner {
     /// The user id.
     pub uid: u32,
-    /// How to find out for a port; a Unix socket's own credentials say it.
+    /// How to find out for an address; a Unix socket's own credentials say it.
     pub of_port: ListenerUid,
 }
 
@@ -215,7 +219,8 @@ where
     let connect = async {
         match socket {
             Socket::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|problem| not_connected(socket, problem))?;
+                let connected = async { UnixStream::connect(Pinned::open(path)?.path()).await }.await;
+                let stream = connected.map_err(|problem| not_connected(socket, problem))?;
                 if let Some(owner) = owner {
                     let found = stream.peer_cred().ok().map(|credentials| credentials.uid());
                     expect_owner(socket, owner.uid, found)?;
@@ -228,9 +233,9 @@ where
                 let _ = stream.set_nodelay(true);
                 notice_absence(&stream);
                 if let Some(owner) = owner {
-                    let port = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?.port();
+                    let address = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?;
                     let of_port = Arc::clone(&owner.of_port);
-                    let found = tokio::task::spawn_blocking(move || of_port(port)).await.unwrap_or_default();
+                    let found = tokio::task::spawn_blocking(move || of_port(address)).await.unwrap_or_default();
                     expect_owner(socket, owner.uid, found)?;
                 }
                 handshake(socket, stream).await
@@ -385,7 +390,7 @@ mod tests {
         let port = listener.local_addr().expect("address").port();
         let socket = Socket::Tcp(format!("127.0.0.1:{port}"));
         for found in [None, Some(7)] {
-            let owner = Owner { uid: 8, of_port: Arc::new(move |asked| found.filter(|_| asked == port)) };
+            let owner = Owner { uid: 8, of_port: Arc::new(move |asked| found.filter(|_| asked.port() == port)) };
             let (answer, accepted) = tokio::join!(probe(&socket, &owner, "/", &[], LIMIT), listener.accept());
             assert!(matches!(answer, Err(ClientError::Owner { .. })), "{answer:?}");
             let mut seen = Vec::new();

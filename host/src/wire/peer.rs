@@ -1,6 +1,12 @@
 //! Control calls between nodes: JSON, at most 1 MiB, authenticated by a MAC.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -34,6 +40,35 @@ pub const LARGEST: usize = 1 << 20;
 /// How long a call may take in all, where nothing else is set.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long something between nodes may take; it can be set while calls are under way, and holds for those that begin then.
+#[derive(Clone, Debug)]
+pub struct PeerLimit(Arc<AtomicU64>);
+
+impl PeerLimit {
+    /// The limit that holds until another is set.
+    pub fn new(limit: Duration) -> Self {
+        let new = Self(Arc::default());
+        new.set(limit);
+        new
+    }
+
+    /// Sets another.
+    pub fn set(&self, limit: Duration) {
+        self.0.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The limit that holds.
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for PeerLimit {
+    fn default() -> Self {
+        Self::new(LIMIT)
+    }
+}
+
 /// What is waited before a peer is tried again that could not be connected to.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
@@ -63,7 +98,7 @@ struct Call {
 #[derive(Debug)]
 pub struct PeerClient {
     seal: Seal,
-    limit: Duration,
+    limit: PeerLimit,
 }
 
 /// Why a call failed.
@@ -100,12 +135,12 @@ pub enum PeerError {
 impl PeerClient {
     /// The client of the node named `own_name`. `clock` is the store's.
     pub fn new(own_name: String, keys: impl Into<Keys>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { seal: Seal::new(own_name, PURPOSE, CALL, keys, clock, entropy), limit: LIMIT }
+        Self { seal: Seal::new(own_name, PURPOSE, CALL, keys, clock, entropy), limit: PeerLimit::default() }
     }
 
     /// How long a call may take in all, attempts and the pauses between them included.
     #[must_use]
-    pub fn with_limit(self, limit: Duration) -> Self {
+    pub fn with_limit(self, limit: PeerLimit) -> Self {
         Self { limit, ..self }
     }
 
@@ -123,7 +158,7 @@ impl PeerClient {
         if body.len() > LARGEST {
             return Err(PeerError::TooLarge { address: to.address.clone(), what: "body" });
         }
-        let limit = self.limit;
+        let limit = self.limit.get();
         timeout(limit, self.exchange(to, &method, target, &body.into()))
             .await
             .unwrap_or_else(|_| Err(unreachable(format!("no whole answer within {} s", limit.as_secs_f32()))))
@@ -166,7 +201,7 @@ impl PeerClient {
             .header(CALL, sealed)
             .body(Full::new(body))
             .map_err(|error| PeerError::Unreachable { address: to.address.clone(), problem: error.to_string() })?;
-        Ok(client::send(&Socket::Tcp(to.address.clone()), request, self.limit).await)
+        Ok(client::send(&Socket::Tcp(to.address.clone()), request, self.limit.get()).await)
     }
 
     async fn read(&self, to: &Peer, answer: Response<Incoming>) -> Result<Bytes, PeerError> {

@@ -200,6 +200,9 @@ async fn a_program_on_a_port_is_probed_there_with_its_secret() {
     launcher.ready(id(), Epoch::FIRST).await.unwrap();
     let address = launcher.upstream(id()).unwrap().address.clone();
     let Address::Loopback(port) = address else { panic!("{address:?}") };
-    assert_eq!(evenkeel::launcher::listener::uid(port), Some(nix::unistd::geteuid().as_raw()));
+    assert_eq!(
+        evenkeel::launcher::listener::uid((std::net::Ipv4Addr::LOCALHOST, port).into()),
+        Some(nix::unistd::geteuid().as_raw())
+    );
     stop(&ground, &launcher, Epoch::FIRST).await;
 }

@@ -57,7 +57,7 @@ impl Bed {
             ),
             data_dir: self.path("data"),
             node_timeout: self.timeout,
-            delete_on_exit: false,
+            delete_on_exit: Arc::default(),
             registration: registration(name),
         }
     }

@@ -1,9 +1,6 @@
 //! Calls from end to end, and calls that were tampered with.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Mutex, atomic::AtomicUsize};
 
 use futures_util::FutureExt as _;
 use hyper::{Response, body::Incoming, service::service_fn};
@@ -178,7 +175,7 @@ async fn peer(
 }
 
 fn client(clock: &Arc<SetClock>) -> PeerClient {
-    PeerClient { seal: seal("node1", clock), limit: LIMIT }
+    PeerClient { seal: seal("node1", clock), limit: PeerLimit::default() }
 }
 
 #[tokio::test]
@@ -253,7 +250,8 @@ async fn a_peer_that_is_being_restarted_is_tried_again_under_a_statement_of_its_
     let to = Peer { name: "node2".to_owned(), address: address.to_string() };
     let entropy = Arc::new(ListensAtTheSecond { address, draws: AtomicUsize::new(0), listening: Mutex::new(None) });
     let drawn: Arc<dyn Entropy> = entropy.clone();
-    let client = PeerClient::new("node1".to_owned(), &key(), clock(), drawn).with_limit(Duration::from_secs(2));
+    let client =
+        PeerClient::new("node1".to_owned(), &key(), clock(), drawn).with_limit(PeerLimit::new(Duration::from_secs(2)));
     // It listens, but nobody answers: that is the end of it.
     let error = client.call(&to, Method::GET, "/", &Value::Null).await.expect_err("nobody answers");
     assert!(error.to_string().contains("no whole answer within 2 s"), "{error}");
@@ -267,7 +265,10 @@ async fn a_peer_that_hangs_is_given_up_after_the_limit_and_asked_once() {
     let clock = clock();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let to = Peer { name: "node2".to_owned(), address: listener.local_addr().expect("address").to_string() };
-    let client = client(&clock).with_limit(Duration::from_millis(700));
+    // As a reload sets it.
+    let limit = PeerLimit::default();
+    let client = client(&clock).with_limit(limit.clone());
+    limit.set(Duration::from_millis(700));
     let error = client.call(&to, Method::POST, "/", &json!({})).await.expect_err("it hangs");
     assert!(error.to_string().contains("no whole answer within 0.7 s"), "{error}");
     listener.accept().await.expect("one connection");
