@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use evenkeel_tests::{Builder, Client, Cluster, Session, wait};
+use evenkeel_tests::{Builder, Client, Cluster, Session, processes, wait};
 use http_body_util::BodyExt as _;
 use hyper::{Request, body::Incoming};
 use nix::{
@@ -377,6 +377,28 @@ async fn run_goes_on_over_a_restart_of_the_daemon_and_loses_and_repeats_nothing(
     open(&go)?;
     let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await??;
     assert_eq!(String::from_utf8(output.stdout)?, "done\n");
+    assert_eq!(output.status.code(), Some(4));
+    cluster.close().await
+}
+
+#[tokio::test]
+async fn run_ends_with_its_job_also_where_the_log_is_gone_by_then() -> Result<()> {
+    let mut cluster = Builder::for_test(1)?.prepare()?;
+    fs::write(cluster.nodes()[0].files.config.join("launcher.local.conf"), "save-unspecified-output=0\n")?;
+    cluster.start_all().await?;
+    let go = cluster.root().join("go");
+    let child = begun(&cluster, &go).await?;
+    let job = cluster.client(0)?.sessions().await?.pop().context("no job")?;
+    let program = processes::by_id(job.pid.context("it runs")?).context("it runs")?;
+    cluster.node(0).kill9()?;
+    open(&go)?;
+    wait::until("the job to end", wait::LONG, async || {
+        ensure!(!program.runs(), "it runs");
+        Ok(())
+    })
+    .await?;
+    cluster.node(0).start().await?;
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await??;
     assert_eq!(output.status.code(), Some(4));
     cluster.close().await
 }

@@ -161,7 +161,11 @@ async fn follow(mut daemon: Daemon, id: SessionId) -> anyhow::Result<Option<u8>>
         let shown = show(&daemon, id, &mut from).await;
         let ended = match shown {
             Ok(()) => over(&daemon, id).await,
-            Err(error) => Err(error),
+            // A log that is not kept, or whose node is gone for good, is no reason to wait for a job that is over.
+            Err(error) => match over(&daemon, id).await {
+                Ok(Some(session)) => Ok(Some(session)),
+                _ => Err(error),
+            },
         };
         match ended {
             Ok(Some(session)) => return Ok(conclude(&session)),
@@ -195,7 +199,7 @@ async fn show(daemon: &Daemon, id: SessionId, from: &mut u64) -> anyhow::Result<
 /// The session, if it is over.
 async fn over(daemon: &Daemon, id: SessionId) -> anyhow::Result<Option<Session>> {
     let session: Session = daemon.get(&format!("/api/v1/sessions/{id}")).await?;
-    Ok((!session.state.is_live()).then_some(session))
+    Ok(session.state.is_over().then_some(session))
 }
 
 fn conclude(session: &Session) -> Option<u8> {

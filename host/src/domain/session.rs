@@ -92,6 +92,11 @@ impl State {
         matches!(self, Self::Starting | Self::Active)
     }
 
+    /// Whether nothing of it runs any more. A lost one may: its node is silent.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Suspended | Self::Ended | Self::Failed)
+    }
+
     /// The state's name in the store and in REST.
     pub fn as_str(self) -> &'static str {
         match self {

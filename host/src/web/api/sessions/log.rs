@@ -80,7 +80,7 @@ impl Following {
     async fn first(&self) -> Result<Option<LogPart>, SessionError> {
         match self.sessions.log_part(self.id, self.from).await {
             Ok(part) => Ok(Some(part)),
-            Err(_) if self.sessions.get(self.id).await?.state.is_live() => Ok(None),
+            Err(_) if !self.sessions.get(self.id).await?.state.is_over() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -125,7 +125,7 @@ impl Following {
     /// What is new; none where there is nothing more to come.
     async fn look(&mut self) -> Result<Option<Bytes>, SessionError> {
         // The state first: what is over has written everything.
-        let over = !self.sessions.get(self.id).await?.state.is_live();
+        let over = self.sessions.get(self.id).await?.state.is_over();
         let part = match self.waiting.take() {
             Some(part) => Ok(part),
             None => self.sessions.log_part(self.id, self.from).await,
