@@ -133,16 +133,16 @@ pub trait Store: Send + Sync + Debug {
     /// the same epoch. Leaving or entering the live states raises the revision.
     async fn report(&self, id: SessionId, epoch: Epoch, report: &Report) -> Result<Option<State>, StoreError>;
 
-    /// Notes on the session's placement that the start under `epoch` failed, and moves the reservation to `next` under
-    /// the next epoch, unclaimed; with no `next`, the session becomes `failed`. Where something is wanted of it, it
-    /// becomes that and is not started again. `None` where the epoch is another by now or the session is not `starting`.
-    /// Raises the revision.
+    /// Notes on the session's placement that the start under `epoch` failed, and makes the move `next` under the next epoch,
+    /// unclaimed; with no `next`, the session becomes `failed`. Where something is wanted of it, it becomes that and is not
+    /// started again. `None` where the epoch is another by now, the session is not `starting`, or the revision is not the one
+    /// that the move was decided at. Raises the revision.
     async fn start_failed(
         &self,
         id: SessionId,
         epoch: Epoch,
         failure: &str,
-        next: Option<NodeId>,
+        next: Option<Move>,
     ) -> Result<Option<Session>, StoreError>;
 
     /// Asks for a session to be suspended or ended. A session that runs nowhere (suspended, lost, failed, or starting and
@@ -260,6 +260,21 @@ pub struct LiveSession {
     pub cpus: f64,
     /// Memory promised to it, bytes; 0 where none.
     pub memory: u64,
+}
+
+/// Where a session goes whose start has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The node.
+    pub to: NodeId,
+    /// The revision that it was chosen at; none for one that holds the reservation already.
+    pub seen: Option<Revision>,
+}
+
+impl From<NodeId> for Move {
+    fn from(to: NodeId) -> Self {
+        Self { to, seen: None }
+    }
 }
 
 /// One decided placement, to be written.

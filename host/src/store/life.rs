@@ -1,8 +1,8 @@
 //! What becomes of a session, whichever database keeps it: rules that a store applies to a row that nobody else can
 //! change meanwhile, and then writes.
 
-use super::{Report, StoreError, rows};
-use crate::domain::{Action, Attempt, Epoch, NodeId, Session, State, Wanted};
+use super::{Move, Report, StoreError, rows};
+use crate::domain::{Action, Attempt, Epoch, Session, State, Wanted};
 
 /// A session as it is to be written.
 pub(super) struct Change {
@@ -95,7 +95,7 @@ pub(super) fn start_failed(
     before: &Session,
     epoch: Epoch,
     failure: &str,
-    next: Option<NodeId>,
+    next: Option<Move>,
 ) -> Option<(Attempt, Session)> {
     if before.epoch != epoch || before.state != State::Starting {
         return None;
@@ -103,7 +103,7 @@ pub(super) fn start_failed(
     let attempt = Attempt { node: before.node, epoch, failure: failure.to_owned() };
     let mut after = match next.filter(|_| before.wanted.is_none()) {
         Some(next) => {
-            Session { node: next, epoch: epoch.next(), claimed: false, pid: None, failure: None, ..before.clone() }
+            Session { node: next.to, epoch: epoch.next(), claimed: false, pid: None, failure: None, ..before.clone() }
         }
         None => over(before, State::Failed, Some(failure.to_owned())),
     };

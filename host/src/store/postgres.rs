@@ -28,7 +28,7 @@ use self::{
     news::News,
 };
 use super::{
-    Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
+    Beat, Heartbeat, Move, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
     rows::{self, milliseconds},
 };
@@ -337,7 +337,7 @@ impl Store for PostgresStore {
         id: SessionId,
         epoch: Epoch,
         failure: &str,
-        next: Option<NodeId>,
+        next: Option<Move>,
     ) -> Result<Option<Session>, StoreError> {
         call("failed start", life::start_failed(self, id, epoch, failure, next)).await
     }

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{
-    Beat, Heartbeat, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
+    Beat, Heartbeat, Move, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
     rows::{self, milliseconds},
 };
@@ -251,7 +251,7 @@ impl Store for SqliteStore {
         id: SessionId,
         epoch: Epoch,
         failure: &str,
-        next: Option<NodeId>,
+        next: Option<Move>,
     ) -> Result<Option<Session>, StoreError> {
         life::start_failed(self, id, epoch, failure, next).await
     }

@@ -111,6 +111,7 @@ macro_rules! tell {
             a_claim_needs_the_node_the_epoch_and_nothing_wanted,
             a_session_goes_from_starting_to_active_to_ended,
             a_report_under_an_old_epoch_changes_nothing,
+            a_session_moves_only_while_the_cluster_is_as_it_was_when_that_was_decided,
             a_session_that_is_not_claimed_cannot_run,
             a_failed_start_moves_to_the_next_node_under_the_next_epoch,
             a_failed_start_with_no_next_node_fails_the_session,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    domain::{NodeId, Session, Usage},
+    domain::{NodeId, Session, State, Usage},
     sessions::{
         SessionError, groups,
         placement::{
@@ -11,7 +11,7 @@ use crate::{
             eligible::{Needs, rule_against, select},
         },
     },
-    store::{Report, Snapshot},
+    store::{Move, Report, Snapshot},
 };
 
 use super::{Owner, hands::Hand, reports::bounded};
@@ -35,20 +35,28 @@ impl Owner {
     pub(super) async fn try_next(self: &Arc<Self>, session: &Session, failure: &str, hand: Hand) {
         let failure = &bounded(failure);
         let id = session.id;
-        let snapshot = self.persist(id, "reading the cluster", || self.store.snapshot()).await;
-        let kind = self.kinds.get(&session.kind);
-        let kind_labels = kind.map(|kind| kind.labels.clone()).unwrap_or_default();
-        let next = next(session, &kind_labels, &snapshot);
-        tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
-        match next {
-            Next::Candidate(node) => {
-                if let Some(moved) = self.start_failed(session, failure, Some(node)).await {
-                    drop(hand);
-                    self.tell(&moved, None);
+        loop {
+            let snapshot = self.persist(id, "reading the cluster", || self.store.snapshot()).await;
+            let kind = self.kinds.get(&session.kind);
+            let kind_labels = kind.map(|kind| kind.labels.clone()).unwrap_or_default();
+            let next = next(session, &kind_labels, &snapshot);
+            tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
+            match next {
+                Next::Candidate(to) => {
+                    let next = Move { to, seen: Some(snapshot.revision) };
+                    if let Some(moved) = self.start_failed(session, failure, Some(next)).await {
+                        drop(hand);
+                        return self.tell(&moved, None);
+                    }
+                    // Others have placed or moved something meanwhile, and that node may be full.
+                    let stored = self.persist(id, "reading a session", || self.store.session(id)).await;
+                    if !stored.is_some_and(|stored| self.is_ours(session, &stored) && stored.state == State::Starting) {
+                        return;
+                    }
                 }
+                Next::AskAgain => return self.ask_again(session, failure).await,
+                Next::Nothing => return drop(self.start_failed(session, failure, None).await),
             }
-            Next::AskAgain => self.ask_again(session, failure).await,
-            Next::Nothing => drop(self.start_failed(session, failure, None).await),
         }
     }
 
@@ -58,7 +66,7 @@ impl Owner {
         if session.pid.is_some() || session.failed_nodes.contains(&self.node) {
             return self.try_next(session, failure, hand).await;
         }
-        if let Some(again) = self.start_failed(session, failure, Some(self.node)).await {
+        if let Some(again) = self.start_failed(session, failure, Some(self.node.into())).await {
             drop(hand);
             self.tell(&again, None);
         }
@@ -68,7 +76,7 @@ impl Owner {
     /// it up: were this daemon to die now, the next heartbeat would find it.
     async fn ask_again(self: &Arc<Self>, session: &Session, failure: &str) {
         let Some(hand) = self.hands.take(session.id, session.epoch.next()) else { return };
-        let Some(held) = self.start_failed(session, failure, Some(self.node)).await else { return };
+        let Some(held) = self.start_failed(session, failure, Some(self.node.into())).await else { return };
         // They decide nothing but what the balancer makes of them.
         let groups = groups(self.accounts.as_ref(), &held.user).await.unwrap_or_else(|_| held.groups.clone());
         match self.placer.place(Order::Retry { id: held.id, epoch: held.epoch }, groups).await {
@@ -86,7 +94,7 @@ impl Owner {
         }
     }
 
-    async fn start_failed(&self, session: &Session, failure: &str, next: Option<NodeId>) -> Option<Session> {
+    async fn start_failed(&self, session: &Session, failure: &str, next: Option<Move>) -> Option<Session> {
         let (id, epoch) = (session.id, session.epoch);
         let write = || self.store.start_failed(id, epoch, failure, next);
         let written = self.persist(id, "noting a failed start", write).await;

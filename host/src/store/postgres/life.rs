@@ -8,6 +8,7 @@ use super::{PostgresStore, Report, StoreError, Write, membership, milliseconds, 
 use crate::{
     domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
     store::{
+        Move,
         life::{self, Change},
         rows::{Fields, nodes::only_lost, sessions::session, to_json},
     },
@@ -132,11 +133,19 @@ pub(super) async fn start_failed(
     id: SessionId,
     epoch: Epoch,
     failure: &str,
-    next: Option<NodeId>,
+    next: Option<Move>,
 ) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("failed start").await?;
     let before = present(&mut write, id).await?;
-    let failed = before.as_ref().and_then(|before| life::start_failed(before, epoch, failure, next));
+    let holds = match next.and_then(|next| next.seen) {
+        Some(seen) => {
+            let query = sqlx::query("SELECT FROM cluster WHERE revision = $1").bind(seen.0);
+            write.optional(query).await?.is_some()
+        }
+        None => true,
+    };
+    let failed = before.as_ref().filter(|_| holds);
+    let failed = failed.and_then(|before| life::start_failed(before, epoch, failure, next));
     let (Some(before), Some((attempt, after))) = (before, failed) else {
         write.undo().await?;
         return Ok(None);

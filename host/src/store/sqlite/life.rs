@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::{Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, placements};
 use crate::{
-    domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
+    domain::{Epoch, NodeId, Revision, Session, SessionId, State, Wanted},
     store::{
+        Move,
         life::{self, Change},
         rows::{Fields, nodes::only_lost, sessions::session, to_json},
     },
@@ -96,11 +97,19 @@ pub(super) async fn start_failed(
     id: SessionId,
     epoch: Epoch,
     failure: &str,
-    next: Option<NodeId>,
+    next: Option<Move>,
 ) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("failed start").await?;
     let Some(before) = present(&mut write, id).await? else { return Ok(None) };
     let Some((attempt, after)) = life::start_failed(&before, epoch, failure, next) else { return Ok(None) };
+    if let Some(seen) = next.and_then(|next| next.seen) {
+        let failed = write.failed();
+        let present: i64 =
+            sqlx::query_scalar("SELECT revision FROM cluster").fetch_one(write.on()).await.map_err(failed)?;
+        if Revision(present) != seen {
+            return Ok(None);
+        }
+    }
     placements::note(&mut write, id, &attempt).await?;
     let after = update(&mut write, &before, after).await?;
     write.commit().await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Bed, active, beat, read, registration, revision, starting, starting_with};
 use crate::{
     domain::{Epoch, NodeId, Session, State, Wanted},
-    store::{Report, Store},
+    store::{Move, Report, Store},
 };
 
 fn failed() -> Report {
@@ -67,14 +67,29 @@ pub(crate) async fn a_report_under_an_old_epoch_changes_nothing(bed: &impl Bed) 
     let b = store.register(&registration("b")).await.unwrap();
     let session = starting(&*store, a).await;
     assert!(store.claim(session.id, session.epoch, a).await.unwrap());
-    let moved = store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap().expect("moved");
+    let moved = store.start_failed(session.id, session.epoch, "no", Some(b.into())).await.unwrap().expect("moved");
     for report in [Report::Started { pid: 9 }, Report::Active, Report::Suspended, Report::Ended, failed()] {
         assert!(store.report(session.id, session.epoch, &report).await.unwrap().is_none(), "{report:?}");
     }
     assert!(!store.claim(session.id, session.epoch, a).await.unwrap());
-    assert_eq!(store.start_failed(session.id, session.epoch, "no", Some(b)).await.unwrap(), None);
+    assert_eq!(store.start_failed(session.id, session.epoch, "no", Some(b.into())).await.unwrap(), None);
     assert_eq!(read(&*store, session.id).await, moved);
     assert!(store.report(super::fresh_id(), session.epoch, &Report::Active).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_session_moves_only_while_the_cluster_is_as_it_was_when_that_was_decided(bed: &impl Bed) {
+    let store = bed.open().await;
+    let a = store.register(&registration("a")).await.unwrap();
+    let b = store.register(&registration("b")).await.unwrap();
+    let session = starting(&*store, a).await;
+    let seen = store.snapshot().await.unwrap().revision;
+    let other = starting(&*store, b).await;
+    let to_b = |seen| Some(Move { to: b, seen: Some(seen) });
+    assert_eq!(store.start_failed(session.id, session.epoch, "no", to_b(seen)).await.unwrap(), None);
+    assert_eq!(read(&*store, session.id).await.node, a);
+    let seen = store.snapshot().await.unwrap().revision;
+    let moved = store.start_failed(session.id, session.epoch, "no", to_b(seen)).await.unwrap().expect("moved");
+    assert_eq!((moved.node, other.node), (b, b));
 }
 
 pub(crate) async fn a_session_that_is_not_claimed_cannot_run(bed: &impl Bed) {
@@ -97,8 +112,11 @@ pub(crate) async fn a_failed_start_moves_to_the_next_node_under_the_next_epoch(b
     assert!(store.claim(session.id, session.epoch, nodes[0]).await.unwrap());
     assert!(store.report(session.id, session.epoch, &Report::Started { pid: 9 }).await.unwrap().is_some());
     let before = revision(&*store).await;
-    let moved =
-        store.start_failed(session.id, session.epoch, "no \"disk\"\n", Some(nodes[1])).await.unwrap().expect("moved");
+    let moved = store
+        .start_failed(session.id, session.epoch, "no \"disk\"\n", Some(nodes[1].into()))
+        .await
+        .unwrap()
+        .expect("moved");
     assert_eq!(revision(&*store).await, before + 1);
     assert_eq!((moved.state, moved.node, moved.epoch), (State::Starting, nodes[1], Epoch(2)));
     assert_eq!((moved.claimed, moved.pid), (false, None));
@@ -117,7 +135,7 @@ pub(crate) async fn a_failed_start_with_no_next_node_fails_the_session(bed: &imp
     let a = store.register(&registration("a")).await.unwrap();
     let b = store.register(&registration("b")).await.unwrap();
     let session = starting_with(&*store, a, &[b]).await;
-    store.start_failed(session.id, Epoch(1), "first", Some(b)).await.unwrap().expect("moved");
+    store.start_failed(session.id, Epoch(1), "first", Some(b.into())).await.unwrap().expect("moved");
     let over = store.start_failed(session.id, Epoch(2), "second", None).await.unwrap().expect("failed");
     assert_eq!((over.state, over.failure.as_deref()), (State::Failed, Some("second")));
     assert_eq!(over.failed_nodes, [a, b]);
@@ -133,7 +151,8 @@ pub(crate) async fn a_failed_start_of_a_session_that_is_to_end_ends_it(bed: &imp
     assert!(store.claim(session.id, session.epoch, a).await.unwrap());
     let asked = store.want(session.id, Wanted::Ended).await.unwrap().expect("known");
     assert_eq!((asked.state, asked.wanted), (State::Starting, Some(Wanted::Ended)));
-    let over = store.start_failed(session.id, session.epoch, "no", Some(NodeId(9))).await.unwrap().expect("over");
+    let over =
+        store.start_failed(session.id, session.epoch, "no", Some(NodeId(9).into())).await.unwrap().expect("over");
     assert_eq!((over.state, over.wanted, over.epoch), (State::Ended, None, session.epoch));
 }
 
