@@ -169,7 +169,7 @@ async fn a_job_is_ended_by_its_user_and_is_neither_suspended_nor_resumed_nor_pro
     client.end(&job.id).await?;
     let ended = over(client, &job).await?;
     assert_eq!((ended.state.as_str(), exit_status(&ended)), ("ended", None));
-    ensure!(evenkeel_tests::processes::by_id(pid).is_none(), "its process is left");
+    ensure!(processes::by_id(pid).is_none(), "its process is left");
     cluster.close().await
 }
 
@@ -191,7 +191,7 @@ async fn a_job_outlives_its_daemon_and_its_end_is_learnt_when_the_daemon_returns
     cluster.node(0).kill9()?;
     open(&go)?;
     wait::until("the job to end while no daemon looks", wait::LONG, async || {
-        ensure!(evenkeel_tests::processes::by_id(pid).is_none(), "it runs");
+        ensure!(processes::by_id(pid).is_none(), "it runs");
         Ok(())
     })
     .await?;

@@ -20,6 +20,7 @@ use evenkeel_tests::{
     vscode, wait,
 };
 use multi_server::machine::{Node, PORT, Site, left, mode};
+use serde_json::Value;
 
 const PASSWORD: &str = "plain text, with spaces = and %";
 
@@ -131,8 +132,12 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     wait::until("the load to be on the page and in force", wait::LONG, async || {
         let page = status(&first.client()).await?;
         ensure!(page[0].load[1] == shown(640.0 / cores), "{:?}", page[0].load);
-        let balancers = nodes[0].run(&site, &["plugin", "list"], "")?;
-        ensure!(balancers.contains("system-load"), "{balancers}");
+        for node in &nodes {
+            let list: Value = serde_json::from_str(&node.run(&site, &["plugin", "list", "--json"], "")?)?;
+            let all = list["balancers"].as_array().context("a list")?;
+            let active = all.iter().find(|balancer| balancer["state"] == "active").context("none decides")?;
+            ensure!(active["name"] == "system-load", "{active}");
+        }
         Ok(())
     })
     .await?;
