@@ -62,18 +62,49 @@ impl Server {
     /// # Panics
     /// Where it cannot be started; `cargo xtask setup` installs what it takes.
     pub fn shared() -> Arc<Self> {
+        Self::shared_as("password", Options::default)
+    }
+
+    /// The same, of a server that speaks TLS, and over TCP lets nobody in but by a certificate: [`USER`] by `client.pem` and
+    /// `client.key` in its directory. What signed them, and its own certificate for `localhost`, is `ca.pem`.
+    ///
+    /// # Panics
+    /// As [`Server::shared`].
+    pub fn shared_by_certificate() -> Arc<Self> {
+        Self::shared_as("certificate", || {
+            let authority = certificates::Authority::new("An authority");
+            let (server, client) = (authority.server(&["localhost"]), authority.client(USER));
+            let files = [
+                ("ca.pem", authority.certificate()),
+                ("server.pem", server.certificate),
+                ("server.key", server.key),
+                ("client.pem", client.certificate),
+                ("client.key", client.key),
+            ];
+            Options {
+                settings: "ssl = on\nssl_cert_file = '../server.pem'\nssl_key_file = '../server.key'\n\
+                           ssl_ca_file = '../ca.pem'\n"
+                    .to_owned(),
+                hba: "local all all scram-sha-256\nhostssl all all 127.0.0.1/32 cert\n".to_owned(),
+                files: files.map(|(name, content)| (name.to_owned(), content)).to_vec(),
+                durable: false,
+            }
+        })
+    }
+
+    fn shared_as(kind: &str, options: impl FnOnce() -> Options) -> Arc<Self> {
         let uid = fs::metadata("/proc/self").expect("procfs").uid();
         // Among what is built, where every test finds it.
         let program = std::env::current_exe().expect("a program");
         let built = program.ancestors().nth(2).expect("target/debug/deps");
-        let base = built.join(format!("test-postgres-{uid}"));
+        let base = built.join(format!("test-postgres-{uid}-{kind}"));
         fs::create_dir_all(&base).expect("a directory");
         let lock = File::create(base.join("lock")).expect("a lock");
         lock.lock().expect("the lock");
         let current = base.join("current");
         let running = fs::read_to_string(&current).ok().and_then(|directory| Self::join(Path::new(directory.trim())));
         Arc::new(running.unwrap_or_else(|| {
-            let server = Self::run(&Options::default(), "2");
+            let server = Self::run(&options(), "2");
             fs::write(&current, server.directory.to_str().expect("a path in UTF-8")).expect("written");
             server
         }))

@@ -14,10 +14,12 @@ use crate::{
     },
 };
 
+mod certificate;
 mod entry;
 
 struct PostgresBed {
     database: Database,
+    access: Access,
 }
 
 fn access(database: &Database) -> Access {
@@ -36,7 +38,8 @@ fn access(database: &Database) -> Access {
 impl PostgresBed {
     async fn new() -> Self {
         let database = tokio::task::spawn_blocking(|| Server::shared().database()).await.unwrap();
-        Self { database }
+        let access = access(&database);
+        Self { database, access }
     }
 
     async fn execute(&self, statements: &'static str) -> String {
@@ -44,7 +47,7 @@ impl PostgresBed {
     }
 
     async fn try_open(&self) -> Result<PostgresStore, StoreError> {
-        PostgresStore::open(&access(&self.database), TIMEOUT).await
+        PostgresStore::open(&self.access, TIMEOUT).await
     }
 }
 
