@@ -19,6 +19,9 @@ use super::{Owner, hands::Hand, reports::bounded};
 /// The most starts of one placement.
 const MOST_STARTS: usize = 3;
 
+/// How often a move may come too late before it goes through the queue, which is always in time.
+const MOST_LATE: usize = 8;
+
 /// What is left to be tried.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -35,14 +38,16 @@ impl Owner {
     pub(super) async fn try_next(self: &Arc<Self>, session: &Session, failure: &str, hand: Hand) {
         let failure = &bounded(failure);
         let id = session.id;
-        loop {
+        for late in 0.. {
             let snapshot = self.persist(id, "reading the cluster", || self.store.snapshot()).await;
             let kind = self.kinds.get(&session.kind);
             let kind_labels = kind.map(|kind| kind.labels.clone()).unwrap_or_default();
             let next = next(session, &kind_labels, &snapshot);
-            tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
+            if late == 0 {
+                tracing::warn!(session = %id, epoch = %session.epoch, ?next, "start failed: {failure}");
+            }
             match next {
-                Next::Candidate(to) => {
+                Next::Candidate(to) if late < MOST_LATE => {
                     let next = Move { to, seen: Some(snapshot.revision) };
                     if let Some(moved) = self.start_failed(session, failure, Some(next)).await {
                         drop(hand);
@@ -54,7 +59,7 @@ impl Owner {
                         return;
                     }
                 }
-                Next::AskAgain => return self.ask_again(session, failure).await,
+                Next::Candidate(_) | Next::AskAgain => return self.ask_again(session, failure).await,
                 Next::Nothing => return drop(self.start_failed(session, failure, None).await),
             }
         }

@@ -1,7 +1,7 @@
 //! Starts that fail.
 
 use crate::{
-    domain::{Epoch, NodeId, State},
+    domain::{Epoch, NodeId, OverridesChange, State},
     launcher::Exit,
     sessions::fixtures::{Cluster, KIND, eventually, new_session, registration},
     store::Store,
@@ -49,6 +49,36 @@ async fn a_program_that_ends_before_it_is_ready_is_tried_elsewhere() {
         placements[0].attempts[0].failure,
         "the program ended before it was ready: exit status 1; the last lines of its log:\nno memory"
     );
+}
+
+#[tokio::test]
+async fn starts_that_fail_at_once_fill_no_other_node_over_its_capacity() {
+    let cluster = Cluster::start(2).await;
+    cluster.daemons.iter().for_each(|daemon| daemon.programs.slow_down());
+    let (mut here, mut there) = (Vec::new(), 0);
+    for number in 0..8 {
+        let session = cluster.daemons[0].sessions.start(new_session(&format!("user{number}"))).await.expect("a start");
+        if session.node == NodeId(1) {
+            here.push(session.id)
+        } else {
+            there += 1
+        }
+        eventually("its program runs", async || cluster.row(session.id).await.pid.is_some()).await;
+    }
+    assert_eq!((here.len(), there), (4, 4));
+    let full = OverridesChange { capacity: Some(Some(5)), ..OverridesChange::default() };
+    assert!(cluster.store.set_overrides(NodeId(2), &full).await.expect("the store answers"));
+    here.iter().for_each(|id| cluster.daemons[0].programs.exit(*id, &Exit::Status(1)));
+    let mut moved = 0;
+    for id in here {
+        eventually("it goes where there is room", async || {
+            let row = cluster.row(id).await;
+            row.state == State::Failed || row.node == NodeId(2)
+        })
+        .await;
+        moved += usize::from(cluster.row(id).await.node == NodeId(2));
+    }
+    assert_eq!(moved, 1);
 }
 
 #[tokio::test]
