@@ -298,12 +298,23 @@ impl Owner {
         }
         // Before anybody is led there.
         let metering = self.meter(session);
-        self.note_route(&Session { state: State::Active, ..session.clone() }, &self.here);
-        if self.report(session, Report::Active).await.is_none() {
+        if self.report_active(session).await.is_none() {
             return self.stop_superseded(session.id, session.epoch).await;
         }
         tracing::info!(session = %session.id, epoch = %session.epoch, pid, "active");
         self.watch(session, hand, metering).await;
+    }
+
+    /// Reports that a program can be used, and lets the proxy know: at once, for nobody is to wait for the store, and once
+    /// more then, since the mirror may have read the store in between.
+    async fn report_active(&self, session: &Session) -> Option<State> {
+        let active = Session { state: State::Active, ..session.clone() };
+        self.note_route(&active, &self.here);
+        let taken = self.report(session, Report::Active).await;
+        if taken == Some(State::Active) {
+            self.note_route(&active, &self.here);
+        }
+        taken
     }
 
     /// Waits until the program answers; until then it keeps its place in the start queue.

@@ -87,11 +87,8 @@ impl Owner {
     /// Watches on what has been active. That it answers now is not asked: it may be busy, and is not to be stopped for that.
     async fn watch_again(self: &Arc<Self>, row: &Session, hand: Hand) {
         let metering = self.meter(row);
-        if row.state == State::Lost {
-            self.note_route(&Session { state: State::Active, ..row.clone() }, &self.here);
-            if self.report(row, Report::Active).await.is_none() {
-                return self.stop_superseded(row.id, row.epoch).await;
-            }
+        if row.state == State::Lost && self.report_active(row).await.is_none() {
+            return self.stop_superseded(row.id, row.epoch).await;
         }
         self.watch(row, hand, metering).await;
     }

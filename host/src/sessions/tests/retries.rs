@@ -58,10 +58,9 @@ async fn starts_that_fail_at_once_fill_no_other_node_over_its_capacity() {
     let (mut here, mut there) = (Vec::new(), 0);
     for number in 0..8 {
         let session = cluster.daemons[0].sessions.start(new_session(&format!("user{number}"))).await.expect("a start");
-        if session.node == NodeId(1) {
-            here.push(session.id)
-        } else {
-            there += 1
+        match session.node {
+            NodeId(1) => here.push(session.id),
+            _ => there += 1,
         }
         eventually("its program runs", async || cluster.row(session.id).await.pid.is_some()).await;
     }
