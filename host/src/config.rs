@@ -26,6 +26,7 @@ pub mod reader;
 mod resources;
 pub mod sign_in;
 pub mod surroundings;
+pub mod tls;
 
 pub use database::Database;
 pub use editors::{KindOptions, KindsChanged};
@@ -39,6 +40,7 @@ pub use profiles::{Profiles, ProfilesInForce};
 pub use programs::ProgramOptions;
 pub use sign_in::SignInOptions;
 pub use surroundings::Surroundings;
+pub use tls::{Hsts, TlsOptions, TlsVersion};
 
 use crate::domain::IdleRules;
 
@@ -53,7 +55,7 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// `www-address`: where the daemon listens.
     pub www_address: IpAddr,
-    /// `www-port`; 0 takes a free one.
+    /// `www-port`, else 443 with TLS and 8787 without; 0 takes a free one.
     pub www_port: u16,
     /// `www-host-name`: this node's own `host` or `host:port`; else worked out from what is bound.
     pub www_host_name: Option<String>,
@@ -69,6 +71,8 @@ pub struct Config {
     pub auth_timeout: Duration,
     /// Who signs in by password, and how.
     pub sign_in: SignInOptions,
+    /// TLS of the port; none where it is off.
+    pub tls: Option<TlsOptions>,
     /// `node-weight`; 100 is normal.
     pub weight: u32,
     /// `node-capacity`: the most sessions the node takes.

@@ -16,12 +16,12 @@ use crate::{
     accounts::{Accounts, AccountsError, Admission},
     config::ProfilesInForce,
     domain::{
-        Action, Allowance, Clock, Drain, Entropy, IdleRules, Job, LimitReached, NodeId, NodeStatus, Session, SessionId,
-        State, Wanted, WrongChoice,
+        Action, Allowance, Clock, Drain, Entropy, IdleRules, Job, LimitReached, NodeId, NodeStatus, Peer, Session,
+        SessionId, State, Wanted, WrongChoice,
     },
     launcher::{Kinds, LaunchError, Launcher, LogPart},
     store::{SessionFilter, Store, StoreError},
-    wire::peer::{Peer, PeerClient, PeerError},
+    wire::peer::{PeerClient, PeerError},
 };
 
 #[cfg(test)]
@@ -439,7 +439,7 @@ async fn groups(accounts: &dyn Accounts, user: &str) -> Result<Vec<String>, Acco
 async fn peer(store: &dyn Store, node: NodeId) -> Result<Peer, SessionError> {
     let nodes = store.nodes().await?;
     match nodes.into_iter().find(|known| known.id == node) {
-        Some(found) => Ok(Peer { name: found.name, address: found.address }),
+        Some(found) => Ok(found.peer()),
         None => {
             let (address, problem) = ("a deleted node".to_owned(), "it has no address any more".to_owned());
             Err(SessionError::Peer { node, error: PeerError::Unreachable { address, problem } })

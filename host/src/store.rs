@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::domain::{
-    Charter, Decision, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Placement, PlacementId, Revision,
+    Charter, Decision, DrainOrder, Epoch, Job, Node, NodeId, OverridesChange, Peer, Placement, PlacementId, Revision,
     Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
@@ -64,6 +64,10 @@ pub trait Store: Send + Sync + Debug {
 
     /// Writes the SHA-256 of the balancer that a node places with from now on. Does not raise the revision.
     async fn set_balancer_digest(&self, node: NodeId, digest: Option<&str>) -> Result<(), StoreError>;
+
+    /// Writes the SHA-256 of the certificates that a node's port may show from now on, hexadecimal, with blanks between them.
+    /// Does not raise the revision.
+    async fn set_certificate(&self, node: NodeId, certificate: &str) -> Result<(), StoreError>;
 
     /// Writes the kinds that a node offers from now on, and what their programs say their version is. Raises the revision
     /// where the kinds are others than before.
@@ -363,10 +367,8 @@ pub struct Route {
     pub epoch: Epoch,
     /// Its node.
     pub node: NodeId,
-    /// The node's name: whom a hop is addressed to.
-    pub node_name: String,
-    /// The node's address, `host:port`.
-    pub address: String,
+    /// The node, as the others find it.
+    pub peer: Peer,
 }
 
 /// Which sessions to list.

@@ -41,6 +41,7 @@ pub use identity::{Guests, Identity, Oversight, PasswordParts, Passwords, SignIn
 pub use problem::Problem;
 pub use rooms::{Balancers, SessionControl, SessionTraffic};
 pub use router::router;
+pub use server::Tls;
 
 /// Everything that requests are answered with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub struct App {
     pub changes: watch::Receiver<u64>,
     /// The node itself.
     pub this: Arc<ThisNode>,
+    /// The TLS of the port; none where it takes none.
+    pub tls: Option<Tls>,
     /// Why the cluster does not take this node; none while it is a member.
     pub standing: watch::Receiver<Option<String>>,
     /// The time of day.

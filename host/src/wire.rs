@@ -1,4 +1,4 @@
-//! Outbound HTTP over TCP and Unix sockets, and the MACs of what nodes send each other.
+//! Outbound HTTP over TCP, TLS and Unix sockets, and the MACs of what nodes send each other.
 
 pub mod client;
 pub mod hop;
@@ -7,3 +7,4 @@ pub mod names;
 pub mod peer;
 pub mod replays;
 pub mod seal;
+pub mod tls;

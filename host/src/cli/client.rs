@@ -29,6 +29,9 @@ use crate::{
 struct Address {
     /// `host:port` on this machine.
     address: String,
+    /// The SHA-256 of the certificate that it shows there; none where it takes no TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 const ADDRESS_FILE: &str = "address.json";
@@ -45,10 +48,10 @@ pub(super) fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 /// Leaves word in the data directory where the daemon listens.
-pub(super) fn publish(data_dir: &Path, bound: SocketAddr) -> anyhow::Result<()> {
+pub(super) fn publish(data_dir: &Path, bound: SocketAddr, certificate: Option<String>) -> anyhow::Result<()> {
     let path = data_dir.join(ADDRESS_FILE);
     let aside = path.with_extension("new");
-    let text = serde_json::to_vec(&Address { address: reachable(bound).to_string() })?;
+    let text = serde_json::to_vec(&Address { address: reachable(bound).to_string(), certificate })?;
     let write = || {
         // Whoever could write here would be sent the token.
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
@@ -66,6 +69,7 @@ pub(super) type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
 #[derive(Debug)]
 pub(super) struct Daemon {
     address: String,
+    certificate: Option<String>,
     token: String,
     data_dir: PathBuf,
 }
@@ -81,10 +85,10 @@ impl Daemon {
                 path.display()
             )
         };
-        let Address { address } =
+        let Address { address, certificate } =
             serde_json::from_slice(&std::fs::read(&path).with_context(hint)?).with_context(hint)?;
         let token = std::fs::read_to_string(data_dir.join("token")).with_context(hint)?.trim().to_owned();
-        Ok(Self { address, token, data_dir: data_dir.to_owned() })
+        Ok(Self { address, certificate, token, data_dir: data_dir.to_owned() })
     }
 
     /// The node that it is.
@@ -147,7 +151,8 @@ impl Daemon {
     async fn answer(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Body)> {
         // Anybody may listen where a daemon that has stopped did, and the token is worth the whole machine.
         let owner = Owner { uid: self.data_dir.metadata()?.uid(), of_port: Arc::new(listener::uid) };
-        let answer = client::send_to(&Socket::Tcp(self.address.clone()), Some(&owner), request, LIMIT).await?;
+        let socket = Socket::of(&self.address, self.certificate.as_deref());
+        let answer = client::send_to(&socket, Some(&owner), request, LIMIT).await?;
         Ok((answer.status(), answer.into_body().map_err(anyhow::Error::new).boxed_unsync()))
     }
 
@@ -215,7 +220,7 @@ mod tests {
         let aside = directory.path().join("address.new");
         std::fs::write(&aside, "left by a crash, longer than what follows".repeat(9)).unwrap();
         std::fs::set_permissions(&aside, Permissions::from_mode(0o666)).unwrap();
-        publish(directory.path(), "0.0.0.0:8787".parse().unwrap()).unwrap();
+        publish(directory.path(), "0.0.0.0:8787".parse().unwrap(), None).unwrap();
         let file = directory.path().join(ADDRESS_FILE);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), r#"{"address":"127.0.0.1:8787"}"#);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);

@@ -7,6 +7,7 @@ use super::{Failure, ServeArguments, output, plugin, system};
 use crate::{
     config::{self, Config, Problem, Setting, Severity},
     launcher::Kinds,
+    wire::tls::Identity,
 };
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,8 @@ pub(super) fn run(command: ConfigCommand) -> Result<(), Failure> {
     let kinds = match &config {
         Some(config) => {
             found.extend(plugin::selected(config).into_iter().map(|(severity, text)| Found { severity, text }));
+            let identity = config.tls.as_ref().map(Identity::load).transpose();
+            found.extend(identity.err().map(|error| Found { severity: Severity::Error, text: error.to_string() }));
             kinds(config, &mut found)
         }
         None => Vec::new(),

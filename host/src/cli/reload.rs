@@ -19,7 +19,10 @@ use crate::{
     config::{self, Config, Flags, LogLevel, ProfilesInForce, Setting, Severity},
     launcher::Kinds,
     web::KindsKnown,
-    wire::peer::PeerLimit,
+    wire::{
+        peer::PeerLimit,
+        tls::{Identity, OwnTls},
+    },
 };
 
 /// Changes how much is logged; none where the environment says so for good.
@@ -42,6 +45,7 @@ pub(super) struct Parts {
     pub(super) set_level: SetLevel,
     pub(super) peer_limit: PeerLimit,
     pub(super) delete_on_exit: Arc<AtomicBool>,
+    pub(super) tls: Option<Arc<OwnTls>>,
 }
 
 /// Reloads when it is told to.
@@ -89,7 +93,7 @@ impl Reload {
                 return;
             }
         };
-        let Read { config, settings, kinds, plugins } = read;
+        let Read { config, settings, kinds, plugins, identity } = read;
         let mut taken = Vec::new();
         if config.profiles != self.applied.profiles {
             self.parts.profiles.store(Arc::new(config.profiles.clone()));
@@ -98,6 +102,11 @@ impl Reload {
         if let Some(plugins) = plugins {
             self.parts.policy.replace(plugins);
             taken.push("balancer");
+        }
+        if let (Some(tls), Some(identity)) = (&self.parts.tls, identity)
+            && tls.prepare(identity)
+        {
+            taken.push("certificate");
         }
         if config.peer_timeout != self.applied.peer_timeout {
             self.parts.peer_limit.set(config.peer_timeout);
@@ -138,9 +147,13 @@ impl Reload {
         } else {
             Ok(None)
         };
-        match (kinds, plugins) {
-            (Ok(kinds), Ok(plugins)) if errors.is_empty() => Ok(Read { config, settings, kinds, plugins }),
-            (kinds, plugins) => {
+        let identity = config.tls.as_ref().map(Identity::load).transpose();
+        match (kinds, plugins, identity) {
+            (Ok(kinds), Ok(plugins), Ok(identity)) if errors.is_empty() => {
+                Ok(Read { config, settings, kinds, plugins, identity })
+            }
+            (kinds, plugins, identity) => {
+                errors.extend(identity.err().map(|error| error.to_string()));
                 errors.extend(kinds.err().into_iter().flat_map(|wrong| wrong.0).map(|error| error.to_string()));
                 errors.extend(plugins.err().map(|error| format!("{error:#}")));
                 Err(errors)
@@ -156,6 +169,8 @@ struct Read {
     kinds: Kinds,
     /// Where another is selected, or the same otherwise.
     plugins: Option<Plugins>,
+    /// Where the configuration has TLS.
+    identity: Option<Identity>,
 }
 
 /// Whether a balancer made of one configuration is another than one made of the other.
@@ -178,14 +193,14 @@ const RELOADED: [&str; 5] =
 /// Settings of `load-balancer` that are read only once.
 const ONCE: [&str; 3] = ["balancer-shadow", "placement-records-mb", "www-host-name"];
 
-/// Settings of `rserver.conf` that belong to the balancer.
-const OF_BALANCER: [&str; 1] = ["resolve-load-balancer-nodes"];
+/// Settings of `rserver.conf` that are reloaded.
+const OF_SERVER: [&str; 4] = ["resolve-load-balancer-nodes", "ssl-certificate", "ssl-certificate-key", "ssl-protocols"];
 
 /// The settings that have changed and are not reloaded.
 fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
     let is_reloaded = |setting: &Setting| match setting.file.as_str() {
         "load-balancer" => !ONCE.contains(&setting.name.as_str()),
-        "rserver.conf" => OF_BALANCER.contains(&setting.name.as_str()),
+        "rserver.conf" => OF_SERVER.contains(&setting.name.as_str()),
         file => RELOADED.contains(&file),
     };
     let same = |one: &Setting, other: &Setting| {

@@ -40,7 +40,7 @@ use crate::{
         self, Config, Flags, ProfilesInForce, SignInOptions,
         data_dir::{DataDir, make_private},
     },
-    domain::{Charter, Clock, Entropy, PROTOCOL, Reading},
+    domain::{Charter, Clock, Entropy, PROTOCOL, Peer, Reading},
     launcher::{
         Kind, Kinds, Launcher,
         kind::Suspend,
@@ -57,9 +57,12 @@ use crate::{
     store::Registration,
     web::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
-        identity::PasswordCheck,
+        Tls, identity::PasswordCheck,
     },
-    wire::peer::{Peer, PeerClient, PeerLimit, PeerVerifier},
+    wire::{
+        peer::{PeerClient, PeerLimit, PeerVerifier},
+        tls::{Identity, OwnTls},
+    },
 };
 
 /// How long the first sign-in link waits to be opened.
@@ -87,12 +90,14 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let policy = Arc::new(InForce::new(plugins));
     let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
     let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
+    let identity = config.tls.as_ref().map(Identity::load).transpose().map_err(Failure::configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let kinds = Arc::new(kinds);
     let reloaded = reload::Parts {
         flags,
         peer_limit: PeerLimit::new(config.peer_timeout),
         delete_on_exit: Arc::new(AtomicBool::new(config.delete_node_on_exit)),
+        tls: identity.map(|identity| Arc::new(OwnTls::new(identity))),
         config,
         settings,
         policy,
@@ -115,7 +120,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     let (policy, journal, profiles) = (Arc::clone(policy), Arc::clone(journal), Arc::clone(profiles));
     let (kinds, kinds_known) = (Arc::clone(kinds), Arc::clone(kinds_known));
     let (peer_limit, delete_on_exit) = (reloaded.peer_limit.clone(), Arc::clone(&reloaded.delete_on_exit));
-    let config = reloaded.config.clone();
+    let (config, tls) = (reloaded.config.clone(), reloaded.tls.clone());
     profiles.store(Arc::new(config.profiles.clone()));
     let reload = Reload::new(reloaded)?;
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
@@ -127,6 +132,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     }
     let listener = bind(&config).await?;
     let bound = listener.local_addr()?;
+    let beside = bind_beside(&config).await;
 
     let store = registry::open(&config).await?;
     let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
@@ -161,12 +167,13 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         timeout: config.auth_timeout,
         longest: config.sign_in.longest,
         secure: config.sign_in.secure_cookie,
+        tls: tls.is_some(),
         outbox: data_dir.path().join("sign-outs.json"),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     }));
     sign_ins.catch_up(&*store).await?;
-    client::publish(data_dir.path(), bound)?;
+    client::publish(data_dir.path(), bound, tls.as_ref().map(|tls| tls.fingerprint()))?;
     let load = LoadSource::new(&config.load_average_file);
     let balancer_digest = policy.digest().borrow().clone();
     let offer = Offer::new(Arc::clone(&kinds), nobody());
@@ -174,9 +181,14 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         charter: cluster::charter(&keys),
         other_key: cluster::other_key(&keys),
         place: cluster::place(data_dir.path()),
+        certificate: tls.as_ref().map(|tls| tls.fingerprint()),
         ..registration(&config, bound, &offer, &load, balancer_digest).await?
     };
-    let here = Peer { name: registration.name.clone(), address: registration.address.clone() };
+    let here = Peer {
+        name: registration.name.clone(),
+        address: registration.address.clone(),
+        certificate: registration.certificate.clone(),
+    };
     // From here to the end, nothing may fail without the node leaving the cluster that it joins now.
     let membership = Membership::join(Joining {
         store: Arc::clone(&store),
@@ -190,7 +202,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     })
     .await?
     .with_digest(policy.digest())
-    .with_offer(offer.watch());
+    .with_offer(offer.watch())
+    .with_tls(tls.clone());
     let node = membership.node();
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
@@ -224,7 +237,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     let proxy = Proxy::new(proxy::Parts {
         node,
         name: here.name.clone(),
-        secure: false,
+        secure: tls.is_some(),
         routes: Arc::new(Registry::new(Arc::clone(&mirror), Arc::clone(&store))),
         launcher: Arc::clone(&launcher),
         traffic,
@@ -235,7 +248,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         limits: proxy::Limits { connect_node: peer_limit, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
-    let base_url = format!("http://{}", client::reachable(bound));
+    let base_url = base_url(&config, bound);
     let passwords = Arc::new(Passwords::new(PasswordParts { check, guests, clock: Arc::clone(&clock) }));
     let app = App {
         sessions: sessions.clone(),
@@ -250,6 +263,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         admission,
         changes: mirror.subscribe(),
         this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: kinds_known }),
+        tls: tls.clone().zip(config.tls.as_ref()).map(|(own, options)| Tls::new(own, options)),
         standing: standing.clone(),
         clock,
         stopping: lifecycle.soft(),
@@ -280,6 +294,12 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
             sessions.run(taken_up, stop).await;
         }
     });
+    if let Some(tls) = tls {
+        lifecycle.part(follow(tls, data_dir.path().to_owned(), bound, lifecycle.soft()));
+    }
+    if let Some(beside) = beside {
+        lifecycle.part(web::server::serve_beside(beside, app.clone(), connection_limits(), grace));
+    }
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
@@ -298,6 +318,46 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; is another program there? Give --www-port or --www-address")
     })
+}
+
+/// The usual port of HTTP beside the usual one of TLS, for browsers that are to be sent there. Nothing else depends on it.
+async fn bind_beside(config: &Config) -> Option<TcpListener> {
+    config.tls.as_ref().filter(|tls| tls.redirect_http && config.www_port == 443)?;
+    let address = SocketAddr::new(config.www_address, 80);
+    match TcpListener::bind(address).await {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen on {address}: browsers that come there are not sent on to https://; \
+                 ssl-redirect-http=0 goes without");
+            None
+        }
+    }
+}
+
+/// How a browser on this machine reaches the daemon.
+fn base_url(config: &Config, bound: SocketAddr) -> String {
+    let reachable = client::reachable(bound);
+    match &config.tls {
+        None => format!("http://{reachable}"),
+        // A certificate is for a name.
+        Some(_) => match config.www_host_name.as_deref() {
+            Some(name) if name.contains(':') || bound.port() == 443 => format!("https://{name}"),
+            Some(name) => format!("https://{name}:{}", bound.port()),
+            None => format!("https://{reachable}"),
+        },
+    }
+}
+
+/// Leaves word of each certificate that is shown, for commands.
+async fn follow(tls: Arc<OwnTls>, data_dir: PathBuf, bound: SocketAddr, stop: CancellationToken) {
+    let mut shown = tls.watch();
+    while let Some(Ok(())) = stop.run_until_cancelled(shown.changed()).await {
+        let (data_dir, certificate) = (data_dir.clone(), shown.borrow_and_update().fingerprint.clone());
+        let published = tokio::task::spawn_blocking(move || client::publish(&data_dir, bound, Some(certificate)));
+        if let Ok(Err(error)) = published.await {
+            tracing::warn!("commands do not know the certificate that the port shows now: {error:#}");
+        }
+    }
 }
 
 /// What connections may cost: so many at most that, each with a second one to its session, they leave files enough for
@@ -337,6 +397,7 @@ async fn registration(
         name: config.node_name.clone(),
         address: announced.address,
         ip: announced.ip,
+        certificate: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         balancer_digest,
         cores: machine.cores,

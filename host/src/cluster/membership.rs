@@ -30,12 +30,15 @@ use crate::{
     aside::aside,
     domain::{Drain, NodeId, Session, State, clock_trouble},
     store::{Beat, Heartbeat, RegisterError, Registration, Store, StoreError},
+    wire::tls::OwnTls,
 };
 
+mod certificate;
 mod identity;
 #[cfg(test)]
 mod tests;
 
+use certificate::{Certificate, KNOWN_AFTER};
 use identity::Identity;
 pub use identity::IdentityError;
 
@@ -92,6 +95,8 @@ pub struct Membership {
     beats: u32,
     /// The digest of the balancer, where that can change.
     digest: Option<watch::Receiver<Option<String>>>,
+    /// The certificate of the port, where it takes TLS.
+    certificate: Option<Certificate>,
     /// What is offered, where that can change, and what the store was told of it.
     offer: Option<watch::Receiver<Offered>>,
     offer_told: Option<Offered>,
@@ -172,6 +177,7 @@ impl Membership {
             metrics_told: Told::default(),
             beats: 0,
             digest: None,
+            certificate: None,
             offer: None,
             offer_told: None,
             standing: watch::Sender::new(standing),
@@ -207,6 +213,12 @@ impl Membership {
     #[must_use]
     pub fn with_digest(self, digest: watch::Receiver<Option<String>>) -> Self {
         Self { digest: Some(digest), ..self }
+    }
+
+    /// Tells the store of another certificate of the port, and then has it shown.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<OwnTls>>) -> Self {
+        Self { certificate: tls.map(|tls| Certificate::new(tls, KNOWN_AFTER)), ..self }
     }
 
     /// Tells the store of other kinds and versions at the heartbeat after they were found.
@@ -271,6 +283,7 @@ impl Membership {
         let due = beat.drain.filter(|drain| drain.is_due(beat.now));
         self.due.send_if_modified(|present| std::mem::replace(present, due.clone()) != due);
         self.publish_digest().await;
+        self.publish_certificate().await;
         self.publish_offer().await;
         self.publish_metrics(published.numbers).await;
         self.send_on(beat.pending, pending);
@@ -327,6 +340,24 @@ impl Membership {
             Ok(()) => self.joining.registration.balancer_digest = digest,
             // The next heartbeat tries again.
             Err(error) => tracing::debug!(%error, "the store was not told of the balancer"),
+        }
+    }
+
+    /// As with the digest.
+    async fn publish_certificate(&mut self) {
+        let node = self.node();
+        let Some(certificate) = &mut self.certificate else { return };
+        let wanted = certificate.wanted();
+        if self.joining.registration.certificate.as_ref() == Some(&wanted) {
+            return;
+        }
+        let call = self.joining.store.set_certificate(node, &wanted);
+        match bounded(self.patience, "certificate", call).await {
+            Ok(()) => {
+                certificate.told(&wanted);
+                self.joining.registration.certificate = Some(wanted);
+            }
+            Err(error) => tracing::debug!(%error, "the store was not told of the certificate"),
         }
     }
 

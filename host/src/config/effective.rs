@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf};
 use super::{
     Config, Database, Flags, database,
     file::{Asked, File},
+    tls,
 };
 
 /// A setting.
@@ -88,7 +89,7 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
 }
 
 /// Where nothing is there.
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 /// A value as it may be shown.
 fn shown(name: &str, value: String) -> String {
@@ -127,6 +128,7 @@ fn value(name: &str, config: &Config) -> Option<String> {
         "secure-cookie-key-file" => Some(config.key_places.path().display().to_string()),
         "auth-timeout-minutes" => Some((config.auth_timeout.as_secs() / 60).to_string()),
         "auth-stay-signed-in-days" => Some((config.sign_in.longest.as_secs() / 86_400).to_string()),
+        name if name.starts_with("ssl-") => tls::usual(name, config.tls.is_some()),
         "auth-cookies-force-secure" => switch(config.sign_in.secure_cookie),
         "node-weight" => Some(config.weight.to_string()),
         "node-capacity" => Some(config.capacity.map_or_else(|| "no limit".to_owned(), |most| most.to_string())),

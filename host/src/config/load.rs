@@ -18,7 +18,7 @@ use super::{
     logging,
     profiles::Profiles,
     reader::{self, Reader},
-    resources,
+    resources, tls,
 };
 
 /// What the command line says; it goes before the files.
@@ -77,6 +77,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let log_level = logging::read(&logs, &mut problems);
 
     problems.extend(database::unfit(&registry_in, server.load_balancing, &rserver));
+    let tls = server.tls.options(&rserver, &mut problems);
     let path = rserver.path.clone();
     let registry = registry(&database);
     files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local, launcher_conf]);
@@ -108,7 +109,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
             Some(_) => Ipv4Addr::UNSPECIFIED,
             None => Ipv4Addr::LOCALHOST,
         })),
-        www_port: flags.www_port.or(server.www_port).unwrap_or(8787),
+        www_port: flags.www_port.or(server.www_port).unwrap_or(if tls.is_some() { 443 } else { 8787 }),
         www_host_name: policy.www_host_name,
         node_name,
         key_places: match server.key_file {
@@ -117,6 +118,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         },
         auth_timeout: server.auth_timeout.unwrap_or(Duration::from_secs(60 * 60)),
         sign_in: server.sign_in,
+        tls,
         weight: server.weight.unwrap_or(100),
         capacity: server.capacity,
         cpu_allocation_ratio: server.cpu_allocation_ratio,
@@ -237,6 +239,7 @@ struct Server {
     key_file: Option<PathBuf>,
     auth_timeout: Option<Duration>,
     sign_in: SignInOptions,
+    tls: tls::Given,
     weight: Option<u32>,
     capacity: Option<u32>,
     cpu_allocation_ratio: Option<f64>,
@@ -265,6 +268,7 @@ impl Server {
             key_file: reader.take("secure-cookie-key-file", reader::path),
             auth_timeout: reader.take("auth-timeout-minutes", reader::minutes(1, 60 * 24 * 365)),
             sign_in: SignInOptions::read(&mut reader),
+            tls: tls::Given::read(&mut reader),
             weight: reader.take("node-weight", reader::number(1, 1_000_000)),
             capacity: reader.take("node-capacity", reader::number(0, u32::MAX - 1)),
             cpu_allocation_ratio: reader.take("node-cpu-allocation-ratio", reader::decimal(0.01, 1000.0)),
@@ -445,7 +449,7 @@ mod tests {
     #[test]
     fn all_errors_are_found_at_once_with_file_and_line() {
         let (config, problems, _dir) = load_files(&[
-            ("rserver.conf", "www-port=http\nssl-enabled=1\n"),
+            ("rserver.conf", "www-port=http\nssl-protocols=TLSv1.1\n"),
             ("load-balancer", "balancer-timeout-ms=0\n"),
             ("launcher.conf", "[cluster]\ntype=Slurm\n"),
             ("database.conf", "provider=oracle\n"),
@@ -455,7 +459,7 @@ mod tests {
             problems,
             [
                 "rserver.conf:1: www-port: expected a port from 0 to 65535, found `http`",
-                "rserver.conf:2: ssl-enabled=1 cannot be had in this version: put a proxy that ends TLS before the nodes, or leave it out",
+                "rserver.conf:2: ssl-protocols: expected TLSv1.2, TLSv1.3 or both (older ones are not to be had), found `TLSv1.1`",
                 "load-balancer:1: balancer-timeout-ms: expected a whole number from 1 to 10000, found `0`",
                 "database.conf:1: provider: expected sqlite or postgresql, found `oracle`",
                 "launcher.conf:2: type=Slurm cannot be had in this version: sessions run on the nodes of this cluster alone, \

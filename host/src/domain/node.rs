@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Drain, Exclusion, NodeId, Overrides};
+use super::{Drain, Exclusion, NodeId, Overrides, Peer};
 
 /// A node as the store knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Node {
     pub address: String,
     /// The address that its host name stands for, where it is known.
     pub ip: Option<IpAddr>,
+    /// The certificate of its port, as in [`Peer`].
+    pub certificate: Option<String>,
     /// The version of the program it runs.
     pub version: String,
     /// The SHA-256 of the balancer it places with, hexadecimal; none where that is not a module.
@@ -62,6 +64,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// What the others find it by.
+    pub fn peer(&self) -> Peer {
+        Peer { name: self.name.clone(), address: self.address.clone(), certificate: self.certificate.clone() }
+    }
+
     /// Its name and the module it places by, where it is online: for [`disagreement`](super::disagreement).
     pub fn vote(&self) -> Option<(&str, Option<&str>)> {
         (self.status == NodeStatus::Online).then_some((self.name.as_str(), self.balancer_digest.as_deref()))

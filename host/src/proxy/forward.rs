@@ -123,7 +123,8 @@ impl Proxy {
         };
         let owner = Owner { uid: upstream.uid, of_port: self.listener_uid.clone() };
         let key = pool::Key { session: id, epoch, socket };
-        let response = self.exchange(key, Some(&owner), request, outbound).await?;
+        let sent = self.exchange(key, Some(&owner), request, outbound).await;
+        let response = sent.map_err(|error| self.not_answered(id, &error))?;
         let response = self.finish(response, outbound, Some(upstream.base_path))?;
         Ok(Some(hold(response, passing)))
     }
@@ -137,11 +138,19 @@ impl Proxy {
             client: outbound.caller.browser.client,
             secure: outbound.caller.browser.secure,
         };
-        let sealed = self.seal.seal(&route.node_name, &outbound.method, outbound.target.as_str(), &hop);
+        let sealed = self.seal.seal(&route.peer.name, &outbound.method, outbound.target.as_str(), &hop);
         let mut request = outbound.request(outbound.target.to_uri());
         request.headers_mut().insert(HOP, sealed);
-        let key = pool::Key { session: id, epoch: route.epoch, socket: Socket::Tcp(route.address.clone()) };
-        let response = self.exchange(key, None, request, outbound).await?;
+        let key = pool::Key { session: id, epoch: route.epoch, socket: Socket::from(&route.peer) };
+        let response = match self.exchange(key, None, request, outbound).await {
+            Err(error @ ClientError::Tls { .. }) => {
+                if self.foreign_listeners.passes() {
+                    tracing::warn!(session = %id, node = route.peer.name, %error, "the routes are read again");
+                }
+                return Ok(None);
+            }
+            sent => sent.map_err(|error| self.not_answered(id, &error))?,
+        };
         let misdirected = response.status() == StatusCode::MISDIRECTED_REQUEST
             && response.headers().get(HOP).is_some_and(|value| value == MISDIRECTED);
         if misdirected {
@@ -156,10 +165,10 @@ impl Proxy {
         owner: Option<&Owner>,
         request: Request<pool::OutBody>,
         outbound: &Outbound,
-    ) -> Result<Response<Incoming>, Refusal> {
-        let id = key.session;
+    ) -> Result<Response<Incoming>, ClientError> {
         // Programs have an owner, whom the listener must belong to.
         let connect = if owner.is_some() { self.limits.connect } else { self.limits.connect_node.get() };
+        let (socket, limit) = (key.socket.clone(), self.limits.answer);
         let sent = async {
             if outbound.upgrade.is_some() {
                 client::send_to(&key.socket, owner, request, connect).await
@@ -167,12 +176,11 @@ impl Proxy {
                 self.pool.send(key, owner, request, connect).await
             }
         };
-        let sent = if outbound.can_repeat() {
-            timeout(self.limits.answer, sent).await.map_err(|_| Refusal::TimedOut)?
+        if outbound.can_repeat() {
+            timeout(limit, sent).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket, limit }))
         } else {
             sent.await
-        };
-        sent.map_err(|error| self.not_answered(id, &error))
+        }
     }
 
     fn finish(

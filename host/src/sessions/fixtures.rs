@@ -31,6 +31,7 @@ pub(super) fn node(id: i64) -> Node {
         ip: None,
         version: "1".to_owned(),
         balancer_digest: None,
+        certificate: None,
         cores: 4,
         memory_total: 8 << 30,
         weight: 100,

@@ -205,7 +205,10 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::NodeId, sessions::fixtures::Cluster};
+    use crate::{
+        domain::{NodeId, Peer},
+        sessions::fixtures::Cluster,
+    };
 
     fn route(epoch: i64, state: State) -> Route {
         Route {
@@ -215,8 +218,7 @@ mod tests {
             state,
             epoch: Epoch(epoch),
             node: NodeId(1),
-            node_name: "node1".to_owned(),
-            address: "node1:8787".to_owned(),
+            peer: Peer { name: "node1".to_owned(), address: "node1:8787".to_owned(), certificate: None },
         }
     }
 

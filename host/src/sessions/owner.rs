@@ -14,10 +14,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Accounts, Admission},
-    domain::{Clock, IdleRules, NodeId, Session, State, Wanted},
+    domain::{Clock, IdleRules, NodeId, Peer, Session, State, Wanted},
     launcher::{Exit, Kinds, LaunchError, Launcher},
     store::{Report, Route, Store},
-    wire::peer::Peer,
 };
 
 use super::{Mirror, Parts, Peers, Traffic, placement::Placer, traffic::Metering};
@@ -225,8 +224,7 @@ impl Owner {
             let Ok(nodes) = owner.store.nodes().await else { return };
             let nudge = async |session: Session| {
                 if let Some(node) = nodes.iter().find(|node| node.id == session.node) {
-                    let peer = Peer { name: node.name.clone(), address: node.address.clone() };
-                    super::nudge(owner.peers.as_ref(), &peer, session.id).await;
+                    super::nudge(owner.peers.as_ref(), &node.peer(), session.id).await;
                 }
             };
             stream::iter(elsewhere).for_each_concurrent(NUDGES_AT_ONCE, nudge).await;
@@ -423,8 +421,7 @@ impl Owner {
             state: session.state,
             epoch: session.epoch,
             node: session.node,
-            node_name: peer.name.clone(),
-            address: peer.address.clone(),
+            peer: peer.clone(),
         });
     }
 

@@ -12,9 +12,8 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 use crate::{
     balancer::{Answer, Fallback, Question, Refusal, fallback::Decided},
     config::ProfilesInForce,
-    domain::{Action, Epoch, InsteadOf, Session, SessionId, State},
+    domain::{Action, Epoch, InsteadOf, Peer, Session, SessionId, State},
     launcher::Kinds,
-    wire::peer::Peer,
 };
 
 use super::NewSession;

@@ -18,6 +18,8 @@ pub struct Registration {
     pub address: String,
     /// What its host name stands for.
     pub ip: Option<IpAddr>,
+    /// The certificate of its port.
+    pub certificate: Option<String>,
     /// The program's version.
     pub version: String,
     /// The SHA-256 of the balancer it places with.

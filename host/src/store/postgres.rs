@@ -263,6 +263,10 @@ impl Store for PostgresStore {
         call("balancer", nodes::set_balancer_digest(self, node, digest)).await
     }
 
+    async fn set_certificate(&self, node: NodeId, certificate: &str) -> Result<(), StoreError> {
+        call("certificate", nodes::set_certificate(self, node, certificate)).await
+    }
+
     async fn set_kinds(
         &self,
         node: NodeId,

@@ -177,6 +177,10 @@ impl Store for SqliteStore {
         nodes::set_balancer_digest(self, node, digest).await
     }
 
+    async fn set_certificate(&self, node: NodeId, certificate: &str) -> Result<(), StoreError> {
+        nodes::set_certificate(self, node, certificate).await
+    }
+
     async fn set_kinds(
         &self,
         node: NodeId,

@@ -33,7 +33,7 @@ pub use code::{Redemption, SignInCode};
 pub use extract::{Administrator, SignedIn};
 pub(crate) use extract::{MaybeSignedIn, identify_and_guard, renew};
 pub use guests::Guests;
-pub(crate) use origin::same_origin;
+use origin::same_origin;
 pub use oversight::Oversight;
 pub(crate) use oversight::Viewer;
 pub(crate) use passwords::Declined;
@@ -89,6 +89,8 @@ pub struct SignInParts {
     pub longest: Duration,
     /// Whether browsers may send the cookie over TLS only.
     pub secure: bool,
+    /// Whether browsers reach this node by TLS only, so that no page without it is one of this server.
+    pub tls: bool,
     /// Where sign-outs are kept that could not be written to the store.
     pub outbox: std::path::PathBuf,
     /// The time of day.
@@ -105,6 +107,7 @@ pub struct SignIns {
     timeout: Duration,
     longest: Duration,
     secure: bool,
+    tls: bool,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     revoked: Mutex<Revoked>,
@@ -131,7 +134,8 @@ impl SignIns {
             guests: parts.guests,
             timeout: parts.timeout,
             longest: parts.longest,
-            secure: parts.secure,
+            secure: parts.secure || parts.tls,
+            tls: parts.tls,
             clock: parts.clock,
             entropy: parts.entropy,
             revoked: Mutex::default(),
@@ -145,6 +149,11 @@ impl SignIns {
     /// The user that the daemon runs as.
     fn user(&self) -> &str {
         &self.guests.admission.own.name
+    }
+
+    /// Whether a page of this very server made the request.
+    pub(crate) fn is_same_origin(&self, headers: &HeaderMap) -> bool {
+        same_origin(headers, self.tls)
     }
 
     /// Who sent these headers.

@@ -114,6 +114,16 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
     }
 
+    /// It came without TLS to a port that takes it.
+    pub(crate) fn wants_tls() -> Self {
+        Self::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "tls",
+            "Sent without TLS",
+            "this port takes TLS: use an address that begins with https://",
+        )
+    }
+
     /// A page of another site has sent it.
     pub(crate) fn cross_origin() -> Self {
         Self::new(

@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::timeout,
@@ -23,8 +24,11 @@ use crate::{proxy, wire::client};
 
 mod slot;
 mod target;
+mod tls;
 
 use slot::Slotted;
+pub use tls::Tls;
+use tls::{Beginning, Door};
 
 /// What connections may cost.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +49,20 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `app.stopping` is cancelled: then no more connections are accepted, requests are finished, and what is
+/// Serves a port, with TLS where the node has it, until `app.stopping` is cancelled: then no more connections are accepted, requests are finished, and what is
 /// still open after `grace` is cut. Upgraded connections are the proxy's to end.
 pub async fn serve(listener: TcpListener, app: App, limits: Limits, grace: Duration) {
+    accept(listener, app, limits, grace, Door::Own).await;
+}
+
+/// Sends browsers that come without TLS to the port that takes it, as [`serve`] does, from a port beside.
+pub async fn serve_beside(listener: TcpListener, app: App, limits: Limits, grace: Duration) {
+    accept(listener, app, limits, grace, Door::Beside).await;
+}
+
+async fn accept(listener: TcpListener, app: App, limits: Limits, grace: Duration, door: Door) {
     let stopping = app.stopping.clone();
-    let door = Arc::new(Door { router: router(app.clone()), app, limits, grace });
+    let server = Arc::new(Server { router: router(app.clone()), app, limits, grace, door });
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     loop {
@@ -61,7 +74,7 @@ pub async fn serve(listener: TcpListener, app: App, limits: Limits, grace: Durat
         match stopping.run_until_cancelled(accepting).await {
             None => break,
             Some(Ok((stream, client))) => {
-                connections.spawn(door.clone().connection(stream, client));
+                connections.spawn(server.clone().connection(stream, client));
             }
             Some(Err(error)) => {
                 // Most often no file descriptors are left: to try again at once would only spin.
@@ -76,21 +89,50 @@ pub async fn serve(listener: TcpListener, app: App, limits: Limits, grace: Durat
 }
 
 /// What a connection's requests are answered with.
-struct Door {
+struct Server {
     router: Router,
     app: App,
     limits: Limits,
     grace: Duration,
+    door: Door,
 }
 
-impl Door {
+impl Server {
     async fn connection(self: Arc<Self>, stream: Slotted<TcpStream>, client: SocketAddr) {
         // Only a delay is lost where it fails.
         let _ = stream.get_ref().set_nodelay(true);
         client::notice_absence(stream.get_ref());
+        let begun = match &self.app.tls {
+            None => Some(Beginning::Plain(stream)),
+            Some(_) if self.door == Door::Beside => Some(Beginning::Plain(stream)),
+            Some(tls) => self.begin(tls, stream, client).await,
+        };
+        match begun {
+            Some(Beginning::Plain(stream)) => self.converse(stream, client, false).await,
+            Some(Beginning::Secure(stream)) => self.converse(*stream, client, true).await,
+            None => {}
+        }
+    }
+
+    /// A handshake takes no longer than a request's head may, and none is waited for once the daemon stops.
+    async fn begin(&self, tls: &Tls, stream: Slotted<TcpStream>, client: SocketAddr) -> Option<Beginning> {
+        let begun = timeout(self.limits.head, tls.begin(stream));
+        match self.app.stopping.run_until_cancelled(begun).await?.ok()? {
+            Ok(beginning) => Some(beginning),
+            Err(error) => {
+                tracing::debug!(%client, %error, "a connection did not come to TLS");
+                None
+            }
+        }
+    }
+
+    async fn converse<S>(self: Arc<Self>, stream: S, client: SocketAddr, secure: bool)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let service = service_fn(|request| {
-            let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answer(request, client).await) }
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer_by(request, client, secure).await) }
         });
         let mut builder = http1::Builder::new();
         builder
@@ -111,6 +153,17 @@ impl Door {
             // What clients send or break off is theirs; it is of use only to who looks for it.
             tracing::debug!(%client, %error, "a connection ended early");
         }
+    }
+
+    /// What is to have TLS and has not, is sent on.
+    async fn answer_by(&self, request: Request<Incoming>, client: SocketAddr, secure: bool) -> Response<Body> {
+        let Some(tls) = &self.app.tls else { return self.answer(request, client).await };
+        if !secure {
+            return closing(tls.send_on(&request, self.door));
+        }
+        let mut response = self.answer(request, client).await;
+        tls.mark(&mut response);
+        response
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {

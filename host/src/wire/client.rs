@@ -25,6 +25,9 @@ pub mod pool;
 
 use pinned::Pinned;
 
+use super::tls;
+use crate::domain::Peer;
+
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Socket {
@@ -32,13 +35,37 @@ pub enum Socket {
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
+    /// The same, with TLS.
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What must be shown there, as in [`Peer`].
+        certificate: String,
+    },
+}
+
+impl Socket {
+    /// `host:port`, with TLS where a certificate is known of it.
+    pub fn of(address: &str, certificate: Option<&str>) -> Self {
+        let address = address.to_owned();
+        match certificate {
+            None => Self::Tcp(address),
+            Some(certificate) => Self::Tls { address, certificate: certificate.to_owned() },
+        }
+    }
+}
+
+impl From<&Peer> for Socket {
+    fn from(peer: &Peer) -> Self {
+        Self::of(&peer.address, peer.certificate.as_deref())
+    }
 }
 
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => path.display().fmt(f),
-            Self::Tcp(address) => f.write_str(address),
+            Self::Tcp(address) | Self::Tls { address, .. } => f.write_str(address),
         }
     }
 }
@@ -72,6 +99,14 @@ pub enum ClientError {
         /// Where.
         socket: Socket,
         /// What the system said.
+        problem: io::Error,
+    },
+    /// Whoever listens there does not prove to be who is meant. Nothing of the request was sent.
+    #[error("{socket}: no TLS with it: {problem}")]
+    Tls {
+        /// Where.
+        socket: Socket,
+        /// What went wrong.
         problem: io::Error,
     },
     /// The time is over.
@@ -227,22 +262,28 @@ where
                 }
                 handshake(socket, stream).await
             }
-            Socket::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(|problem| not_connected(socket, problem))?;
-                // Latency over throughput: a key press in a terminal is one small packet.
-                let _ = stream.set_nodelay(true);
-                notice_absence(&stream);
-                if let Some(owner) = owner {
-                    let address = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?;
-                    let of_port = Arc::clone(&owner.of_port);
-                    let found = tokio::task::spawn_blocking(move || of_port(address)).await.unwrap_or_default();
-                    expect_owner(socket, owner.uid, found)?;
-                }
-                handshake(socket, stream).await
+            Socket::Tcp(address) => handshake(socket, tcp(socket, address, owner).await?).await,
+            Socket::Tls { address, certificate } => {
+                let stream = tls::connect(tcp(socket, address, owner).await?, certificate).await;
+                handshake(socket, stream.map_err(|problem| ClientError::Tls { socket: socket.clone(), problem })?).await
             }
         }
     };
     timeout(limit, connect).await.unwrap_or_else(|_| Err(ClientError::Timeout { socket: socket.clone(), limit }))
+}
+
+async fn tcp(socket: &Socket, address: &str, owner: Option<&Owner>) -> Result<TcpStream, ClientError> {
+    let stream = TcpStream::connect(address).await.map_err(|problem| not_connected(socket, problem))?;
+    // Latency over throughput: a key press in a terminal is one small packet.
+    let _ = stream.set_nodelay(true);
+    notice_absence(&stream);
+    if let Some(owner) = owner {
+        let address = stream.peer_addr().map_err(|problem| not_connected(socket, problem))?;
+        let of_port = Arc::clone(&owner.of_port);
+        let found = tokio::task::spawn_blocking(move || of_port(address)).await.unwrap_or_default();
+        expect_owner(socket, owner.uid, found)?;
+    }
+    Ok(stream)
 }
 
 /// Has the system find out when the other end of an idle connection is gone without a word, a machine that lost its power

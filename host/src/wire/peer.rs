@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::Keys,
-    domain::{Clock, Entropy},
+    domain::{Clock, Entropy, Peer},
 };
 
 pub mod verifier;
@@ -77,15 +77,6 @@ const PURPOSE: &str = "peer-call";
 
 /// The longest detail of a refusal that is kept, in characters.
 const LONGEST_DETAIL: usize = 300;
-
-/// Whom a call is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The node's name: the call's MAC is good for this node only.
-    pub name: String,
-    /// Its `host:port`.
-    pub address: String,
-}
 
 /// What is stated of a call beside its sender and recipient.
 #[derive(Debug, Serialize, Deserialize)]
@@ -201,7 +192,7 @@ impl PeerClient {
             .header(CALL, sealed)
             .body(Full::new(body))
             .map_err(|error| PeerError::Unreachable { address: to.address.clone(), problem: error.to_string() })?;
-        Ok(client::send(&Socket::Tcp(to.address.clone()), request, self.limit.get()).await)
+        Ok(client::send(&Socket::from(to), request, self.limit.get()).await)
     }
 
     async fn read(&self, to: &Peer, answer: Response<Incoming>) -> Result<Bytes, PeerError> {

@@ -16,11 +16,12 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Libraries, and the files that may name them.
-const FENCES: [(&[&str], &[&str]); 5] = [
+const FENCES: [(&[&str], &[&str]); 6] = [
     (&["wasmtime"], &["host/src/balancer/wasm"]),
     (&["sqlx"], &["host/src/store"]),
     (&["axum", "utoipa_axum"], &["host/src/web"]),
     (&["libloading"], &["host/src/pam"]),
+    (&["rustls", "tokio_rustls"], &["host/src/wire"]),
     (&["hyper", "hyper_util"], &["host/src/web", "host/src/proxy", "host/src/wire"]),
 ];
 
@@ -28,7 +29,8 @@ const FENCES: [(&[&str], &[&str]); 5] = [
 const SUPERVISOR: &str = "host/src/launcher/supervisor";
 
 /// What the supervisor names none of.
-const TOO_LARGE: [&str; 7] = ["wasmtime", "sqlx", "axum", "utoipa_axum", "hyper", "hyper_util", "tokio"];
+const TOO_LARGE: [&str; 9] =
+    ["wasmtime", "sqlx", "axum", "utoipa_axum", "hyper", "hyper_util", "rustls", "tokio_rustls", "tokio"];
 
 /// What a file breaks. Files outside the host break nothing.
 pub(super) fn check(name: &str, text: &str) -> Vec<String> {

@@ -2,18 +2,21 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use evenkeel_test_postgres::certificates::Authority;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
+    config::{TlsOptions, TlsVersion},
     domain::{Clock, Decision, Epoch, NodeStatus, SessionId, State, fakes::SetClock},
     store::{
         NodeDeletion, Reservation,
         sqlite::SqliteStore,
         story::{charter, registration},
     },
+    wire::tls,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -60,6 +63,16 @@ impl Bed {
             delete_on_exit: Arc::default(),
             registration: registration(name),
         }
+    }
+
+    /// A certificate of its own.
+    fn certified(&self, name: &str) -> tls::Identity {
+        let certified = Authority::new(name).server(&[name]);
+        let [certificate, key] = ["pem", "key"].map(|end| self.path(name).with_extension(end));
+        fs::write(&certificate, certified.certificate).unwrap();
+        fs::write(&key, certified.key).unwrap();
+        let versions = vec![TlsVersion::V1_3];
+        tls::Identity::load(&TlsOptions { certificate, key, versions, hsts: None, redirect_http: true }).unwrap()
     }
 
     async fn join(&self, name: &str) -> Membership {
@@ -367,6 +380,35 @@ async fn a_balancer_that_is_replaced_is_published_at_a_heartbeat() {
         .await;
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn another_certificate_is_shown_once_the_registry_has_had_it_for_a_while() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let [first, second] = [bed.certified("first"), bed.certified("second")];
+    let names = [&first, &second].map(|identity| identity.fingerprint.clone());
+    let tls = Arc::new(OwnTls::new(first));
+    let mut joining = bed.joining("a").await;
+    joining.registration.certificate = Some(tls.fingerprint());
+    let mut membership = Membership::join(joining).await.unwrap().with_tls(Some(Arc::clone(&tls)));
+    let known_after = |membership: &mut Membership, time| membership.certificate.as_mut().unwrap().known_after = time;
+    known_after(&mut membership, TIMEOUT);
+    let node = membership.node();
+    let (sender, _pending) = mpsc::channel(1);
+    let known = async || store.nodes().await.unwrap().remove(0).certificate.unwrap_or_default();
+    membership.beat(&sender).await;
+    assert_eq!(known().await, names[0]);
+
+    assert!(tls.prepare(second));
+    for _ in 0..3 {
+        membership.beat(&sender).await;
+        assert_eq!((known().await, tls.fingerprint()), (names.join(" "), names[0].clone()), "not before its time");
+    }
+    known_after(&mut membership, Duration::ZERO);
+    membership.beat(&sender).await;
+    assert_eq!((known().await, tls.fingerprint()), (names[1].clone(), names[1].clone()));
+    assert_eq!(membership.node(), node);
 }
 
 #[tokio::test]

@@ -8,7 +8,12 @@ pub(super) const NAMES: &[Name] = &[
     honoured("delete-node-on-exit", "delete-node-on-exit=1"),
     instead("diagnostics", "EVENKEEL_LOG=debug has the daemon log what it does").recalled(),
     honoured("timeout", "timeout=20").recalled(),
-    instead("verify-ssl-certs", "nodes prove themselves to each other by the secure-cookie-key").recalled(),
+    instead(
+        "verify-ssl-certs",
+        "a node's certificate is always verified: it must be the one that the node itself has put into the registry, whoever \
+         signed it",
+    )
+    .recalled(),
 ];
 
 pub(super) const DATABASE: &[Name] = &[

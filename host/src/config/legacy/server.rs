@@ -9,8 +9,6 @@ const CLUSTERS: &str = "there is one cluster, this one; node-label-KEY and [labe
 const PROJECTS: &str = "projects are shared by directories that a group may write to; no daemon changes access lists";
 const RSTUDIO: &str = "what RStudio Server is started with stands in kinds/rstudio.toml";
 const R_VERSIONS: &str = "RStudio Server finds R on the search path, or by RSTUDIO_WHICH_R in kinds/rstudio.toml";
-const TLS: &str = "put a proxy that ends TLS before the nodes, or leave it out";
-const TLS_DETAIL: &str = "it belongs to TLS, which a proxy before the nodes ends";
 const MONITOR: &str = "each node measures itself at every heartbeat: GET /api/v1/nodes has the numbers";
 const AUDIT: &str =
     "the log has a line for each sign-in, GET /api/v1/placements one for each start; what R runs is not recorded";
@@ -32,7 +30,7 @@ pub(super) const NAMES: &[Name] = &[
     honoured("server-user", "server-user=somebody"),
     honoured("www-address", "www-address=127.0.0.1"),
     honoured("www-port", "www-port=8080"),
-    only("ssl-enabled", "0", TLS),
+    honoured("ssl-enabled", "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem"),
     only("www-root-path", "/", "serve it under a host name of its own"),
     instead("metrics-address", METRICS),
     instead("metrics-enabled", METRICS),
@@ -101,13 +99,29 @@ pub(super) const NAMES: &[Name] = &[
     instead("server-set-umask", "session-umask is the mode mask that programs start with").recalled(),
     instead("server-working-dir", "the daemon works in no directory; sessions start in their user's home").recalled(),
     instead("session-use-file-storage", "sessions are rows of the registry").recalled(),
-    instead("ssl-certificate", TLS_DETAIL).recalled(),
-    instead("ssl-certificate-key", TLS_DETAIL).recalled(),
-    instead("ssl-hsts", TLS_DETAIL).recalled(),
-    instead("ssl-hsts-include-subdomains", TLS_DETAIL).recalled(),
-    instead("ssl-hsts-max-age", TLS_DETAIL).recalled(),
-    instead("ssl-protocols", TLS_DETAIL).recalled(),
-    instead("ssl-redirect-http", TLS_DETAIL).recalled(),
+    honoured("ssl-certificate", "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem").recalled(),
+    honoured("ssl-certificate-key", "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem").recalled(),
+    honoured("ssl-hsts", "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem\nssl-hsts=0").recalled(),
+    honoured(
+        "ssl-hsts-include-subdomains",
+        "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem\nssl-hsts-include-subdomains=1",
+    )
+    .recalled(),
+    honoured(
+        "ssl-hsts-max-age",
+        "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem\nssl-hsts-max-age=60",
+    )
+    .recalled(),
+    honoured(
+        "ssl-protocols",
+        "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem\nssl-protocols=TLSv1.3",
+    )
+    .recalled(),
+    honoured(
+        "ssl-redirect-http",
+        "ssl-enabled=1\nssl-certificate=/c.pem\nssl-certificate-key=/k.pem\nssl-redirect-http=0",
+    )
+    .recalled(),
     instead("workbench-api-admin-enabled", API).recalled(),
     instead("workbench-api-enabled", API).recalled(),
     instead("workbench-api-super-admin-enabled", API).recalled(),

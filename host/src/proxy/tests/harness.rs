@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     config::{ClusterKey, Keys},
     domain::{
-        Epoch, NodeId, SessionId, State,
+        Epoch, NodeId, Peer, SessionId, State,
         fakes::{Numbers, SetClock},
     },
     launcher::{Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream},
@@ -221,8 +221,7 @@ impl Node {
             state: State::Active,
             epoch: Epoch(epoch),
             node: self.id,
-            node_name: self.name.clone(),
-            address: self.address.to_string(),
+            peer: Peer { name: self.name.clone(), address: self.address.to_string(), certificate: None },
         }
     }
 

@@ -208,6 +208,8 @@ async fn a_sessions_own_421_is_its_answer() {
 async fn a_node_that_is_gone_is_a_502() {
     let program = Program::ok();
     let (entry, owner) = cluster(&program).await;
-    entry.known.everywhere(&crate::store::Route { address: "127.0.0.1:1".to_owned(), ..owner.route(1) });
+    let mut route = owner.route(1);
+    route.peer.address = "127.0.0.1:1".to_owned();
+    entry.known.everywhere(&route);
     assert_eq!(entry.get("", "").await.status, 502);
 }

@@ -13,10 +13,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::Entropy,
+    domain::{Entropy, Peer},
     sessions::SessionError,
     store::{Reservation, Store, StoreError},
-    wire::peer::Peer,
 };
 
 use super::{
@@ -296,7 +295,7 @@ impl Decided {
 fn with_peer(made: Made, view: &View) -> Result<(Made, Peer), SessionError> {
     let node =
         view.node(made.reservation.session.node).ok_or_else(|| SessionError::NoNode("its node is gone".to_owned()))?;
-    let peer = Peer { name: node.name.clone(), address: node.address.clone() };
+    let peer = node.peer();
     Ok((made, peer))
 }
 

@@ -50,7 +50,7 @@ async fn routes_stay_while_the_store_is_away_and_change_when_it_returns() {
     other.mirror.refresh(session.id).await.expect_err("the store is away");
     eventually("reads have failed", async || cluster.store.refused() > refused + 2).await;
     let route = other.mirror.route(session.id).expect("still there");
-    assert_eq!((route.node_name.as_str(), route.epoch), ("node1", session.epoch));
+    assert_eq!((route.peer.name.as_str(), route.epoch), ("node1", session.epoch));
 
     let mut changes = other.mirror.subscribe();
     one.programs.exit(session.id, &Exit::Status(0));

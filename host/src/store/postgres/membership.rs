@@ -48,13 +48,14 @@ pub(super) async fn register(store: &PostgresStore, registration: &Registration)
     let query = sqlx::query(
         "INSERT INTO nodes (id, name, address, ip, version, balancer_digest, cores, memory_total, weight, capacity,
                             labels, kinds, load1, load5, load15, memory_available, last_seen, metrics,
-                            promise_cpus, promise_memory, place, key_hash, protocol, stays_out, tried, stopped)
+                            promise_cpus, promise_memory, place, key_hash, protocol, stays_out, tried, certificate, stopped)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-                 $24, $17, $24 IS NOT NULL)
+                 $24, $17, $25, $24 IS NOT NULL)
          ON CONFLICT (id) DO UPDATE SET
-             name = excluded.name, address = excluded.address, ip = excluded.ip, version = excluded.version,
-             balancer_digest = excluded.balancer_digest, cores = excluded.cores, memory_total = excluded.memory_total,
-             weight = excluded.weight, capacity = excluded.capacity, labels = excluded.labels, kinds = excluded.kinds,
+             name = excluded.name, address = excluded.address, ip = excluded.ip, certificate = excluded.certificate,
+             version = excluded.version, balancer_digest = excluded.balancer_digest,
+             cores = excluded.cores, memory_total = excluded.memory_total, weight = excluded.weight,
+             capacity = excluded.capacity, labels = excluded.labels, kinds = excluded.kinds,
              load1 = excluded.load1, load5 = excluded.load5, load15 = excluded.load15,
              memory_available = excluded.memory_available, metrics = excluded.metrics,
              promise_cpus = excluded.promise_cpus, promise_memory = excluded.promise_memory,
@@ -86,7 +87,8 @@ pub(super) async fn register(store: &PostgresStore, registration: &Registration)
     .bind(text(&registration.place))
     .bind(text(&key_hash))
     .bind(i64::from(registration.charter.protocol))
-    .bind(out.map(Exclusion::as_str));
+    .bind(out.map(Exclusion::as_str))
+    .bind(optional_text(registration.certificate.as_deref()));
     write.execute(query).await?;
     let stayed_out = holder.is_some_and(|holder| holder.stayed_out());
     // Who stays out tries again and again: that is no news to those who decide placements.

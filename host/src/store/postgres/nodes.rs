@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NodeDeletion, PostgresStore, StoreError, now, optional_text};
+use super::{NodeDeletion, PostgresStore, StoreError, now, optional_text, text};
 use crate::{
     domain::{Node, NodeId},
     store::rows::{
@@ -27,6 +27,13 @@ pub(super) async fn set_balancer_digest(
     let mut write = store.write("balancer").await?;
     let query = sqlx::query("UPDATE nodes SET balancer_digest = $2 WHERE id = $1").bind(node.0);
     write.execute(query.bind(optional_text(digest))).await?;
+    write.commit().await
+}
+
+pub(super) async fn set_certificate(store: &PostgresStore, node: NodeId, certificate: &str) -> Result<(), StoreError> {
+    let mut write = store.write("certificate").await?;
+    let query = sqlx::query("UPDATE nodes SET certificate = $2 WHERE id = $1").bind(node.0);
+    write.execute(query.bind(text(certificate))).await?;
     write.commit().await
 }
 

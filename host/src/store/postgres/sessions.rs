@@ -63,7 +63,7 @@ pub(super) async fn waiting(store: &PostgresStore) -> Result<Vec<(NodeId, Sessio
 
 pub(super) async fn routes(store: &PostgresStore) -> Result<Vec<Route>, StoreError> {
     let query = sqlx::query(
-        r#"SELECT sessions.id, "user", kind, state, epoch, node, nodes.name AS node_name, address
+        r#"SELECT sessions.id, "user", kind, state, epoch, node, nodes.name AS node_name, address, certificate
            FROM sessions JOIN nodes ON nodes.id = sessions.node
            WHERE state IN ('starting', 'active') AND NOT is_job"#,
     );

@@ -36,6 +36,7 @@ pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, S
         name: fields.get("name")?,
         address: fields.get("address")?,
         ip: fields.optional_parsed("ip")?,
+        certificate: fields.optional("certificate")?,
         version: fields.get("version")?,
         balancer_digest: fields.optional("balancer_digest")?,
         cores: fields.number("cores")?,

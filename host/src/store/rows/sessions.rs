@@ -2,7 +2,7 @@
 
 use super::{Columns, Fields};
 use crate::{
-    domain::{Epoch, Job, NodeId, Session, SessionId, Wanted},
+    domain::{Epoch, Job, NodeId, Peer, Session, SessionId, Wanted},
     store::{LiveSession, Route, StoreError},
 };
 
@@ -60,7 +60,7 @@ pub(in crate::store) fn waiting(row: &impl Columns) -> Result<(NodeId, SessionId
     Ok((NodeId(fields.get("node")?), fields.parsed("id")?))
 }
 
-/// A row of `sessions` with its node's name and address.
+/// A row of `sessions` with what leads to its node.
 pub(in crate::store) fn route(row: &impl Columns) -> Result<Route, StoreError> {
     let fields = Fields::new("sessions", row);
     Ok(Route {
@@ -70,8 +70,11 @@ pub(in crate::store) fn route(row: &impl Columns) -> Result<Route, StoreError> {
         state: fields.parsed("state")?,
         epoch: Epoch(fields.get("epoch")?),
         node: NodeId(fields.get("node")?),
-        node_name: fields.get("node_name")?,
-        address: fields.get("address")?,
+        peer: Peer {
+            name: fields.get("node_name")?,
+            address: fields.get("address")?,
+            certificate: fields.optional("certificate")?,
+        },
     })
 }
 

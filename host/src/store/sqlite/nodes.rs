@@ -35,6 +35,18 @@ pub(super) async fn set_balancer_digest(
     write.commit().await
 }
 
+pub(super) async fn set_certificate(store: &SqliteStore, node: NodeId, certificate: &str) -> Result<(), StoreError> {
+    let mut write = store.write("certificate").await?;
+    let failed = write.failed();
+    sqlx::query("UPDATE nodes SET certificate = ?2 WHERE id = ?1")
+        .bind(node.0)
+        .bind(certificate)
+        .execute(write.on())
+        .await
+        .map_err(failed)?;
+    write.commit().await
+}
+
 pub(super) async fn set_kinds(
     store: &SqliteStore,
     node: NodeId,

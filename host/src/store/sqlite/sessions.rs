@@ -70,7 +70,7 @@ pub(super) async fn waiting(store: &SqliteStore) -> Result<Vec<(NodeId, SessionI
 
 pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError> {
     let rows = sqlx::query(
-        "SELECT sessions.id, user, kind, state, epoch, node, nodes.name AS node_name, address
+        "SELECT sessions.id, user, kind, state, epoch, node, nodes.name AS node_name, address, certificate
          FROM sessions JOIN nodes ON nodes.id = sessions.node
          WHERE state IN ('starting', 'active') AND is_job = 0",
     )

@@ -82,6 +82,7 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
     let full = Registration {
         ip: Some("2001:db8::7".parse().unwrap()),
         balancer_digest: Some("ff00".to_owned()),
+        certificate: Some("00ff".to_owned()),
         capacity: Some(7),
         promise_cpus: Some(6.5),
         promise_memory: Some(9 << 30),
@@ -96,6 +97,7 @@ pub(crate) async fn a_node_reads_back_as_it_registered(bed: &impl Bed) {
     assert_eq!(read.ip, full.ip);
     assert_eq!(read.version, full.version);
     assert_eq!(read.balancer_digest, full.balancer_digest);
+    assert_eq!(read.certificate, full.certificate);
     assert_eq!((read.cores, read.memory_total, read.weight), (4, 8 << 30, 100));
     assert_eq!(read.capacity, Some(7));
     assert_eq!((read.promise_cpus, read.promise_memory), (Some(6.5), Some(9 << 30)));
@@ -118,6 +120,24 @@ pub(crate) async fn a_balancer_that_is_replaced_is_known_and_leaves_the_revision
     }
     assert_eq!(node(&*store, other).await.balancer_digest, None);
     assert_eq!(revision(&*store).await, before);
+}
+
+pub(crate) async fn a_certificate_that_is_replaced_is_known_and_leads_to_its_sessions(bed: &impl Bed) {
+    let store = bed.open().await;
+    let [id, other] = [registration("a"), registration("b")].map(async |one| store.register(&one).await.unwrap());
+    let (id, other) = (id.await, other.await);
+    starting(&*store, id).await;
+    let before = revision(&*store).await;
+    for certificate in ["00ff", "00ff ff00", "ff00"] {
+        store.set_certificate(id, certificate).await.unwrap();
+        assert_eq!(node(&*store, id).await.certificate.as_deref(), Some(certificate));
+        let routes = store.routes().await.unwrap();
+        assert_eq!(routes[0].peer, node(&*store, id).await.peer());
+    }
+    assert_eq!(node(&*store, other).await.certificate, None);
+    assert_eq!(revision(&*store).await, before);
+    store.register(&Registration { id: Some(id), ..registration("a") }).await.unwrap();
+    assert_eq!(node(&*store, id).await.certificate, None, "it takes no TLS any more");
 }
 
 pub(crate) async fn numbers_that_are_published_are_known_and_leave_the_revision(bed: &impl Bed) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Bed, active, fresh_id, read, registration, reservation, revision, starting, starting_with};
 use crate::{
-    domain::{Epoch, NodeId, PlacementId, Session, Shadow, State, Wanted, shadow::Outcome},
+    domain::{Epoch, NodeId, Peer, PlacementId, Session, Shadow, State, Wanted, shadow::Outcome},
     store::{Report, Reservation, Route, SessionFilter, Snapshot, Store, StoreError},
 };
 
@@ -297,8 +297,7 @@ pub(crate) async fn only_live_sessions_have_routes(bed: &impl Bed) {
         state: State::Active,
         epoch: session.epoch,
         node: a,
-        node_name: "a".to_owned(),
-        address: "a:8787".to_owned(),
+        peer: Peer { name: "a".to_owned(), address: "a:8787".to_owned(), certificate: None },
     };
     assert_eq!(store.routes().await.unwrap(), [route]);
 }

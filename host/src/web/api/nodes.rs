@@ -77,6 +77,9 @@ pub(crate) struct NodeView {
     pub kind_versions: BTreeMap<String, String>,
     /// The SHA-256 of the balancer it places with.
     pub balancer_digest: Option<String>,
+    /// The SHA-256 of the certificate that its port shows, two with a blank between them while one takes the other's place;
+    /// null where it takes no TLS.
+    pub certificate: Option<String>,
     /// By how many milliseconds its clock is ahead of the registry's; negative where it is behind, null where it has not been
     /// measured.
     pub clock_ahead_ms: Option<i64>,
@@ -157,6 +160,7 @@ impl NodeView {
             kinds: node.kinds,
             kind_versions: node.kind_versions,
             balancer_digest: node.balancer_digest,
+            certificate: node.certificate,
             clock_ahead_ms: node.clock_ahead.and_then(|ahead| i64::try_from(ahead.as_millis()).ok()),
             last_seen: node.last_seen,
         }

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use std::{convert::Infallible, sync::Arc};
 
-use super::{Identity, Means, SignIns, same_origin};
+use super::{Identity, Means, SignIns};
 use crate::web::{Problem, pages};
 
 /// Finds out who asks, and refuses changes that a page of another site sends with the cookie of its visitor.
@@ -20,7 +20,7 @@ pub(crate) async fn identify_and_guard(
     let identity = sign_ins.identify(request.headers());
     if let Some(Identity { means: Means::Cookie(_), .. }) = &identity
         && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        && !same_origin(request.headers())
+        && !sign_ins.is_same_origin(request.headers())
     {
         return pages::refuse(request.headers(), Problem::cross_origin());
     }

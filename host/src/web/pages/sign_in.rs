@@ -18,7 +18,7 @@ use crate::{
     store::{Store, StoreError},
     web::{
         App, Client, Problem, RETRY_AFTER, SignIns,
-        identity::{Declined, MaybeSignedIn, Passwords, Redemption, same_origin},
+        identity::{Declined, MaybeSignedIn, Passwords, Redemption},
     },
 };
 
@@ -140,7 +140,7 @@ pub(super) async fn submit(
     body: Result<RawForm, RawFormRejection>,
 ) -> Result<Response, Refusal> {
     // Also where nobody is signed in yet: another site's page must not sign its visitor in as somebody else.
-    if !same_origin(&headers) {
+    if !sign_ins.is_same_origin(&headers) {
         return Err(Problem::cross_origin().into());
     }
     let RawForm(body) = body.map_err(|_| Problem::unreadable("the form was not sent whole"))?;

@@ -8,10 +8,7 @@ use http::{HeaderMap, header};
 use super::go_to;
 use crate::{
     store::Store,
-    web::{
-        SignIns,
-        identity::{MaybeSignedIn, same_origin},
-    },
+    web::{SignIns, identity::MaybeSignedIn},
 };
 
 pub(super) async fn sign_out(
@@ -22,7 +19,7 @@ pub(super) async fn sign_out(
 ) -> Response {
     let mut response = go_to("/sign-in");
     // Browsers leave the cookie out of another site's form, and would still forget it at this answer's word.
-    if same_origin(&headers) {
+    if sign_ins.is_same_origin(&headers) {
         response.headers_mut().insert(header::SET_COOKIE, sign_ins.sign_out(&headers));
         if let Some(identity) = identity {
             tracing::info!(user = identity.user, "signed out");

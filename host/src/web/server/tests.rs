@@ -14,10 +14,12 @@ use tokio::{
 use super::{Limits, serve};
 use crate::{
     config::ClusterKey,
-    domain::fakes::Numbers,
+    domain::{Peer, fakes::Numbers},
     web::fixture::{KEY, Site, USER},
-    wire::peer::{Peer, PeerClient, PeerError},
+    wire::peer::{PeerClient, PeerError},
 };
+
+mod tls;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +32,10 @@ struct Port {
 
 impl Port {
     async fn open(limits: Limits) -> Self {
-        let site = Site::open().await;
+        Self::with(Site::open().await, limits).await
+    }
+
+    async fn with(site: Site, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, site.app.clone(), limits, Duration::from_millis(200)));
@@ -221,7 +226,7 @@ async fn peers_ask_for_logs_and_nudge_and_name_whom_they_mean() {
         let key = ClusterKey::from_bytes(key.to_vec());
         PeerClient::new("node2".to_owned(), &key, port.site.clock.clone(), Arc::new(Numbers::default()))
     };
-    let node1 = Peer { name: "node1".to_owned(), address: port.address.to_string() };
+    let node1 = Peer { name: "node1".to_owned(), address: port.address.to_string(), certificate: None };
     let (get, post) = (http::Method::GET, http::Method::POST);
     let log = format!("/peer/v1/sessions/{id}/log?lines=3");
     let peer = client(KEY);

@@ -171,7 +171,7 @@ async fn peer(
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    (Peer { name: "node2".to_owned(), address }, callers)
+    (Peer { name: "node2".to_owned(), address, certificate: None }, callers)
 }
 
 fn client(clock: &Arc<SetClock>) -> PeerClient {
@@ -218,7 +218,7 @@ async fn neither_body_nor_answer_is_over_a_mebibyte() {
 
 #[tokio::test]
 async fn a_peer_that_is_not_there_is_named() {
-    let to = Peer { name: "node2".to_owned(), address: "127.0.0.1:1".to_owned() };
+    let to = Peer { name: "node2".to_owned(), address: "127.0.0.1:1".to_owned(), certificate: None };
     let error = client(&clock()).call(&to, Method::GET, "/", &Value::Null).await.expect_err("nobody");
     assert!(matches!(error, PeerError::Unreachable { .. }), "{error}");
     assert!(error.to_string().starts_with("127.0.0.1:1 does not answer: "), "{error}");
@@ -247,7 +247,7 @@ async fn a_peer_that_is_being_restarted_is_tried_again_under_a_statement_of_its_
     let reserved = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = reserved.local_addr().expect("address");
     drop(reserved);
-    let to = Peer { name: "node2".to_owned(), address: address.to_string() };
+    let to = Peer { name: "node2".to_owned(), address: address.to_string(), certificate: None };
     let entropy = Arc::new(ListensAtTheSecond { address, draws: AtomicUsize::new(0), listening: Mutex::new(None) });
     let drawn: Arc<dyn Entropy> = entropy.clone();
     let client =
@@ -264,7 +264,11 @@ async fn a_peer_that_is_being_restarted_is_tried_again_under_a_statement_of_its_
 async fn a_peer_that_hangs_is_given_up_after_the_limit_and_asked_once() {
     let clock = clock();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let to = Peer { name: "node2".to_owned(), address: listener.local_addr().expect("address").to_string() };
+    let to = Peer {
+        name: "node2".to_owned(),
+        address: listener.local_addr().expect("address").to_string(),
+        certificate: None,
+    };
     // As a reload sets it.
     let limit = PeerLimit::default();
     let client = client(&clock).with_limit(limit.clone());
