@@ -10,25 +10,34 @@ use hyper::{
     header,
     http::{HeaderName, HeaderValue},
 };
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite, tungstenite::client::IntoClientRequest as _};
 
 use crate::{
     api::{List, Node, Problem, Session},
-    wait,
+    tls, wait,
 };
 
 /// The body of a request: whole or streamed.
 pub type RequestBody = BoxBody<Bytes, Infallible>;
 
 /// An open web socket.
-pub type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// What a web socket is over.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Stream for S {}
 
 /// A connection that has idled for longer is not used again: a node closes it after 30 s, and a test that has kept its thread
 /// busy meanwhile would not have noticed.
@@ -38,9 +47,11 @@ const LONGEST_IDLE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     authority: String,
+    /// Whether it speaks TLS, and trusts the authority of these tests.
+    secure: bool,
     token: Option<String>,
     cookie: Option<String>,
-    http: HttpClient<HttpConnector, RequestBody>,
+    http: HttpClient<HttpsConnector<HttpConnector>, RequestBody>,
 }
 
 /// An answer that has been read whole.
@@ -94,22 +105,28 @@ pub fn whole(body: impl Into<Bytes>) -> RequestBody {
 }
 
 impl Client {
-    /// A client of the node at `host:port` that signs in with no token.
-    pub fn anonymous(authority: &str) -> Self {
-        let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(LONGEST_IDLE).build_http();
-        Self { authority: authority.to_owned(), token: None, cookie: None, http }
+    /// A client of the node at `host:port`, or at `https://host:port`, that signs in with no token.
+    pub fn anonymous(place: &str) -> Self {
+        let tls = tls::client();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(LONGEST_IDLE).build(connector);
+        let (secure, authority) = match place.strip_prefix("https://") {
+            Some(authority) => (true, authority),
+            None => (false, place),
+        };
+        Self { authority: authority.to_owned(), secure, token: None, cookie: None, http }
     }
 
-    /// A client of the node at `host:port` that signs in with the token of a data directory.
-    pub fn of(authority: &str, data_dir: &Path) -> Result<Self> {
+    /// A client of the node there that signs in with the token of a data directory.
+    pub fn of(place: &str, data_dir: &Path) -> Result<Self> {
         let path = data_dir.join("token");
         let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { token: Some(token.trim().to_owned()), ..Self::anonymous(authority) })
+        Ok(Self { token: Some(token.trim().to_owned()), ..Self::anonymous(place) })
     }
 
-    /// A browser that has opened a sign-in link of the node at `host:port`.
-    pub async fn by_link(authority: &str, link: &str) -> Result<Self> {
-        let client = Self::anonymous(authority);
+    /// A browser that has opened a sign-in link of the node there.
+    pub async fn by_link(place: &str, link: &str) -> Result<Self> {
+        let client = Self::anonymous(place);
         let target: hyper::Uri = link.parse().with_context(|| link.to_owned())?;
         let reply = client.get(target.path_and_query().context("no path")?.as_str()).await?;
         let cookie = reply.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
@@ -131,6 +148,11 @@ impl Client {
         Self { authority: authority.to_owned(), ..self.clone() }
     }
 
+    /// The node, as pages there see it.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+
     /// The `host:port` that it talks to.
     pub fn authority(&self) -> &str {
         &self.authority
@@ -143,8 +165,8 @@ impl Client {
 
     /// Sends a request to a path of the node; token or cookie are added unless the request signs in by itself.
     pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>> {
-        let what = format!("{} http://{}{}", request.method(), self.authority, request.uri());
-        *request.uri_mut() = format!("http://{}{}", self.authority, request.uri()).parse()?;
+        let what = format!("{} {}{}", request.method(), self.origin(), request.uri());
+        *request.uri_mut() = format!("{}{}", self.origin(), request.uri()).parse()?;
         if let Some(token) = &self.token
             && !request.headers().contains_key(header::AUTHORIZATION)
         {
@@ -155,14 +177,14 @@ impl Client {
         {
             request.headers_mut().insert(header::COOKIE, cookie.parse()?);
             // As a page of the node itself sends it.
-            request.headers_mut().entry(header::ORIGIN).or_insert(format!("http://{}", self.authority).parse()?);
+            request.headers_mut().entry(header::ORIGIN).or_insert(self.origin().parse()?);
         }
         self.http.request(request).await.context(what)
     }
 
     /// Sends a request and reads the answer whole.
     pub async fn ask(&self, request: Request<RequestBody>) -> Result<Reply> {
-        let what = format!("{} http://{}{}", request.method(), self.authority, request.uri());
+        let what = format!("{} {}{}", request.method(), self.origin(), request.uri());
         let (head, body) = self.send(request).await?.into_parts();
         let body = body.collect().await.context(what)?.to_bytes();
         Ok(Reply { status: head.status, headers: head.headers, body })
@@ -279,8 +301,7 @@ impl Client {
 
     /// Opens a web socket as a page of the node itself would.
     pub async fn socket(&self, path: &str) -> Result<Socket> {
-        let origin = format!("http://{}", self.authority);
-        match self.upgrade(path, &[("origin", &origin)]).await? {
+        match self.upgrade(path, &[("origin", &self.origin())]).await? {
             Ok(socket) => Ok(socket),
             Err(status) => bail!("ws://{}{path} was refused with status {status}", self.authority),
         }
@@ -299,6 +320,10 @@ impl Client {
             request.headers_mut().insert(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
         }
         let stream = TcpStream::connect(&self.authority).await.context("cannot connect")?;
+        let stream: Box<dyn Stream> = match self.secure {
+            true => Box::new(tls::shake_hands(stream, &self.authority).await?),
+            false => Box::new(stream),
+        };
         match client_async(request, stream).await {
             Ok((socket, _)) => Ok(Ok(socket)),
             Err(tungstenite::Error::Http(response)) => Ok(Err(response.status())),

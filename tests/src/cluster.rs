@@ -109,6 +109,13 @@ impl Builder {
         self
     }
 
+    /// Has each node's port take TLS, with a certificate of its own.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.settings.tls = true;
+        self
+    }
+
     /// Names the balancer.
     #[must_use]
     pub fn balancer(mut self, name: &str) -> Self {
@@ -355,7 +362,7 @@ impl Cluster {
         let running: Vec<_> = self.nodes.iter_mut().filter_map(|n| n.runs().then(|| n.name.clone())).collect();
         let Some(node) = self.nodes.iter().find(|node| running.contains(&node.name)) else { return Ok(()) };
         // Not the node's own client: its open connections belong to a runtime that may be waiting for this to end.
-        let Ok(own) = Client::of(&node.authority(), &node.files.data) else { return Ok(()) };
+        let Ok(own) = Client::of(&node.place(), &node.files.data) else { return Ok(()) };
         let mut clients = vec![own];
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for user in users {

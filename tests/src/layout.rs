@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use crate::tls;
+
 /// What the configuration files of a cluster's nodes say.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -19,6 +21,8 @@ pub struct Settings {
     pub session: Vec<(String, String)>,
     /// Lines of `database.conf`, and the cluster's key; with SQLite, that is beside the store.
     pub database: Option<(String, String)>,
+    /// Whether each node's port takes TLS.
+    pub tls: bool,
     /// The balancer; the program's default where none is named.
     pub balancer: Option<String>,
     /// The balancer's settings.
@@ -85,6 +89,11 @@ impl NodeFiles {
         for (name, value) in &settings.server {
             writeln!(server, "{name}={value}")?;
         }
+        if settings.tls {
+            let (certificate, key) = self.certify()?;
+            writeln!(server, "ssl-enabled=1")?;
+            writeln!(server, "ssl-certificate={}\nssl-certificate-key={}", certificate.display(), key.display())?;
+        }
         fs::write(self.config.join("rserver.conf"), server)?;
 
         let session: String = settings.session.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -113,6 +122,15 @@ impl NodeFiles {
             fs::write(self.config.join("load-balancer"), balancer)?;
         }
         Ok(())
+    }
+
+    /// Gives this node a certificate, for the usual names of this machine, and a key; another than it has.
+    pub fn certify(&self) -> Result<(PathBuf, PathBuf)> {
+        let certified = tls::authority().server(&["localhost", "127.0.0.1"]);
+        let (certificate, key) = (self.config.join("certificate.pem"), self.config.join("key.pem"));
+        private(&certificate, &certified.certificate)?;
+        private(&key, &certified.key)?;
+        Ok((certificate, key))
     }
 
     /// Adds a line to this node's `rserver.conf`.

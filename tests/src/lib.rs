@@ -21,6 +21,7 @@ pub mod registry;
 pub mod status;
 pub mod storage;
 pub mod store;
+pub mod tls;
 pub mod users;
 pub mod visitor;
 pub mod vscode;

@@ -35,6 +35,8 @@ pub struct Node {
     path: OsString,
     listen: String,
     port: u16,
+    /// Whether the port takes TLS.
+    secure: bool,
     child: Option<Child>,
     client: Option<Client>,
     sign_in: String,
@@ -45,7 +47,7 @@ impl Node {
     pub fn new(name: &str, files: NodeFiles, program: PathBuf, path: OsString, (listen, port): (&str, u16)) -> Self {
         let (child, client, sign_in) = (None, None, String::new());
         let (name, listen) = (name.to_owned(), listen.to_owned());
-        Self { name, files, program, path, listen, port, child, client, sign_in }
+        Self { name, files, program, path, listen, port, secure: false, child, client, sign_in }
     }
 
     /// Starts the daemon; it may not listen yet.
@@ -76,21 +78,22 @@ impl Node {
     /// Waits until the daemon listens.
     pub async fn wait_ready(&mut self) -> Result<()> {
         let what = format!("node {} to listen", self.name);
-        let (authority, sign_in) = wait::until(&what, START, async || {
+        let (place, sign_in) = wait::until(&what, START, async || {
             if let Some(status) = self.exit_status()? {
                 return Ok(Err(status));
             }
             let output = fs::read_to_string(&self.files.output)?;
             let line = |start: &str| output.lines().find_map(|line| line.strip_prefix(start)).map(str::to_owned);
-            let address = line("Serving http://").context("it has not said where it serves")?;
+            let address = line("Serving ").context("it has not said where it serves")?;
             let sign_in = line("Sign in: ").context("it has not said how to sign in")?;
             Ok(Ok((address.trim_end_matches('/').to_owned(), sign_in)))
         })
         .await
         .with_context(|| self.log_tail())?
         .map_err(|status| anyhow::anyhow!("node {} ended ({status}):\n{}", self.name, self.log_tail()))?;
-        self.port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).context("no port")?;
-        self.client = Some(Client::of(&authority, &self.files.data)?);
+        self.port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).context("no port")?;
+        self.secure = place.starts_with("https://");
+        self.client = Some(Client::of(&self.place(), &self.files.data)?);
         self.sign_in = sign_in;
         Ok(())
     }
@@ -129,6 +132,11 @@ impl Node {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The same as a client is told it: with `https://` where the port takes TLS.
+    pub fn place(&self) -> String {
+        if self.secure { format!("https://{}", self.authority()) } else { self.authority() }
+    }
+
     /// The one-time address that signs a browser in.
     pub fn sign_in(&self) -> &str {
         &self.sign_in
@@ -137,10 +145,10 @@ impl Node {
     /// A browser of that user's, signed in by a link that the administrator has asked for.
     pub async fn sign_in_as(&self, user: &str) -> Result<Client> {
         // Not the node's own client: see `Cluster::end_sessions`.
-        let own = Client::of(&self.authority(), &self.files.data)?;
+        let own = Client::of(&self.place(), &self.files.data)?;
         let reply = own.post(&format!("/api/v1/sign-in-codes?user={user}"), &json!({})).await?.success()?;
         let link = reply.json::<Value>()?["link"].as_str().context("no link")?.to_owned();
-        Client::by_link(&self.authority(), &link).await
+        Client::by_link(&self.place(), &link).await
     }
 
     /// Asks the daemon to stop and waits until it has.

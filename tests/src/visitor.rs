@@ -19,15 +19,15 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// At the node at `host:port`, not signed in.
-    pub fn at(authority: &str) -> Self {
-        Self { client: Client::anonymous(authority), cookie: String::new() }
+    /// At the node at `host:port`, or at `https://host:port`, not signed in.
+    pub fn at(place: &str) -> Self {
+        Self { client: Client::anonymous(place), cookie: String::new() }
     }
 
     /// The same person at another node.
     #[must_use]
-    pub fn moved_to(&self, authority: &str) -> Self {
-        Self { client: Client::anonymous(authority), cookie: self.cookie.clone() }
+    pub fn moved_to(&self, place: &str) -> Self {
+        Self { client: Client::anonymous(place), cookie: self.cookie.clone() }
     }
 
     /// What a page's script may do with the cookie.
@@ -58,7 +58,7 @@ impl Visitor {
         let request = Request::post(path)
             .header(header::ACCEPT, "text/html")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ORIGIN, format!("http://{}", self.client.authority()))
+            .header(header::ORIGIN, self.client.origin())
             .header(header::COOKIE, &self.cookie);
         let reply = self.client.ask(request.body(whole(form.join("&")))?).await?;
         self.keep(&reply)?;
@@ -77,9 +77,9 @@ impl Visitor {
         self.submit("/sign-in", &[("user", user), ("password", password)]).await
     }
 
-    /// Signs in at the node at `host:port`.
-    pub async fn signed_in(authority: &str, user: &UnixUser) -> Result<Self> {
-        let mut visitor = Self::at(authority);
+    /// Signs in at the node there.
+    pub async fn signed_in(place: &str, user: &UnixUser) -> Result<Self> {
+        let mut visitor = Self::at(place);
         let reply = visitor.give_password(&user.name, &user.password).await?;
         ensure!(reply.status == StatusCode::SEE_OTHER, "{}: {}", reply.status, reply.text());
         Ok(visitor)
@@ -89,7 +89,7 @@ impl Visitor {
     pub async fn launch_active(&self, kind: &str) -> Result<Session> {
         let request = Request::post("/api/v1/sessions")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ORIGIN, format!("http://{}", self.client.authority()))
+            .header(header::ORIGIN, self.client.origin())
             .header(header::COOKIE, &self.cookie);
         let body = format!("{{\"kind\": \"{kind}\"}}");
         let session: Session = self.client.ask(request.body(whole(body))?).await?.success()?.json()?;
@@ -117,7 +117,7 @@ impl Visitor {
 
     /// Opens a web socket as a page of the node does; the status where it is refused.
     pub async fn socket(&self, path: &str) -> Result<Result<Socket, StatusCode>> {
-        let origin = format!("http://{}", self.client.authority());
+        let origin = self.client.origin();
         self.client.upgrade(path, &[("origin", &origin), ("cookie", &self.cookie)]).await.context("a web socket")
     }
 }
