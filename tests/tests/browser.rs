@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use evenkeel_tests::{
+    Builder,
     accounts::{PamService, UnixUser},
     own::OwnDaemon,
     visitor::Visitor,
@@ -13,6 +14,14 @@ use evenkeel_tests::{
 mod driver;
 
 use driver::Browser;
+
+/// Opens a web socket of the session that is shown, and yields what comes back.
+const SPEAK: &str = "new Promise((resolve, reject) => {
+    window.line = new WebSocket(new URL('ws', location.href).href.replace('http', 'ws'));
+    line.onopen = () => line.send('hello');
+    line.onmessage = message => resolve(message.data);
+    line.onclose = () => { window.isClosed = true; reject('closed'); };
+})";
 
 async fn give_password(browser: &Browser, user: &str, password: &str) -> Result<()> {
     browser.fill("#user", user).await?;
@@ -48,17 +57,7 @@ async fn a_person_signs_in_by_the_form_uses_a_session_signs_out_and_is_out_every
     let path = session.strip_prefix(&here).context("a path")?.to_owned();
     assert_eq!(seen["target"], format!("{path}headers?a=b"));
     assert!(seen["headers"].get("cookie").is_none(), "the program does not see how its user signed in: {seen}");
-    let spoken = browser
-        .evaluate(
-            "new Promise((resolve, reject) => {
-                window.line = new WebSocket(new URL('ws', location.href).href.replace('http', 'ws'));
-                line.onopen = () => line.send('hello');
-                line.onmessage = message => resolve(message.data);
-                line.onclose = () => { window.isClosed = true; reject('closed'); };
-            })",
-        )
-        .await?;
-    assert_eq!(spoken, "hello");
+    assert_eq!(browser.evaluate(SPEAK).await?, "hello");
 
     // The cookie is the host's, whatever the port: another node knows them too.
     let work = browser.page.window().await?;
@@ -89,4 +88,23 @@ async fn a_person_signs_in_by_the_form_uses_a_session_signs_out_and_is_out_every
     Visitor::signed_in(&first.authority, &user).await?.end(id).await?;
     first.stop().await?;
     second.stop().await
+}
+
+#[tokio::test]
+async fn a_person_who_comes_without_tls_is_sent_on_and_works_with_it_through_any_node() -> Result<()> {
+    let cluster = Builder::for_test(2)?.with_tls().start().await?;
+    let session = cluster.client(0)?.launch_active("echo").await?;
+    let browser = Browser::start().await?;
+    browser.page.goto(cluster.nodes()[0].sign_in()).await?;
+    for node in cluster.nodes() {
+        browser.page.goto(&format!("http://{}{}", node.authority(), session.path(""))).await?;
+        let address = browser.page.current_url().await?.to_string();
+        assert_eq!(address, format!("https://{}{}", node.authority(), session.path("")));
+        let seen = browser.evaluate("fetch('headers').then(answer => answer.json())").await?;
+        assert_eq!(seen["headers"]["x-forwarded-proto"][0], "https", "{seen}");
+        assert_eq!(browser.evaluate(SPEAK).await?, "hello");
+    }
+    let cookies = browser.page.get_all_cookies().await?;
+    assert!(!cookies.is_empty() && cookies.iter().all(|cookie| cookie.secure() == Some(true)), "{cookies:?}");
+    Ok(())
 }

@@ -70,7 +70,9 @@ impl Browser {
         .await?;
         let mut flags = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={}", directory.path().join("profile").display()));
-        let options = json!({ "goog:chromeOptions": { "binary": CHROMIUM, "args": flags } });
+        // The authority of these tests is nobody's whom a browser knows.
+        let options =
+            json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "binary": CHROMIUM, "args": flags } });
         let Value::Object(options) = options else { unreachable!("it is an object") };
         let page = ClientBuilder::new(HttpConnector::new())
             .capabilities(options)
