@@ -255,8 +255,11 @@ async fn what_is_wrong_with_the_certificate_ends_the_start_and_changes_nothing_a
 async fn the_usual_ports_are_those_of_https_and_http() -> Result<()> {
     let cluster = Builder::for_test(1)?.with_tls().prepare()?;
     let node = &cluster.nodes()[0];
-    let (files, address) = (&node.files, "127.88.43.80");
-    let mut daemon = cluster.command(&["serve", "--www-address", address, "--node-name", "n1", "--config-dir"])?;
+    let files = &node.files;
+    // Two runs of this test at once want two machines.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = format!("127.88.{high}.{low}");
+    let mut daemon = cluster.command(&["serve", "--www-address", &address, "--node-name", "n1", "--config-dir"])?;
     let log = fs::File::create(&files.log)?;
     let mut daemon = tokio::process::Command::from({
         daemon.arg(&files.config).arg("--data-dir").arg(&files.data);
@@ -269,7 +272,7 @@ async fn the_usual_ports_are_those_of_https_and_http() -> Result<()> {
     let reply = wait::until("the port of HTTP to answer", wait::LONG, async || plain.get("/a?b").await).await?;
     let place = format!("https://{address}/a?b");
     assert_eq!((reply.status.as_u16(), reply.header("location")), (307, place.as_str()));
-    let stream = TcpStream::connect((address, 443)).await?;
+    let stream = TcpStream::connect((address.as_str(), 443)).await?;
     // The certificate is for other names.
     assert!(tls::shake_hands(stream, &format!("{address}:443")).await.is_err());
     nix::sys::signal::kill(
