@@ -228,6 +228,26 @@ fn the_old_key_does_not_go_while_a_password_needs_it() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn of_two_replacements_at_once_one_is_refused() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = binaries::find("evenkeel")?;
+    assert!(encrypt(&program, directory.path(), &[], "secret\n")?.status.success());
+    let key = directory.path().join("secure-cookie-key");
+    let before = fs::read(&key)?;
+    let rotate = || Command::new(&program).args(["rotate-key", "--data-dir"]).arg(directory.path()).output();
+    let other = fs::File::open(directory.path())?;
+    other.lock()?;
+    let refused = rotate()?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("another rotate-key works on"), "{told}");
+    assert_eq!(fs::read(&key)?, before);
+    drop(other);
+    assert!(rotate()?.status.success());
+    assert_ne!(fs::read(&key)?, before);
+    Ok(())
+}
+
 fn whoami() -> Result<String> {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?;
     Ok(user.context("an account")?.name)

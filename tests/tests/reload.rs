@@ -54,10 +54,21 @@ async fn what_can_be_reloaded_is_and_a_session_survives_it() -> Result<()> {
     write(node, "profiles", "[*]\nsession-limit=1\n")?;
     write(node, "logging.conf", "[*]\nlog-level=debug\n")?;
     write(node, "kinds/more.toml", MORE)?;
-    node.files.add_setting("node-weight", "50")?;
+    let set = [("node-weight", "50"), ("node-label-rack", "7"), ("node-capacity", "9"), ("auth-timeout-minutes", "70")];
+    for (name, value) in set {
+        node.files.add_setting(name, value)?;
+    }
     node.hang_up()?;
-    logged(node, "the configuration is reloaded: profiles, balancer, log level, kinds", 1).await?;
-    logged(node, "rserver.conf: node-weight has changed, and holds after a restart of the daemon", 1).await?;
+    logged(node, "the configuration is reloaded: profiles, balancer, node, log level, kinds", 1).await?;
+    logged(node, "rserver.conf: auth-timeout-minutes has changed, and holds after a restart of the daemon", 1).await?;
+    wait::until("the node's own settings to be known", wait::LONG, async || {
+        let nodes = client.nodes().await?;
+        let known = &nodes.first().context("a node")?.rest;
+        ensure!(known["weight"] == 50 && known["labels"]["rack"] == "7" && known["capacity"] == 9, "{known:?}");
+        ensure!(known["kind_versions"].is_object() && known["cordoned"] == false, "{known:?}");
+        Ok(())
+    })
+    .await?;
 
     assert_eq!(balancer(&cluster).await?, "user-hash");
     wait::until("the new kind to be offered", wait::LONG, async || {
@@ -138,4 +149,41 @@ async fn what_is_said_of_other_nodes_and_of_the_end_is_reloaded_too() -> Result<
     let names: Vec<_> = cluster.client(0)?.nodes().await?.into_iter().map(|node| node.name).collect();
     assert_eq!(names, ["n1"]);
     Ok(())
+}
+
+#[tokio::test]
+async fn what_was_set_by_command_holds_before_what_a_reload_brings() -> Result<()> {
+    let cluster = Builder::for_test(1)?.start().await?;
+    let (node, client) = (&cluster.nodes()[0], cluster.client(0)?);
+    let id = client.nodes().await?.first().context("a node")?.id;
+    client.patch(&format!("/api/v1/nodes/{id}"), &json!({ "weight": 30 })).await?.success()?;
+    client.post(&format!("/api/v1/nodes/{id}/cordon"), &json!({})).await?.success()?;
+    node.files.add_setting("node-weight", "50")?;
+    node.files.add_setting("node-label-rack", "7")?;
+    node.hang_up()?;
+    wait::until("the label to be known", wait::LONG, async || {
+        let nodes = client.nodes().await?;
+        let known = &nodes.first().context("a node")?.rest;
+        ensure!(known["labels"]["rack"] == "7", "{known:?}");
+        ensure!(known["weight"] == 30 && known["cordoned"] == true, "{known:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hangup_that_comes_while_the_daemon_starts_is_a_reload_and_not_its_end() -> Result<()> {
+    let mut cluster = Builder::for_test(1)?.prepare()?;
+    cluster.node(0).spawn()?;
+    let pid = cluster.node(0).pid().context("it runs")?;
+    wait::until("the signal to be taken over", wait::LONG, async || {
+        let status = procfs::process::Process::new(pid)?.status()?;
+        ensure!(status.sigcgt & 1 != 0, "it would be the end");
+        Ok(())
+    })
+    .await?;
+    cluster.node(0).hang_up()?;
+    cluster.node(0).wait_ready().await?;
+    logged(&cluster.nodes()[0], "the configuration is reloaded", 1).await?;
+    cluster.close().await
 }

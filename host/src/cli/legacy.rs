@@ -22,6 +22,9 @@ const UNIT: &str =
     "a daemon is started and stopped by its unit: systemctl {start|stop|restart|status} evenkeel; its sessions go on";
 const ONE: &str = "list them with `sessions`; whose session it is suspends it with `sessions suspend ID`, or ends it with `sessions end ID`";
 
+const ALL: &str = "`offline NODE` suspends what runs on a node, `drain NODE --deadline 0s --end` also ends what would lose work; \
+                   users suspend or end all of their own on the home page";
+
 const COMMANDS: [(&str, Answer); 28] = [
     ("list-nodes", Same),
     ("delete-node", Same),
@@ -40,11 +43,11 @@ const COMMANDS: [(&str, Answer); 28] = [
     ("status", Never(UNIT)),
     ("reload", Never("`systemctl reload evenkeel`, which sends SIGHUP, has the daemon read its configuration again")),
     ("suspend-session", Never(ONE)),
-    ("suspend-all", Never(ONE)),
+    ("suspend-all", Never(ALL)),
     ("force-suspend-session", Never(ONE)),
-    ("force-suspend-all", Never(ONE)),
+    ("force-suspend-all", Never(ALL)),
     ("kill-session", Never(ONE)),
-    ("kill-all", Never(ONE)),
+    ("kill-all", Never(ALL)),
     ("verify-installation", Never("`config check` reads everything that the daemon would")),
     (
         "run-diagnostics",

@@ -10,12 +10,13 @@ use std::{
     },
 };
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{signal::unix::Signal, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{balancers, in_force::InForce, serve, system};
 use crate::{
     balancer::{Journal, plugins::Plugins, wasm::Engine},
+    cluster::membership::NodeSettings,
     config::{self, Config, Flags, LogLevel, ProfilesInForce, Setting, Severity},
     launcher::Kinds,
     web::KindsKnown,
@@ -30,6 +31,8 @@ pub(super) type SetLevel = Option<Box<dyn Fn(LogLevel) + Send + Sync>>;
 
 /// What a reload changes.
 pub(super) struct Parts {
+    /// SIGHUP, which has been taken over.
+    pub(super) hangup: Signal,
     pub(super) flags: Flags,
     /// The configuration that the daemon was started with.
     pub(super) config: Config,
@@ -46,6 +49,7 @@ pub(super) struct Parts {
     pub(super) peer_limit: PeerLimit,
     pub(super) delete_on_exit: Arc<AtomicBool>,
     pub(super) tls: Option<Arc<OwnTls>>,
+    pub(super) node: watch::Sender<NodeSettings>,
 }
 
 /// Reloads when it is told to.
@@ -53,20 +57,19 @@ pub(super) struct Reload {
     parts: Parts,
     /// What holds now of what can be reloaded.
     applied: Config,
-    hangup: Signal,
 }
 
 impl Reload {
-    /// Takes over SIGHUP.
-    pub(super) fn new(parts: Parts) -> std::io::Result<Self> {
+    /// What was started with is what holds.
+    pub(super) fn new(parts: Parts) -> Self {
         let applied = parts.config.clone();
-        Ok(Self { parts, applied, hangup: signal(SignalKind::hangup())? })
+        Self { parts, applied }
     }
 
     /// Reloads at each SIGHUP, until stopped.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
-            match stop.run_until_cancelled(self.hangup.recv()).await {
+            match stop.run_until_cancelled(self.parts.hangup.recv()).await {
                 Some(Some(())) => {}
                 Some(None) | None => return,
             }
@@ -102,6 +105,10 @@ impl Reload {
         if let Some(plugins) = plugins {
             self.parts.policy.replace(plugins);
             taken.push("balancer");
+        }
+        let node = NodeSettings::new(&config);
+        if self.parts.node.send_if_modified(|settings| std::mem::replace(settings, node.clone()) != node) {
+            taken.push("node");
         }
         if let (Some(tls), Some(identity)) = (&self.parts.tls, identity)
             && tls.prepare(identity)
@@ -193,14 +200,24 @@ const RELOADED: [&str; 5] =
 /// Settings of `load-balancer` that are read only once.
 const ONCE: [&str; 3] = ["balancer-shadow", "placement-records-mb", "www-host-name"];
 
-/// Settings of `rserver.conf` that are reloaded.
-const OF_SERVER: [&str; 4] = ["resolve-load-balancer-nodes", "ssl-certificate", "ssl-certificate-key", "ssl-protocols"];
+/// Settings of `rserver.conf` that are reloaded, and how the names of others begin.
+const OF_SERVER: [&str; 8] = [
+    "resolve-load-balancer-nodes",
+    "ssl-certificate",
+    "ssl-certificate-key",
+    "ssl-protocols",
+    "node-weight",
+    "node-capacity",
+    "node-cpu-allocation-ratio",
+    "node-memory-allocation-ratio",
+];
+const LABELS: &str = "node-label-";
 
 /// The settings that have changed and are not reloaded.
 fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
     let is_reloaded = |setting: &Setting| match setting.file.as_str() {
         "load-balancer" => !ONCE.contains(&setting.name.as_str()),
-        "rserver.conf" => OF_SERVER.contains(&setting.name.as_str()),
+        "rserver.conf" => OF_SERVER.contains(&setting.name.as_str()) || setting.name.starts_with(LABELS),
         file => RELOADED.contains(&file),
     };
     let same = |one: &Setting, other: &Setting| {
@@ -232,6 +249,7 @@ mod tests {
         let before = [
             setting("rserver.conf", "www-port", "8787"),
             setting("rserver.conf", "node-label-gpu", "1"),
+            setting("rserver.conf", "load-average-file", "/proc/loadavg"),
             setting("load-balancer", "balancer", "sessions"),
             setting("load-balancer", "www-host-name", "left"),
             setting("rsession.conf", "session-timeout-minutes", "120"),
@@ -244,7 +262,7 @@ mod tests {
             setting("rsession.conf", "session-timeout-minutes", "120"),
             setting("profiles", "session-limit", "3"),
         ];
-        let told = ["rserver.conf: www-port", "load-balancer: www-host-name", "rserver.conf: node-label-gpu"];
+        let told = ["rserver.conf: www-port", "load-balancer: www-host-name", "rserver.conf: load-average-file"];
         assert_eq!(changed(&before, &after), told);
         assert_eq!(changed(&before, &before), [""; 0]);
     }

@@ -1,5 +1,10 @@
 //! `rotate-key`: replaces the cluster key step by step, so that whatever any node signs holds on every other.
 
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
+
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
@@ -31,7 +36,10 @@ pub(super) fn run(arguments: &RotateArguments) -> Result<(), Failure> {
     };
     let places = config::key_places(&flags, &system::surroundings()).map_err(wrong)?;
     let looked = places.files().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-    let found = places.find()?.with_context(|| format!("there is no secure-cookie-key: looked for {looked}"))?;
+    let find = || places.find()?.with_context(|| format!("there is no secure-cookie-key: looked for {looked}"));
+    // Of two at once, one would replace what it has not seen.
+    let _alone = lock(&find()?.path)?;
+    let found = find()?;
     let step = match (arguments.begin_use, arguments.finish) {
         (false, false) => Step::Announce,
         (true, _) => Step::Use,
@@ -65,6 +73,21 @@ pub(super) fn run(arguments: &RotateArguments) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Keeps other commands from replacing a file, until it goes.
+fn lock(file: &Path) -> anyhow::Result<File> {
+    let directory = file.parent().with_context(|| format!("{} is in no directory", file.display()))?;
+    let opened = File::open(directory).with_context(|| directory.display().to_string())?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => {
+            Err(anyhow!("another rotate-key works on {}: see what it says before the next step", file.display()))
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", directory.display()))
+        }
+    }
 }
 
 /// The password as it is to be from now on, where it can be decrypted by a key that goes alone.

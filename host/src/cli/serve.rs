@@ -15,6 +15,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,10 @@ use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
     balancer::{Journal, plugins::Plugins},
     cluster::{
-        self, LoadSource, Membership, MetricsSource, StoreClock, address::announced, agreement, membership::Joining,
+        self, LoadSource, Membership, MetricsSource, StoreClock,
+        address::announced,
+        agreement,
+        membership::{Joining, NodeSettings},
     },
     config::{
         self, Config, Flags, ProfilesInForce, SignInOptions,
@@ -77,6 +81,12 @@ const PENDING: usize = 16;
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(flags: Flags) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Before anything that takes long: a signal that nobody has taken over ends the process.
+    let hangup = {
+        let _entered = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
     let (config, problems, settings) = config::examine(&flags, &system::surroundings());
     report(&problems, true);
     let config = config.ok_or(Failure::Configuration)?;
@@ -91,12 +101,13 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
     let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
     let identity = config.tls.as_ref().map(Identity::load).transpose().map_err(Failure::configuration)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let kinds = Arc::new(kinds);
     let reloaded = reload::Parts {
+        hangup,
         flags,
         peer_limit: PeerLimit::new(config.peer_timeout),
         delete_on_exit: Arc::new(AtomicBool::new(config.delete_node_on_exit)),
+        node: watch::Sender::new(NodeSettings::new(&config)),
         tls: identity.map(|identity| Arc::new(OwnTls::new(identity))),
         config,
         settings,
@@ -122,7 +133,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     let (peer_limit, delete_on_exit) = (reloaded.peer_limit.clone(), Arc::clone(&reloaded.delete_on_exit));
     let (config, tls) = (reloaded.config.clone(), reloaded.tls.clone());
     profiles.store(Arc::new(config.profiles.clone()));
-    let reload = Reload::new(reloaded)?;
+    let settings = reloaded.node.subscribe();
+    let reload = Reload::new(reloaded);
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
@@ -203,6 +215,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     .await?
     .with_digest(policy.digest())
     .with_offer(offer.watch())
+    .with_settings(settings)
     .with_tls(tls.clone());
     let node = membership.node();
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
@@ -392,7 +405,7 @@ async fn registration(
         tracing::warn!("{caution}");
     }
     let machine = load.machine().await?;
-    Ok(Registration {
+    Ok(NodeSettings::new(config).put_into(Registration {
         id: None,
         name: config.node_name.clone(),
         address: announced.address,
@@ -402,11 +415,12 @@ async fn registration(
         balancer_digest,
         cores: machine.cores,
         memory_total: machine.memory_total,
-        weight: config.weight,
-        capacity: config.capacity,
-        promise_cpus: config.cpu_allocation_ratio.map(|ratio| ratio * f64::from(machine.cores)),
-        promise_memory: config.memory_allocation_ratio.map(|ratio| share(machine.memory_total, ratio)),
-        labels: config.labels.clone(),
+        // Put in by the settings.
+        weight: 0,
+        capacity: None,
+        promise_cpus: None,
+        promise_memory: None,
+        labels: BTreeMap::new(),
         kinds: offer.watch().borrow().keys().cloned().collect(),
         // Measured when the node joins.
         reading: Reading::default(),
@@ -415,19 +429,7 @@ async fn registration(
         charter: Charter { key_hash: String::new(), protocol: PROTOCOL },
         other_key: None,
         place: String::new(),
-    })
-}
-
-/// So much of some bytes.
-fn share(bytes: u64, ratio: f64) -> u64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a machine's memory"
-    )]
-    let share = (bytes as f64 * ratio) as u64;
-    share
+    }))
 }
 
 /// How many programs are started at once: they load much from disk and compute while they do.

@@ -35,12 +35,14 @@ use crate::{
 
 mod certificate;
 mod identity;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 use certificate::{Certificate, KNOWN_AFTER};
 use identity::Identity;
 pub use identity::IdentityError;
+pub use settings::NodeSettings;
 
 /// How long a call of the store may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,6 +99,8 @@ pub struct Membership {
     digest: Option<watch::Receiver<Option<String>>>,
     /// The certificate of the port, where it takes TLS.
     certificate: Option<Certificate>,
+    /// What its files say of the node, where that can change.
+    settings: Option<watch::Receiver<NodeSettings>>,
     /// What is offered, where that can change, and what the store was told of it.
     offer: Option<watch::Receiver<Offered>>,
     offer_told: Option<Offered>,
@@ -178,6 +182,7 @@ impl Membership {
             beats: 0,
             digest: None,
             certificate: None,
+            settings: None,
             offer: None,
             offer_told: None,
             standing: watch::Sender::new(standing),
@@ -213,6 +218,12 @@ impl Membership {
     #[must_use]
     pub fn with_digest(self, digest: watch::Receiver<Option<String>>) -> Self {
         Self { digest: Some(digest), ..self }
+    }
+
+    /// Registers anew at the heartbeat after a node's own settings have changed.
+    #[must_use]
+    pub fn with_settings(self, settings: watch::Receiver<NodeSettings>) -> Self {
+        Self { settings: Some(settings), ..self }
     }
 
     /// Tells the store of another certificate of the port, and then has it shown.
@@ -282,6 +293,7 @@ impl Membership {
         self.joining.clock.read(beat.now);
         let due = beat.drain.filter(|drain| drain.is_due(beat.now));
         self.due.send_if_modified(|present| std::mem::replace(present, due.clone()) != due);
+        self.publish_settings().await;
         self.publish_digest().await;
         self.publish_certificate().await;
         self.publish_offer().await;
@@ -326,6 +338,25 @@ impl Membership {
         let direction = trouble.as_ref().map(|_| if ahead.is_negative() { "behind" } else { "ahead" });
         if let Change::Failed(_) = self.clock_condition.now(direction.as_ref()) {
             tracing::warn!("this machine's clock is {}: is it kept by NTP?", trouble.unwrap_or_default());
+        }
+    }
+
+    /// The registration is the one statement of these; whatever was ordered of the node goes on holding before them.
+    async fn publish_settings(&mut self) {
+        let Some(settings) = &mut self.settings else { return };
+        if !settings.has_changed().unwrap_or(false) {
+            return;
+        }
+        let registration = settings.borrow_and_update().clone().put_into(self.joining.registration.clone());
+        match bounded(self.patience, "registration", self.joining.store.register(&registration)).await {
+            Ok(_) => {
+                self.joining.registration = registration;
+                self.offer_told = None;
+            }
+            Err(error) => {
+                settings.mark_changed();
+                tracing::debug!(%error, "the store was not told of the node's settings");
+            }
         }
     }
 

@@ -2,11 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{
-    Config, Database, Flags, database,
-    file::{Asked, File},
-    tls,
-};
+use super::{Config, Database, Flags, database, file::File, tls};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +47,6 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
     for file in files {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for asked in file.asked.borrow().iter() {
-            let is_given_under_config = || {
-                let is_same = |other: &Asked| other.name == asked.name && other.section.as_deref() == Some("config");
-                file.asked.borrow().iter().any(|other| is_same(other) && other.given.is_some())
-            };
-            if asked.given.is_none() && asked.section.is_none() && is_given_under_config() {
-                continue;
-            }
             // What is not given in a section is what holds without that section.
             if asked.given.is_none() && asked.section.is_some() && asked.name != LOG_LEVEL {
                 continue;
@@ -230,7 +219,7 @@ mod tests {
         let all = settings(directory.path(), Flags::default());
         let balancers: Vec<_> =
             all.iter().filter(|(name, _)| name.split(' ').next_back() == Some("balancer")).collect();
-        assert_eq!(balancers, [&("[config] balancer".to_owned(), "user-hash load-balancer:2".to_owned())]);
+        assert_eq!(balancers, [&("balancer".to_owned(), "user-hash load-balancer:2".to_owned())]);
         assert_eq!(of(&all, "balancer-timeout-ms"), "50 default");
     }
 

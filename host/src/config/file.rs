@@ -67,6 +67,15 @@ impl File {
         Self::parse(path, &text, problems)
     }
 
+    /// The same with what stands in a section as if it stood before any.
+    #[must_use]
+    pub fn without_section(mut self, name: &str) -> Self {
+        for entry in &mut self.entries {
+            entry.section.take_if(|section| section == name);
+        }
+        self
+    }
+
     /// Reads the format.
     pub fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Self {
         let mut entries = Vec::new();

@@ -62,6 +62,8 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     };
     let names = ["rserver.conf", "load-balancer", "database.conf", "rsession.conf", "profiles", resources::FILE];
     let [rserver, load_balancer, database, rsession, profiles, resources] = names.map(&mut file);
+    // The oldest form of the file has its settings under `[config]`.
+    let load_balancer = load_balancer.without_section("config");
     let names = ["launcher.local.conf", "launcher.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
     let [launcher_local, launcher_conf, jupyter, vscode, logs] = names.map(&mut file);
 
@@ -370,6 +372,10 @@ mod tests {
     fn the_oldest_form_of_the_load_balancer_file_is_read() {
         let (config, problems, _dir) = load_files(&[("load-balancer", "[config]\nbalancer = user-hash\n")]);
         assert_eq!((config.unwrap().balancer.as_str(), problems.len()), ("user-hash", 0));
+        let twice = "balancer = sessions\n[config]\nbalancer = user-hash\n";
+        let (config, problems, _dir) = load_files(&[("load-balancer", twice)]);
+        let told = "load-balancer:1: balancer is given again on line 3, and that one holds";
+        assert_eq!((config.unwrap().balancer.as_str(), problems), ("user-hash", vec![told.to_owned()]));
     }
 
     #[test]

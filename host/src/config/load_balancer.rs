@@ -64,13 +64,12 @@ pub(super) struct Policy {
 impl Policy {
     pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> Self {
         let mut policy = Self::default();
-        // The oldest form of the file has its settings under `[config]`.
         let given = file.entries.iter().map(|entry| entry.section.as_deref());
         let sections: BTreeSet<_> = std::iter::once(None).chain(given).collect();
         for section in sections {
             match section {
                 Some(NODES) => answer_nodes(file, problems),
-                None | Some("config") => policy.read_settings(file, section, problems),
+                None => policy.read_settings(file, problems),
                 Some(other) => match other.strip_prefix("balancer ") {
                     Some(name) => policy.read_balancer(file, other, name, problems),
                     None => {
@@ -84,22 +83,21 @@ impl Policy {
         policy
     }
 
-    fn read_settings(&mut self, file: &File, section: Option<&str>, problems: &mut Vec<Problem>) {
-        let mut reader = Reader::new(file, section, problems);
-        let policy = &mut *self;
-        policy.balancer = reader.take("balancer", reader::text).or(policy.balancer.take());
-        policy.timeout = reader.take("balancer-timeout-ms", TIMEOUT).or(policy.timeout);
-        policy.script = reader.take("balancer-script", reader::path).or(policy.script.take());
+    fn read_settings(&mut self, file: &File, problems: &mut Vec<Problem>) {
+        let mut reader = Reader::new(file, None, problems);
+        self.balancer = reader.take("balancer", reader::text);
+        self.timeout = reader.take("balancer-timeout-ms", TIMEOUT);
+        self.script = reader.take("balancer-script", reader::path);
         // A launch is given up after 30 s: there must be time for whoever answers in the script's place.
-        policy.script_timeout = reader.take("balancer-timeout", reader::seconds(1, 20)).or(policy.script_timeout);
-        policy.fallback = reader.take("balancer-fallback", reader::text).or(policy.fallback.take());
-        policy.shadow = reader.take("balancer-shadow", reader::text).or(policy.shadow.take());
-        policy.plugins_dir = reader.take("plugins-dir", reader::path).or(policy.plugins_dir.take());
-        policy.sha256 = reader.take("plugins-sha256", digests).unwrap_or(std::mem::take(&mut policy.sha256));
-        policy.records = reader.take("placement-records-mb", reader::number(0, 1 << 20)).or(policy.records);
-        policy.www_host_name = reader.take("www-host-name", reader::host).or(policy.www_host_name.take());
-        policy.delete_node_on_exit = reader.take("delete-node-on-exit", reader::switch).or(policy.delete_node_on_exit);
-        policy.peer_timeout = reader.take("timeout", reader::seconds(1, 60)).or(policy.peer_timeout);
+        self.script_timeout = reader.take("balancer-timeout", reader::seconds(1, 20));
+        self.fallback = reader.take("balancer-fallback", reader::text);
+        self.shadow = reader.take("balancer-shadow", reader::text);
+        self.plugins_dir = reader.take("plugins-dir", reader::path);
+        self.sha256 = reader.take("plugins-sha256", digests).unwrap_or_default();
+        self.records = reader.take("placement-records-mb", reader::number(0, 1 << 20));
+        self.www_host_name = reader.take("www-host-name", reader::host);
+        self.delete_node_on_exit = reader.take("delete-node-on-exit", reader::switch);
+        self.peer_timeout = reader.take("timeout", reader::seconds(1, 60));
         reader.finish();
     }
 
