@@ -24,6 +24,7 @@ mod life;
 pub mod membership;
 pub mod postgres;
 mod rows;
+mod schema;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod story;

@@ -112,7 +112,8 @@ async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() -> Result<()>
     cluster.node(0).stop().await?;
     let store = cluster.root().join("store/evenkeel.db");
     let rename = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
-                  c.execute('UPDATE _sqlx_migrations SET version = version + 9000'); c.commit(); c.close()";
+                  c.execute('UPDATE _sqlx_migrations SET version = version + 9000'); \
+                  c.execute('UPDATE cluster SET works_from = 9000'); c.commit(); c.close()";
     assert!(Command::new("/usr/bin/python3").args(["-c", rename]).arg(&store).status()?.success());
     let before = fs::read(&store)?;
     let files = &cluster.nodes()[0].files;

@@ -23,6 +23,7 @@ pub(crate) mod membership;
 pub(crate) mod nodes;
 pub(crate) mod orders;
 pub(crate) mod reservations;
+pub(crate) mod schema;
 pub(crate) mod shown;
 pub(crate) mod sign_outs;
 pub(crate) mod silence;
@@ -39,6 +40,9 @@ pub(crate) trait Bed: Send + Sync {
 
     /// Makes everything in it older, as if time had passed.
     async fn pass(&self, time: Duration);
+
+    /// Changes the schema as a later program may while earlier ones run: each table gains a column.
+    async fn add_to_schema(&self);
 }
 
 /// Makes a test of every chapter, each in a bed made by `$bed().await`.
@@ -150,6 +154,10 @@ macro_rules! tell {
             a_node_that_returns_takes_its_lost_sessions_up_again,
             a_session_ended_while_lost_is_not_taken_up_again,
             the_first_heartbeat_of_a_node_that_returns_brings_its_lost_sessions,
+        );
+        $crate::store::story::tell!($bed; schema:
+            a_program_works_on_while_a_later_one_adds_to_the_schema,
+            a_program_starts_on_a_schema_that_a_later_one_has_added_to,
         );
         $crate::store::story::tell!($bed; users:
             the_first_user_id_is_kept_until_it_is_forgotten,

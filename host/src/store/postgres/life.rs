@@ -10,7 +10,12 @@ use crate::{
     store::{
         Move,
         life::{self, Change},
-        rows::{Fields, nodes::only_lost, sessions::session, to_json},
+        rows::{
+            Fields,
+            nodes::only_lost,
+            sessions::{session, session_columns},
+            to_json,
+        },
     },
 };
 
@@ -35,7 +40,8 @@ pub(super) async fn claim(
 
 /// The session, which nobody else changes until the transaction is over.
 pub(super) async fn present(write: &mut Write, id: SessionId) -> Result<Option<Session>, StoreError> {
-    let query = sqlx::query("SELECT * FROM sessions WHERE id = $1 FOR UPDATE").bind(id.as_str());
+    let query = sqlx::query(concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1 FOR UPDATE"))
+        .bind(id.as_str());
     write.optional(query).await?.as_ref().map(session).transpose()
 }
 

@@ -13,7 +13,7 @@ use crate::{
             Admission, Holder, charter as read_charter, columns, member, milliseconds_of, of_those_online, taken_up,
         },
         nodes::{drain, is_online, metrics_json},
-        sessions::session,
+        sessions::{session, session_columns},
         size, to_json,
     },
 };
@@ -198,7 +198,8 @@ pub(super) async fn heartbeat(
     let mut write = store.write_lightly("heartbeat").await?;
     let now = write.now;
     let query = sqlx::query(
-        "SELECT nodes.id, last_seen, stopped, place, drain_since, drain_deadline, drain_end, maintenance,
+        "SELECT nodes.id, nodes.last_seen, nodes.stopped, nodes.place, nodes.drain_since, nodes.drain_deadline,
+                nodes.drain_end, nodes.maintenance,
                 coalesce(nodes.key_hash = cluster.key_hash AND nodes.protocol = cluster.protocol, FALSE) AS fits
          FROM nodes, cluster WHERE nodes.id = $1",
     )
@@ -230,14 +231,18 @@ pub(super) async fn heartbeat(
     .bind(beat.clock_ahead.map(milliseconds_of));
     write.execute(query).await?;
     note_heartbeat(&mut write, store.node_timeout).await?;
-    let query = sqlx::query(
-        "SELECT * FROM sessions
+    let query = sqlx::query(concat!(
+        "SELECT ",
+        session_columns!(),
+        " FROM sessions
          WHERE node = $1 AND state IN ('starting', 'active')
            AND (wanted IS NOT NULL OR (state = 'starting' AND NOT claimed))
          UNION ALL
-         SELECT * FROM sessions WHERE $2 AND node = $1 AND state = 'lost' AND claimed
-         ORDER BY placed, id",
-    )
+         SELECT ",
+        session_columns!(),
+        " FROM sessions WHERE $2 AND node = $1 AND state = 'lost' AND claimed
+         ORDER BY placed, id"
+    ))
     .bind(node.0)
     .bind(returns);
     let pending = write.all(query).await?;

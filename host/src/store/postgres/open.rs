@@ -10,6 +10,7 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{Access, PATIENCE, StoreError, access::words};
+use crate::store::schema;
 
 /// The most connections that a node takes for each of reading and writing.
 const MOST: u32 = 4;
@@ -91,7 +92,11 @@ async fn migrate(connection: &mut PgConnection, access: &Access) -> Result<(), S
     match ours {
         None if others.is_empty() => {}
         None => return Err(occupied(access, &others)),
-        Some(found) => refuse_newer(found, access)?,
+        Some((found, works_from)) => {
+            if !schema::is_to_be_migrated(access, schema::known(&MIGRATIONS), found, works_from)? {
+                return Ok(());
+            }
+        }
     }
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| {
         let error = match error {
@@ -141,8 +146,8 @@ async fn fit(connection: &mut PgConnection, access: &Access) -> Result<(), Store
     Ok(())
 }
 
-/// The version of our schema, where the database has it.
-async fn ours(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+/// The version of our schema, where the database has it, and the oldest that a program must know.
+async fn ours(connection: &mut PgConnection) -> Result<Option<(i64, i64)>, sqlx::Error> {
     let is_ours: bool = sqlx::query_scalar(
         "SELECT coalesce(obj_description(to_regclass('cluster'), 'pg_class'), '') = 'The registry of Evenkeel.'",
     )
@@ -151,9 +156,15 @@ async fn ours(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error>
     if !is_ours {
         return Ok(None);
     }
-    let version: i64 =
-        sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(connection).await?;
-    Ok(Some(version))
+    let version: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await?;
+    // A schema from before there was such a column is brought up to date.
+    let works_from = match version > schema::known(&MIGRATIONS) {
+        true => sqlx::query_scalar("SELECT works_from FROM cluster").fetch_one(connection).await?,
+        false => 0,
+    };
+    Ok(Some((version, works_from)))
 }
 
 /// Tables and views that are nobody's of the system, and of no extension.
@@ -187,16 +198,4 @@ fn occupied(access: &Access, tables: &[String]) -> StoreError {
         "{access}: {whose} (tables {names}), and nothing was changed there; create an empty database of Evenkeel's own, \
          and name that in database.conf"
     ))
-}
-
-fn refuse_newer(found: i64, access: &Access) -> Result<(), StoreError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-    if found <= known {
-        return Ok(());
-    }
-    Err(StoreError::Unusable(format!(
-        "{access}: its schema is version {found}, and this program (evenkeel {}) knows versions up to {known}; run the \
-         newer evenkeel that wrote it, or restore the copy from before the upgrade",
-        env!("CARGO_PKG_VERSION"),
-    )))
 }

@@ -7,7 +7,7 @@ use crate::{
     domain::{Attempt, Epoch, Placement, PlacementId, SessionId, Shadow},
     store::rows::{
         Fields,
-        placements::{decision_json, placement},
+        placements::{decision_json, placement, placement_columns},
         to_json,
     },
 };
@@ -15,12 +15,16 @@ use crate::{
 /// Placements, each with what the shadow said of it.
 macro_rules! all {
     () => {
-        "SELECT placements.*, shadows.answer AS shadow FROM placements LEFT JOIN shadows ON shadows.placement = placements.id"
+        concat!(
+            "SELECT ",
+            placement_columns!(),
+            ", shadows.answer AS shadow FROM placements LEFT JOIN shadows ON shadows.placement = placements.id"
+        )
     };
 }
 
 pub(super) async fn one(store: &PostgresStore, id: PlacementId) -> Result<Option<Placement>, StoreError> {
-    let query = sqlx::query(concat!(all!(), " WHERE id = $1")).bind(id.0);
+    let query = sqlx::query(concat!(all!(), " WHERE placements.id = $1")).bind(id.0);
     let row = store.read("placement").await?.optional(query).await?;
     row.as_ref().map(placement).transpose()
 }
@@ -34,11 +38,16 @@ pub(super) async fn list(
     let before = before.map_or(i64::MAX, |id| id.0);
     let limit = i64::from(limit);
     let query = match &session {
-        Some(session) => sqlx::query(concat!(all!(), " WHERE session = $3 AND id < $1 ORDER BY id DESC LIMIT $2"))
+        Some(session) => sqlx::query(concat!(
+            all!(),
+            " WHERE placements.session = $3 AND placements.id < $1 ORDER BY placements.id DESC LIMIT $2"
+        ))
+        .bind(before)
+        .bind(limit)
+        .bind(session.as_str()),
+        None => sqlx::query(concat!(all!(), " WHERE placements.id < $1 ORDER BY placements.id DESC LIMIT $2"))
             .bind(before)
-            .bind(limit)
-            .bind(session.as_str()),
-        None => sqlx::query(concat!(all!(), " WHERE id < $1 ORDER BY id DESC LIMIT $2")).bind(before).bind(limit),
+            .bind(limit),
     };
     let rows = store.read("placements").await?.all(query).await?;
     rows.iter().map(placement).collect()
@@ -46,10 +55,12 @@ pub(super) async fn list(
 
 /// Those that the shadow was asked about, newest first.
 pub(super) async fn shadowed(store: &PostgresStore, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError> {
-    let query = sqlx::query(
-        "SELECT placements.*, shadows.answer AS shadow FROM shadows JOIN placements ON placements.id = shadows.placement
-         WHERE decided >= $1 ORDER BY shadows.placement DESC",
-    )
+    let query = sqlx::query(concat!(
+        "SELECT ",
+        placement_columns!(),
+        ", shadows.answer AS shadow FROM shadows JOIN placements ON placements.id = shadows.placement
+         WHERE placements.decided >= $1 ORDER BY shadows.placement DESC"
+    ))
     .bind(since.map_or(i64::MIN, Timestamp::as_millisecond));
     let rows = store.read("shadows").await?.all(query).await?;
     rows.iter().map(placement).collect()
@@ -115,6 +126,8 @@ pub(super) async fn note(write: &mut Write, session: SessionId, attempt: Attempt
     drop(row);
     attempts.push(attempt);
     let attempts = to_json(write.operation, &attempts)?;
-    write.execute(sqlx::query("UPDATE placements SET attempts = $2 WHERE id = $1").bind(id).bind(attempts)).await?;
+    write
+        .execute(sqlx::query("UPDATE placements SET attempts = $2 WHERE placements.id = $1").bind(id).bind(attempts))
+        .await?;
     Ok(())
 }

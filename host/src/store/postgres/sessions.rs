@@ -5,11 +5,11 @@ use sqlx::{Postgres, QueryBuilder};
 use super::{PostgresStore, Route, SessionFilter, StoreError, text};
 use crate::{
     domain::{Job, NodeId, Session, SessionId},
-    store::rows::sessions,
+    store::rows::sessions::{self, session_columns},
 };
 
 pub(super) async fn one(store: &PostgresStore, id: SessionId) -> Result<Option<Session>, StoreError> {
-    let query = sqlx::query("SELECT * FROM sessions WHERE id = $1").bind(id.as_str());
+    let query = sqlx::query(concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1")).bind(id.as_str());
     let row = store.read("session").await?.optional(query).await?;
     row.as_ref().map(sessions::session).transpose()
 }
@@ -21,7 +21,7 @@ pub(super) async fn job(store: &PostgresStore, id: SessionId) -> Result<Option<J
 }
 
 pub(super) async fn list(store: &PostgresStore, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM sessions WHERE TRUE");
+    let mut query = QueryBuilder::<Postgres>::new(concat!("SELECT ", session_columns!(), " FROM sessions WHERE TRUE"));
     if let Some(user) = &filter.user {
         query.push(r#" AND "user" = "#).push_bind(text(user));
     }
@@ -63,9 +63,10 @@ pub(super) async fn waiting(store: &PostgresStore) -> Result<Vec<(NodeId, Sessio
 
 pub(super) async fn routes(store: &PostgresStore) -> Result<Vec<Route>, StoreError> {
     let query = sqlx::query(
-        r#"SELECT sessions.id, "user", kind, state, epoch, node, nodes.name AS node_name, address, certificate
+        r#"SELECT sessions.id, sessions."user", sessions.kind, sessions.state, sessions.epoch, sessions.node,
+                  nodes.name AS node_name, nodes.address, nodes.certificate
            FROM sessions JOIN nodes ON nodes.id = sessions.node
-           WHERE state IN ('starting', 'active') AND NOT is_job"#,
+           WHERE sessions.state IN ('starting', 'active') AND NOT sessions.is_job"#,
     );
     let rows = store.read("routes").await?.all(query).await?;
     rows.iter().map(sessions::route).collect()

@@ -69,6 +69,33 @@ impl Bed for PostgresBed {
         );
         tokio::task::block_in_place(|| self.database.sql(&statements));
     }
+
+    async fn add_to_schema(&self) {
+        self.execute(concat!(
+            "ALTER TABLE nodes ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE sessions ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE placements ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE users ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE sign_outs ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE jobs ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE shown ADD COLUMN later BIGINT DEFAULT 7;",
+            "ALTER TABLE shown_total ADD COLUMN later BIGINT DEFAULT 7;",
+            // Also by names that other tables have.
+            "ALTER TABLE nodes ADD COLUMN state BIGINT DEFAULT 7;",
+            "ALTER TABLE nodes ADD COLUMN epoch BIGINT DEFAULT 7;",
+            "ALTER TABLE nodes ADD COLUMN kind BIGINT DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN place BIGINT DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN stopped BIGINT DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN decided BIGINT DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN session BIGINT DEFAULT 7;",
+            "ALTER TABLE shown ADD COLUMN shown_position BIGINT DEFAULT 7;",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, '\\x00', 0);",
+        ))
+        .await;
+    }
 }
 
 story::tell!(PostgresBed::new);
@@ -99,17 +126,23 @@ async fn what_was_written_is_there_after_reopening() {
     assert_eq!(story::node(&bed.try_open().await.unwrap(), id).await.name, "a");
 }
 
+#[test]
+fn a_migration_only_adds_or_says_who_can_live_with_it() {
+    crate::store::schema::tests::check(&super::open::MIGRATIONS, 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schema_of_a_newer_program_is_refused_by_its_number() {
     let bed = PostgresBed::new().await;
     bed.try_open().await.unwrap().close().await;
     bed.execute(
         r"INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-          VALUES (9999, 'later', TRUE, '\x00', 0)",
+          VALUES (9999, 'later', TRUE, '\x00', 0);
+          UPDATE cluster SET works_from = 9998;",
     )
     .await;
     let newest = super::open::MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
-    let known = format!("up to {newest};");
+    let known = format!("up to {newest}, where 9998 is the oldest");
     let error = bed.try_open().await.unwrap_err().to_string();
     assert!(error.contains("version 9999") && error.contains(&known), "{error}");
     assert!(error.contains(bed.database.name()), "{error}");

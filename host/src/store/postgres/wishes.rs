@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use super::{PostgresStore, StoreError, life, text};
 use crate::{
     domain::{Epoch, Session, SessionId, Wanted},
-    store::{life as rules, rows::sessions::session},
+    store::{
+        life as rules,
+        rows::sessions::{session, session_columns},
+    },
 };
 
 pub(super) async fn want(store: &PostgresStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
@@ -24,11 +27,13 @@ pub(super) async fn want(store: &PostgresStore, id: SessionId, wanted: Wanted) -
 
 pub(super) async fn want_all(store: &PostgresStore, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError> {
     let mut write = store.write("wish for all").await?;
-    let query = sqlx::query(
-        r#"SELECT * FROM sessions
+    let query = sqlx::query(concat!(
+        "SELECT ",
+        session_columns!(),
+        r#" FROM sessions
            WHERE "user" = $1 AND state <> 'ended' AND ($2 OR (state IN ('starting', 'active') AND NOT is_job))
-           ORDER BY created DESC, id DESC FOR UPDATE"#,
-    )
+           ORDER BY created DESC, id DESC FOR UPDATE"#
+    ))
     .bind(text(user))
     .bind(wanted == Wanted::Ended);
     let rows = write.all(query).await?;
@@ -81,8 +86,9 @@ pub(super) async fn note_activity(
 
 pub(super) async fn rename(store: &PostgresStore, id: SessionId, name: &str) -> Result<Option<Session>, StoreError> {
     let mut write = store.write_beside("renaming").await?;
-    let query =
-        sqlx::query("UPDATE sessions SET name = $2 WHERE id = $1 RETURNING *").bind(id.as_str()).bind(text(name));
+    let query = sqlx::query(concat!("UPDATE sessions SET name = $2 WHERE id = $1 RETURNING ", session_columns!()))
+        .bind(id.as_str())
+        .bind(text(name));
     let renamed = write.optional(query).await?.as_ref().map(session).transpose()?;
     write.commit().await?;
     Ok(renamed)

@@ -16,6 +16,16 @@ pub(in crate::store) fn is_online(now: i64, last_seen: i64, stopped: bool, timeo
     !stopped && now.abs_diff(last_seen) < timeout.unsigned_abs()
 }
 
+/// What a node is read from.
+macro_rules! node_columns {
+    () => {
+        "id, name, address, ip, certificate, version, balancer_digest, cores, memory_total, weight, capacity, promise_cpus,
+         promise_memory, labels, overrides, kinds, kind_versions, cordoned, drain_since, drain_deadline, drain_end,
+         maintenance, load1, load5, load15, memory_available, metrics, last_seen, stopped, stays_out, tried, clock_ahead"
+    };
+}
+pub(in crate::store) use node_columns;
+
 /// A row of `nodes` with the store's time as `now`.
 pub(in crate::store) fn node(row: &impl Columns, timeout: i64) -> Result<Node, StoreError> {
     let fields = Fields::new("nodes", row);

@@ -61,6 +61,15 @@ impl From<Record<'_>> for Decision {
     }
 }
 
+/// What a placement is read from, beside what the shadow said.
+macro_rules! placement_columns {
+    () => {
+        r#"placements.id, placements.session, placements."user", placements.epoch, placements.decision, placements.attempts,
+           placements.decided"#
+    };
+}
+pub(in crate::store) use placement_columns;
+
 /// A row of `placements` with what the shadow said as `shadow`.
 pub(in crate::store) fn placement(row: &impl Columns) -> Result<Placement, StoreError> {
     let fields = Fields::new("placements", row);

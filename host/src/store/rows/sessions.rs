@@ -6,6 +6,16 @@ use crate::{
     store::{LiveSession, Route, StoreError},
 };
 
+/// What a session is read from. Here and elsewhere columns are named, and where tables are joined with their table: a later
+/// program may add others while a statement is kept.
+macro_rules! session_columns {
+    () => {
+        r#"id, "user", groups, kind, name, state, wanted, node, epoch, claimed, pid, cpus, memory, labels, candidates,
+           failed_nodes, failure, is_job, exit_status, note, last_activity, created, changed, placed"#
+    };
+}
+pub(in crate::store) use session_columns;
+
 /// A row of `sessions`.
 pub(in crate::store) fn session(row: &impl Columns) -> Result<Session, StoreError> {
     let fields = Fields::new("sessions", row);

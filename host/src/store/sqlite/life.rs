@@ -10,7 +10,12 @@ use crate::{
     store::{
         Move,
         life::{self, Change},
-        rows::{Fields, nodes::only_lost, sessions::session, to_json},
+        rows::{
+            Fields,
+            nodes::only_lost,
+            sessions::{session, session_columns},
+            to_json,
+        },
     },
 };
 
@@ -34,7 +39,7 @@ pub(super) async fn claim(store: &SqliteStore, id: SessionId, epoch: Epoch, node
 /// The session, inside a write transaction.
 pub(super) async fn present(write: &mut Write, id: SessionId) -> Result<Option<Session>, StoreError> {
     let failed = write.failed();
-    let row = sqlx::query("SELECT * FROM sessions WHERE id = ?1")
+    let row = sqlx::query(concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1"))
         .bind(id.as_str())
         .fetch_optional(write.on())
         .await

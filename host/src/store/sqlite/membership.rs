@@ -9,7 +9,7 @@ use crate::{
             Admission, Holder, charter as read_charter, columns, member, milliseconds_of, of_those_online, taken_up,
         },
         nodes::{drain, is_online, metrics_json},
-        sessions::session,
+        sessions::{session, session_columns},
         size, to_json,
     },
 };
@@ -189,7 +189,8 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
     let mut write = store.write("heartbeat").await?;
     let (now, failed) = (write.now, write.failed());
     let row = sqlx::query(
-        "SELECT nodes.id, last_seen, stopped, place, drain_since, drain_deadline, drain_end, maintenance,
+        "SELECT nodes.id, nodes.last_seen, nodes.stopped, nodes.place, nodes.drain_since, nodes.drain_deadline,
+                nodes.drain_end, nodes.maintenance,
                 coalesce(nodes.key_hash = cluster.key_hash AND nodes.protocol = cluster.protocol, 0) AS fits
          FROM nodes, cluster WHERE nodes.id = ?1",
     )
@@ -221,14 +222,18 @@ pub(super) async fn heartbeat(store: &SqliteStore, node: NodeId, beat: &Beat) ->
         write.raise_revision().await?;
     }
     note_heartbeat(&mut write, store.node_timeout).await?;
-    let pending = sqlx::query(
-        "SELECT * FROM sessions
+    let pending = sqlx::query(concat!(
+        "SELECT ",
+        session_columns!(),
+        " FROM sessions
          WHERE node = ?1 AND state IN ('starting', 'active')
            AND (wanted IS NOT NULL OR (state = 'starting' AND claimed = 0))
          UNION ALL
-         SELECT * FROM sessions WHERE ?2 AND node = ?1 AND state = 'lost' AND claimed = 1
-         ORDER BY placed, id",
-    )
+         SELECT ",
+        session_columns!(),
+        " FROM sessions WHERE ?2 AND node = ?1 AND state = 'lost' AND claimed = 1
+         ORDER BY placed, id"
+    ))
     .bind(node.0)
     .bind(returns)
     .fetch_all(write.on())

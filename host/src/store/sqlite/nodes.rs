@@ -7,12 +7,12 @@ use crate::{
     domain::{Node, NodeId},
     store::rows::{
         membership::{Holder, columns},
-        nodes::{metrics_json, node as read, only_lost, removed},
+        nodes::{metrics_json, node as read, node_columns, only_lost, removed},
         to_json,
     },
 };
 
-pub(super) const ALL: &str = concat!("SELECT nodes.*, ", now!(), " AS now FROM nodes ORDER BY id");
+pub(super) const ALL: &str = concat!("SELECT ", node_columns!(), ", ", now!(), " AS now FROM nodes ORDER BY id");
 
 pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Node>, StoreError> {
     let rows = sqlx::query(ALL).fetch_all(&store.readers).await.map_err(failed("nodes"))?;

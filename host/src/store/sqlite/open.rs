@@ -15,6 +15,7 @@ use sqlx::{
 };
 
 use super::{StoreError, filesystem};
+use crate::store::schema;
 
 /// The file's name in the database directory.
 pub(super) const FILE: &str = "evenkeel.db";
@@ -140,36 +141,36 @@ async fn prepare(connection: &mut SqliteConnection, file: &Path) -> Result<(), S
             )));
         }
     }
-    refuse_newer(connection, file).await?;
+    let is_to_be_migrated = is_to_be_migrated(connection, file).await?;
     sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
+    if !is_to_be_migrated {
+        return Ok(());
+    }
     MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| {
         StoreError::Unusable(format!("database {}: its schema cannot be brought up to date: {error}", file.display()))
     })
 }
 
-async fn refuse_newer(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+async fn is_to_be_migrated(connection: &mut SqliteConnection, file: &Path) -> Result<bool, StoreError> {
     let failed = |error: sqlx::Error| unusable(file, &error);
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = schema::known(&MIGRATIONS);
     let migrated: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
     if migrated == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    if found > known {
-        return Err(StoreError::Unusable(format!(
-            "database {}: its schema is version {found}, and this program (evenkeel {}) knows versions up to {known}; \
-             run the newer evenkeel that wrote it, or restore the copy from before the upgrade",
-            file.display(),
-            env!("CARGO_PKG_VERSION"),
-        )));
-    }
-    Ok(())
+    // A schema from before there was such a column is brought up to date.
+    let works_from: i64 = match found > known {
+        true => sqlx::query_scalar("SELECT works_from FROM cluster").fetch_one(connection).await.map_err(failed)?,
+        false => 0,
+    };
+    schema::is_to_be_migrated(&format_args!("database {}", file.display()), known, found, works_from)
 }
 
 /// Says what keeps the file from being used, and where SQLite is terse, what that means.

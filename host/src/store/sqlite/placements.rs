@@ -6,7 +6,7 @@ use super::{SqliteStore, StoreError, Write, failed};
 use crate::{
     domain::{Attempt, Decision, Epoch, Placement, PlacementId, SessionId, Shadow},
     store::rows::{
-        placements::{decision_json, placement},
+        placements::{decision_json, placement, placement_columns},
         to_json,
     },
 };
@@ -14,12 +14,16 @@ use crate::{
 /// Placements, each with what the shadow said of it.
 macro_rules! all {
     () => {
-        "SELECT placements.*, shadows.answer AS shadow FROM placements LEFT JOIN shadows ON shadows.placement = placements.id"
+        concat!(
+            "SELECT ",
+            placement_columns!(),
+            ", shadows.answer AS shadow FROM placements LEFT JOIN shadows ON shadows.placement = placements.id"
+        )
     };
 }
 
 pub(super) async fn one(store: &SqliteStore, id: PlacementId) -> Result<Option<Placement>, StoreError> {
-    let row = sqlx::query(concat!(all!(), " WHERE id = ?1"))
+    let row = sqlx::query(concat!(all!(), " WHERE placements.id = ?1"))
         .bind(id.0)
         .fetch_optional(&store.readers)
         .await
@@ -35,11 +39,16 @@ pub(super) async fn list(
 ) -> Result<Vec<Placement>, StoreError> {
     let before = before.map_or(i64::MAX, |id| id.0);
     let query = match session {
-        Some(session) => sqlx::query(concat!(all!(), " WHERE session = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"))
+        Some(session) => sqlx::query(concat!(
+            all!(),
+            " WHERE placements.session = ?3 AND placements.id < ?1 ORDER BY placements.id DESC LIMIT ?2"
+        ))
+        .bind(before)
+        .bind(limit)
+        .bind(session.as_str().to_owned()),
+        None => sqlx::query(concat!(all!(), " WHERE placements.id < ?1 ORDER BY placements.id DESC LIMIT ?2"))
             .bind(before)
-            .bind(limit)
-            .bind(session.as_str().to_owned()),
-        None => sqlx::query(concat!(all!(), " WHERE id < ?1 ORDER BY id DESC LIMIT ?2")).bind(before).bind(limit),
+            .bind(limit),
     };
     let rows = query.fetch_all(&store.readers).await.map_err(failed("placements"))?;
     rows.iter().map(placement).collect()
@@ -48,10 +57,12 @@ pub(super) async fn list(
 /// Those that the shadow was asked about, newest first.
 pub(super) async fn shadowed(store: &SqliteStore, since: Option<Timestamp>) -> Result<Vec<Placement>, StoreError> {
     // From the few that there are, whatever the planner thinks: all placements are many.
-    let rows = sqlx::query(
-        "SELECT placements.*, shadows.answer AS shadow FROM shadows CROSS JOIN placements
-         WHERE placements.id = shadows.placement AND decided >= ?1 ORDER BY shadows.placement DESC",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        placement_columns!(),
+        ", shadows.answer AS shadow FROM shadows CROSS JOIN placements
+         WHERE placements.id = shadows.placement AND placements.decided >= ?1 ORDER BY shadows.placement DESC"
+    ))
     .bind(since.map_or(i64::MIN, Timestamp::as_millisecond))
     .fetch_all(&store.readers)
     .await

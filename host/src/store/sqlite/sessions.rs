@@ -5,11 +5,11 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::{Route, SessionFilter, SqliteStore, StoreError, failed};
 use crate::{
     domain::{Job, NodeId, Session, SessionId},
-    store::rows::sessions,
+    store::rows::sessions::{self, session_columns},
 };
 
 pub(super) async fn one(store: &SqliteStore, id: SessionId) -> Result<Option<Session>, StoreError> {
-    let row = sqlx::query("SELECT * FROM sessions WHERE id = ?1")
+    let row = sqlx::query(concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1"))
         .bind(id.as_str())
         .fetch_optional(&store.readers)
         .await
@@ -27,7 +27,7 @@ pub(super) async fn job(store: &SqliteStore, id: SessionId) -> Result<Option<Job
 }
 
 pub(super) async fn list(store: &SqliteStore, filter: &SessionFilter) -> Result<Vec<Session>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM sessions WHERE 1");
+    let mut query = QueryBuilder::<Sqlite>::new(concat!("SELECT ", session_columns!(), " FROM sessions WHERE 1"));
     if let Some(user) = &filter.user {
         query.push(" AND user = ").push_bind(user);
     }
@@ -70,9 +70,10 @@ pub(super) async fn waiting(store: &SqliteStore) -> Result<Vec<(NodeId, SessionI
 
 pub(super) async fn routes(store: &SqliteStore) -> Result<Vec<Route>, StoreError> {
     let rows = sqlx::query(
-        "SELECT sessions.id, user, kind, state, epoch, node, nodes.name AS node_name, address, certificate
+        "SELECT sessions.id, sessions.user, sessions.kind, sessions.state, sessions.epoch, sessions.node,
+                nodes.name AS node_name, nodes.address, nodes.certificate
          FROM sessions JOIN nodes ON nodes.id = sessions.node
-         WHERE state IN ('starting', 'active') AND is_job = 0",
+         WHERE sessions.state IN ('starting', 'active') AND sessions.is_job = 0",
     )
     .fetch_all(&store.readers)
     .await

@@ -64,6 +64,32 @@ impl Bed for SqliteBed {
         }
         raw.close().await.unwrap();
     }
+
+    async fn add_to_schema(&self) {
+        self.execute(concat!(
+            "ALTER TABLE nodes ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE sessions ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE placements ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE users ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE sign_outs ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE jobs ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN later INTEGER DEFAULT 7;",
+            "ALTER TABLE shown ADD COLUMN later INTEGER DEFAULT 7;",
+            // Also by names that other tables have.
+            "ALTER TABLE nodes ADD COLUMN state INTEGER DEFAULT 7;",
+            "ALTER TABLE nodes ADD COLUMN epoch INTEGER DEFAULT 7;",
+            "ALTER TABLE nodes ADD COLUMN kind INTEGER DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN place INTEGER DEFAULT 7;",
+            "ALTER TABLE cluster ADD COLUMN stopped INTEGER DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN decided INTEGER DEFAULT 7;",
+            "ALTER TABLE shadows ADD COLUMN session INTEGER DEFAULT 7;",
+            "ALTER TABLE shown ADD COLUMN shown_position INTEGER DEFAULT 7;",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, x'00', 0);",
+        ))
+        .await;
+    }
 }
 
 story::tell!(SqliteBed::new);
@@ -110,17 +136,23 @@ async fn what_was_written_is_there_after_reopening() {
     assert_eq!(story::node(&bed.try_open().await.unwrap(), id).await.name, "a");
 }
 
+#[test]
+fn a_migration_only_adds_or_says_who_can_live_with_it() {
+    crate::store::schema::tests::check(&super::open::MIGRATIONS, 13);
+}
+
 #[tokio::test]
 async fn a_schema_of_a_newer_program_is_refused_by_its_number() {
     let bed = SqliteBed::new().await;
     bed.try_open().await.unwrap().close().await;
     bed.execute(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (9999, 'later', TRUE, x'00', 0)",
+         VALUES (9999, 'later', TRUE, x'00', 0);
+         UPDATE cluster SET works_from = 9998;",
     )
     .await;
     let newest = super::open::MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
-    let known = format!("up to {newest};");
+    let known = format!("up to {newest}, where 9998 is the oldest");
     let error = bed.try_open().await.unwrap_err().to_string();
     assert!(error.contains("version 9999") && error.contains(&known), "{error}");
     assert!(error.contains(bed.file().to_str().unwrap()), "{error}");

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use super::{SqliteStore, StoreError, life};
 use crate::{
     domain::{Epoch, Session, SessionId, Wanted},
-    store::{life as rules, rows::sessions::session},
+    store::{
+        life as rules,
+        rows::sessions::{session, session_columns},
+    },
 };
 
 pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
@@ -22,11 +25,13 @@ pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> 
 pub(super) async fn want_all(store: &SqliteStore, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError> {
     let mut write = store.write("wish for all").await?;
     let failed = write.failed();
-    let rows = sqlx::query(
-        "SELECT * FROM sessions
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        session_columns!(),
+        " FROM sessions
          WHERE user = ?1 AND state <> 'ended' AND (?2 OR (state IN ('starting', 'active') AND is_job = 0))
-         ORDER BY created DESC, id DESC",
-    )
+         ORDER BY created DESC, id DESC"
+    ))
     .bind(user)
     .bind(wanted == Wanted::Ended)
     .fetch_all(write.on())
@@ -83,7 +88,7 @@ pub(super) async fn note_activity(
 pub(super) async fn rename(store: &SqliteStore, id: SessionId, name: &str) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("renaming").await?;
     let failed = write.failed();
-    let row = sqlx::query("UPDATE sessions SET name = ?2 WHERE id = ?1 RETURNING *")
+    let row = sqlx::query(concat!("UPDATE sessions SET name = ?2 WHERE id = ?1 RETURNING ", session_columns!()))
         .bind(id.as_str())
         .bind(name)
         .fetch_optional(write.on())
