@@ -247,6 +247,11 @@ impl Sessions {
         self.owner.run_drain(due, &stop).await;
     }
 
+    /// Places again what nobody has claimed on nodes that will not, until stopped.
+    pub async fn run_stranded(self: Arc<Self>, node_timeout: Duration, stop: CancellationToken) {
+        self.owner.run_stranded(node_timeout, &stop).await;
+    }
+
     /// Suspends or ends what nobody uses, until stopped. A task of its own: to judge hundreds of sessions takes time.
     pub async fn run_idle(self: Arc<Self>, stop: CancellationToken) {
         self.owner.run_idle(&stop).await;

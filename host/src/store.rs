@@ -179,11 +179,17 @@ pub trait Store: Send + Sync + Debug {
     async fn rename(&self, id: SessionId, name: &str) -> Result<Option<Session>, StoreError>;
 
     /// Marks the live sessions of nodes that are offline and have not been seen for longer than `after` as `lost`, and
-    /// returns them; only those that were active keep the program's process id. One that was to be ended is `ended` instead; one that was to be suspended is `lost` like the others,
-    /// since its program may still run there and a suspended session is resumed without a question. Where no node's heartbeat was written for a
-    /// time-out, the store or the whole cluster was away and silence says nothing: from the next heartbeat on, another
-    /// time-out passes before any session is lost. Rows of nodes that have left for good and have no live session go.
+    /// returns them; only those that were active keep the program's process id. One that was to be ended is `ended` instead;
+    /// one that was to be suspended is `lost` like the others, since its program may still run there and a suspended session
+    /// is resumed without a question. A start that nobody has claimed stays: it is [`Self::stranded`]. Where no node's
+    /// heartbeat was written for a time-out, the store or the whole cluster was away and silence says nothing: from the next
+    /// heartbeat on, another time-out passes before any session is lost. Rows of nodes that have left for good and have no
+    /// live session go.
     async fn expire(&self, after: Duration) -> Result<Vec<SessionId>, StoreError>;
+
+    /// The starts that nobody has claimed, on nodes whose sessions would be lost by [`Self::expire`], that are gone, or that are
+    /// being drained: to be placed again. The first in line first.
+    async fn stranded(&self, after: Duration) -> Result<Vec<Session>, StoreError>;
 
     /// One placement.
     async fn placement(&self, id: PlacementId) -> Result<Option<Placement>, StoreError>;

@@ -304,7 +304,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     lifecycle.part(async move {
         // A node that the cluster does not take leaves its sessions' rows alone; their programs go on.
         if stop.run_until_cancelled(member(standing)).await.is_some() {
-            sessions.run(taken_up, stop).await;
+            let stranded = Arc::clone(&sessions).run_stranded(config.node_timeout, stop.clone());
+            tokio::join!(sessions.run(taken_up, stop), stranded);
         }
     });
     if let Some(tls) = tls {

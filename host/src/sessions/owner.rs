@@ -31,6 +31,7 @@ mod jobs;
 mod reports;
 mod retry;
 mod starts;
+mod stranded;
 mod tidy;
 mod turns;
 

@@ -377,6 +377,10 @@ impl Store for PostgresStore {
         call("expiry", life::expire(self, after)).await
     }
 
+    async fn stranded(&self, after: Duration) -> Result<Vec<Session>, StoreError> {
+        call("stranded starts", life::stranded(self, after)).await
+    }
+
     async fn placement(&self, id: PlacementId) -> Result<Option<Placement>, StoreError> {
         call("placement", placements::one(self, id)).await
     }

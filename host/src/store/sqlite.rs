@@ -291,6 +291,10 @@ impl Store for SqliteStore {
         life::expire(self, after).await
     }
 
+    async fn stranded(&self, after: Duration) -> Result<Vec<Session>, StoreError> {
+        life::stranded(self, after).await
+    }
+
     async fn placement(&self, id: PlacementId) -> Result<Option<Placement>, StoreError> {
         placements::one(self, id).await
     }

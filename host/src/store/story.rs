@@ -154,6 +154,10 @@ macro_rules! tell {
             a_node_that_returns_takes_its_lost_sessions_up_again,
             a_session_ended_while_lost_is_not_taken_up_again,
             the_first_heartbeat_of_a_node_that_returns_brings_its_lost_sessions,
+            a_start_that_nobody_has_claimed_is_not_lost_with_its_node_but_stranded,
+            a_start_that_waits_on_a_node_which_is_drained_is_stranded_and_on_one_that_is_cordoned_it_waits,
+            whoever_claims_and_whoever_places_again_exclude_each_other,
+            nobody_is_stranded_for_a_time_out_after_all_were_away,
         );
         $crate::store::story::tell!($bed; schema:
             a_program_works_on_while_a_later_one_adds_to_the_schema,

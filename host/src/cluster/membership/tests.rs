@@ -360,6 +360,7 @@ async fn sessions_of_a_node_that_went_silent_are_lost() {
     let store = bed.store().await;
     let silent = store.register(&registration("silent")).await.unwrap();
     let id = reserved(&*store, silent).await;
+    assert!(store.claim(id, Epoch::FIRST, silent).await.unwrap());
     let running = Running::of(bed.join("a").await);
     until("the loss", async || store.session(id).await.unwrap().expect("known").state == State::Lost).await;
     running.stop().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{PostgresStore, Report, StoreError, Write, membership, milliseconds, optional_text, placements};
+use super::{PostgresStore, Report, StoreError, Write, membership, milliseconds, now, optional_text, placements};
 use crate::{
     domain::{Epoch, NodeId, Session, SessionId, State, Wanted},
     store::{
@@ -183,7 +183,7 @@ pub(super) async fn expire(store: &PostgresStore, after: Duration) -> Result<Vec
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE 'its node '
                  || coalesce((SELECT name FROM nodes WHERE nodes.id = sessions.node), sessions.node::text)
                  || ' is offline' END
-         WHERE state IN ('starting', 'active')
+         WHERE state IN ('starting', 'active') AND NOT (state = 'starting' AND NOT claimed AND wanted IS NULL)
            AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node
                AND (abs($1 - last_seen) <= $2 OR (NOT stopped AND abs($1 - last_seen) < $3)))
          RETURNING id, state",
@@ -200,4 +200,28 @@ pub(super) async fn expire(store: &PostgresStore, after: Duration) -> Result<Vec
     write.raise_revision().await?;
     write.commit().await?;
     only_lost(&rows)
+}
+
+pub(super) async fn stranded(store: &PostgresStore, after: Duration) -> Result<Vec<Session>, StoreError> {
+    let query = sqlx::query(concat!(
+        "WITH present AS (SELECT ",
+        now!(),
+        " AS now) SELECT ",
+        session_columns!(),
+        " FROM sessions, present
+         WHERE state = 'starting' AND NOT claimed AND wanted IS NULL
+           AND (NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node)
+                OR EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node AND nodes.drain_since IS NOT NULL)
+                OR (EXISTS (SELECT 1 FROM cluster
+                        WHERE abs(present.now - cluster.last_heartbeat) < $2
+                          AND present.now - cluster.in_use_since >= greatest($1, $2))
+                    AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node
+                        AND (abs(present.now - nodes.last_seen) <= $1
+                             OR (NOT nodes.stopped AND abs(present.now - nodes.last_seen) < $2)))))
+         ORDER BY placed, id"
+    ))
+    .bind(milliseconds(after))
+    .bind(store.node_timeout);
+    let rows = store.read("stranded starts").await?.all(query).await?;
+    rows.iter().map(session).collect()
 }

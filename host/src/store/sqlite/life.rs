@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, placements};
+use super::{Report, SqliteStore, StoreError, Write, failed, membership, milliseconds, now, placements};
 use crate::{
     domain::{Epoch, NodeId, Revision, Session, SessionId, State, Wanted},
     store::{
@@ -142,7 +142,7 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE 'its node '
                  || coalesce((SELECT name FROM nodes WHERE nodes.id = sessions.node), sessions.node)
                  || ' is offline' END
-         WHERE state IN ('starting', 'active')
+         WHERE state IN ('starting', 'active') AND NOT (state = 'starting' AND claimed = 0 AND wanted IS NULL)
            AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node
                AND (abs(?1 - last_seen) <= ?2 OR (stopped = 0 AND abs(?1 - last_seen) < ?3)))
          RETURNING id, state",
@@ -160,4 +160,30 @@ pub(super) async fn expire(store: &SqliteStore, after: Duration) -> Result<Vec<S
     write.raise_revision().await?;
     write.commit().await?;
     only_lost(&rows)
+}
+
+pub(super) async fn stranded(store: &SqliteStore, after: Duration) -> Result<Vec<Session>, StoreError> {
+    let rows = sqlx::query(concat!(
+        "WITH present AS (SELECT ",
+        now!(),
+        " AS now) SELECT ",
+        session_columns!(),
+        " FROM sessions, present
+         WHERE state = 'starting' AND claimed = 0 AND wanted IS NULL
+           AND (NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node)
+                OR EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node AND nodes.drain_since IS NOT NULL)
+                OR (EXISTS (SELECT 1 FROM cluster
+                        WHERE abs(present.now - cluster.last_heartbeat) < ?2
+                          AND present.now - cluster.in_use_since >= max(?1, ?2))
+                    AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = sessions.node
+                        AND (abs(present.now - nodes.last_seen) <= ?1
+                             OR (nodes.stopped = 0 AND abs(present.now - nodes.last_seen) < ?2)))))
+         ORDER BY placed, id"
+    ))
+    .bind(milliseconds(after))
+    .bind(store.node_timeout)
+    .fetch_all(&store.readers)
+    .await
+    .map_err(failed("stranded starts"))?;
+    rows.iter().map(session).collect()
 }

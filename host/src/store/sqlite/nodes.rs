@@ -111,6 +111,7 @@ pub(super) async fn delete(store: &SqliteStore, node: NodeId) -> Result<NodeDele
              pid = CASE WHEN state = 'active' THEN pid END,
              failure = CASE WHEN wanted = 'ended' THEN NULL ELSE ?3 END
          WHERE node = ?1 AND state IN ('starting', 'active')
+           AND NOT (state = 'starting' AND claimed = 0 AND wanted IS NULL)
          RETURNING id, state",
     )
     .bind(node.0)

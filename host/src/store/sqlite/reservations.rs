@@ -125,7 +125,9 @@ async fn place_again(write: &mut Write, reservation: &Reservation) -> Result<boo
              state = 'starting', node = ?3, epoch = ?2, claimed = 0, pid = NULL, cpus = ?4, memory = ?5, labels = ?6,
              candidates = ?7, failed_nodes = ?8, failure = NULL, note = NULL, changed = ?9, placed = ?10,
              groups = ?11
-         WHERE id = ?1 AND epoch = ?2 - 1 AND state NOT IN ('active', 'ended') AND wanted IS NULL",
+         WHERE id = ?1 AND epoch = ?2 - 1 AND state NOT IN ('active', 'ended') AND wanted IS NULL
+           -- Who claims and who places again exclude each other.
+           AND (state <> 'starting' OR claimed = 0)",
     )
     .bind(session.id.as_str())
     .bind(session.epoch.0)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Bed, TIMEOUT, active, beat, node, read, registration, revision, starting};
+use super::{Bed, TIMEOUT, active, beat, node, read, registration, reservation, revision, starting};
 use crate::{
-    domain::{NodeId, NodeStatus, State, Wanted},
-    store::{NodeDeletion, Registration, Report, Store},
+    domain::{DrainOrder, NodeId, NodeStatus, Session, State, Wanted},
+    store::{NodeDeletion, Registration, Report, Snapshot, Store},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,14 +33,16 @@ async fn settled(bed: &impl Bed, store: &dyn Store) -> (NodeId, NodeId) {
 pub(crate) async fn sessions_of_a_node_that_stays_silent_are_lost(bed: &impl Bed) {
     let store = bed.open().await;
     let (a, b) = settled(bed, &*store).await;
-    let (on_a, on_b, waiting) = (active(&*store, a).await, active(&*store, b).await, starting(&*store, b).await);
+    let (on_a, on_b) = (active(&*store, a).await, active(&*store, b).await);
+    let claimed = starting(&*store, b).await;
+    assert!(store.claim(claimed.id, claimed.epoch, b).await.unwrap());
     pass_beating(bed, &*store, a, TIMEOUT / 2).await;
     assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
     pass_beating(bed, &*store, a, TIMEOUT / 2 + SECOND).await;
     let before = revision(&*store).await;
     let mut lost = store.expire(TIMEOUT).await.unwrap();
     lost.sort();
-    assert_eq!(lost, [on_b.id, waiting.id]);
+    assert_eq!(lost, [on_b.id, claimed.id]);
     assert_eq!(revision(&*store).await, before + 1);
     let gone = read(&*store, on_b.id).await;
     assert_eq!((gone.state, gone.node, gone.epoch), (State::Lost, b, on_b.epoch));
@@ -125,9 +127,8 @@ pub(crate) async fn a_node_that_returns_takes_its_lost_sessions_up_again(bed: &i
     let store = bed.open().await;
     let (a, b) = settled(bed, &*store).await;
     let (first, second, third) = (active(&*store, b).await, active(&*store, b).await, active(&*store, b).await);
-    let unclaimed = starting(&*store, b).await;
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
-    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 4);
+    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 3);
     store.register(&Registration { id: Some(b), ..registration("b") }).await.unwrap();
     let before = revision(&*store).await;
     assert!(store.report(first.id, first.epoch, &Report::Active).await.unwrap().is_some());
@@ -142,7 +143,76 @@ pub(crate) async fn a_node_that_returns_takes_its_lost_sessions_up_again(bed: &i
         store.report(third.id, third.epoch, &Report::Failed { failure: "died".to_owned() }).await.unwrap().is_some()
     );
     assert_eq!(read(&*store, third.id).await.state, State::Failed);
-    assert!(store.report(unclaimed.id, unclaimed.epoch, &Report::Active).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_start_that_nobody_has_claimed_is_not_lost_with_its_node_but_stranded(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let (first, second) = (starting(&*store, b).await, starting(&*store, b).await);
+    let elsewhere = starting(&*store, a).await;
+    let stranded =
+        async || -> Vec<_> { store.stranded(TIMEOUT).await.unwrap().into_iter().map(|session| session.id).collect() };
+    pass_beating(bed, &*store, a, TIMEOUT / 2).await;
+    assert!(stranded().await.is_empty(), "its node may claim it yet");
+    pass_beating(bed, &*store, a, TIMEOUT / 2 + SECOND).await;
+    assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
+    assert_eq!(stranded().await, [first.id, second.id]);
+    assert_eq!(read(&*store, first.id).await.state, State::Starting);
+    // Its node returns, and is faster.
+    store.register(&Registration { id: Some(b), ..registration("b") }).await.unwrap();
+    assert!(stranded().await.is_empty());
+    store.leave(b).await.unwrap();
+    assert_eq!(store.delete_node(b).await.unwrap(), NodeDeletion::Deleted(Vec::new()));
+    assert_eq!(stranded().await, [first.id, second.id]);
+    assert!(store.want(second.id, Wanted::Ended).await.unwrap().is_some());
+    assert_eq!(stranded().await, [first.id], "it is over");
+    assert_eq!(read(&*store, elsewhere.id).await.state, State::Starting);
+}
+
+pub(crate) async fn a_start_that_waits_on_a_node_which_is_drained_is_stranded_and_on_one_that_is_cordoned_it_waits(
+    bed: &impl Bed,
+) {
+    let store = bed.open().await;
+    let (_, b) = settled(bed, &*store).await;
+    let (waiting, claimed) = (starting(&*store, b).await, starting(&*store, b).await);
+    assert!(store.claim(claimed.id, claimed.epoch, b).await.unwrap());
+    assert!(store.set_cordoned(b, true).await.unwrap());
+    assert!(store.stranded(TIMEOUT).await.unwrap().is_empty());
+    let order = DrainOrder { within: None, end: false, maintenance: false };
+    assert!(store.drain(b, &order).await.unwrap());
+    let stranded: Vec<_> = store.stranded(TIMEOUT).await.unwrap().into_iter().map(|session| session.id).collect();
+    assert_eq!(stranded, [waiting.id]);
+}
+
+pub(crate) async fn whoever_claims_and_whoever_places_again_exclude_each_other(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    let again = async |session: &Session, node| {
+        let Snapshot { revision, now, .. } = store.snapshot().await.unwrap();
+        let mut moved = reservation(now, node, "ada");
+        moved.session = Session { node, epoch: session.epoch.next(), ..session.clone() };
+        moved.new = false;
+        store.reserve(revision, &[moved]).await.unwrap()
+    };
+    let claimed = starting(&*store, b).await;
+    assert!(store.claim(claimed.id, claimed.epoch, b).await.unwrap());
+    assert!(!again(&claimed, a).await, "it is about to run there");
+    let moved = starting(&*store, b).await;
+    assert!(again(&moved, a).await);
+    assert!(!store.claim(moved.id, moved.epoch, b).await.unwrap());
+    assert!(store.claim(moved.id, moved.epoch.next(), a).await.unwrap());
+}
+
+pub(crate) async fn nobody_is_stranded_for_a_time_out_after_all_were_away(bed: &impl Bed) {
+    let store = bed.open().await;
+    let (a, b) = settled(bed, &*store).await;
+    starting(&*store, b).await;
+    bed.pass(TIMEOUT * 6).await;
+    assert!(store.stranded(TIMEOUT).await.unwrap().is_empty(), "nobody writes");
+    store.register(&Registration { id: Some(a), ..registration("a") }).await.unwrap();
+    assert!(store.stranded(TIMEOUT).await.unwrap().is_empty());
+    pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
+    assert_eq!(store.stranded(TIMEOUT).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl Bed) {
@@ -160,11 +230,9 @@ pub(crate) async fn the_first_heartbeat_of_a_node_that_returns_brings_its_lost_s
     let store = bed.open().await;
     let (a, b) = settled(bed, &*store).await;
     let session = active(&*store, b).await;
-    starting(&*store, b).await;
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
-    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 2);
+    assert_eq!(store.expire(TIMEOUT).await.unwrap().len(), 1);
     let pending = store.heartbeat(b, &beat(0.0)).await.unwrap().expect("known").pending;
-    // What was never claimed never ran.
     assert_eq!(
         pending.iter().map(|session| (session.id, session.state)).collect::<Vec<_>>(),
         [(session.id, State::Lost)]
