@@ -26,6 +26,7 @@ mod node_ref;
 mod nodes;
 mod output;
 mod plugin;
+mod ports;
 mod registry;
 mod reload;
 mod reset;

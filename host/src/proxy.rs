@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use http_body_util::{BodyExt, Empty, combinators::BoxBody};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 
 use crate::{
     config::Keys,
@@ -89,6 +90,8 @@ pub struct Parts {
     pub keys: Keys,
     /// The store's clock.
     pub clock: Arc<dyn Clock>,
+    /// Since when this daemon has its port: nothing is taken that a peer forwarded before.
+    pub since: Timestamp,
     /// For the nonces of hops.
     pub entropy: Arc<dyn Entropy>,
     /// How long to wait.
@@ -135,7 +138,7 @@ impl Proxy {
             launcher: parts.launcher,
             traffic: parts.traffic,
             listener_uid: parts.listener_uid,
-            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.keys, parts.clock, parts.entropy),
+            seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.keys, parts.clock, parts.entropy).since(parts.since),
             limits: parts.limits,
             drain: parts.drain,
             pool: Pool::default(),

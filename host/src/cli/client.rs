@@ -62,6 +62,14 @@ pub(super) fn publish(data_dir: &Path, bound: SocketAddr, certificate: Option<St
     write().with_context(|| path.display().to_string())
 }
 
+/// Takes the word back: nobody is to be asked where it says, for whoever listens there next may be anybody.
+pub(super) fn withdraw(data_dir: &Path) {
+    let path = data_dir.join(ADDRESS_FILE);
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::debug!(%error, "{} stays", path.display());
+    }
+}
+
 /// What an answer brings.
 pub(super) type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
 
@@ -80,7 +88,7 @@ impl Daemon {
         let path = data_dir.join(ADDRESS_FILE);
         let hint = || {
             format!(
-                "{}: no daemon has run with this data directory that you may read; start `evenkeel serve`, or give the \
+                "{}: no daemon runs with this data directory, or none that you may ask; start `evenkeel serve`, or give the \
                  --data-dir of the one that runs",
                 path.display()
             )

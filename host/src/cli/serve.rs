@@ -8,13 +8,13 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use jiff::SignedDuration;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
@@ -27,7 +27,9 @@ use super::{
     in_force::InForce,
     keys,
     lifecycle::{End, Lifecycle},
-    log, output, registry,
+    log, output,
+    ports::Ports,
+    registry,
     reload::{self, Reload},
     report, system,
 };
@@ -142,9 +144,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     if config.plugins_dir.starts_with(data_dir.path()) && !config.plugins_dir.exists() {
         make_private(&config.plugins_dir)?;
     }
-    let listener = bind(&config).await?;
-    let bound = listener.local_addr()?;
-    let beside = bind_beside(&config).await;
+    let Ports { own: listener, beside } = Ports::open(&config).await?;
+    let (bound, opened) = (listener.local_addr()?, Instant::now());
 
     let store = registry::open(&config).await?;
     let keys = keys::of_node(&config, &*store, entropy.as_ref()).await?;
@@ -218,6 +219,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     .with_settings(settings)
     .with_tls(tls.clone());
     let node = membership.node();
+    // What a peer said before that may have been said to somebody else.
+    let since = clock.now() - SignedDuration::try_from(opened.elapsed())?;
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
@@ -257,6 +260,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         listener_uid: Arc::new(listener::uid),
         keys: keys.clone(),
         clock: Arc::clone(&clock),
+        since,
         entropy: Arc::clone(&entropy),
         limits: proxy::Limits { connect_node: peer_limit, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
@@ -268,7 +272,9 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         balancers: Arc::new(All { selected: Arc::clone(&policy), shadow: shadow.clone().zip(second), journal }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
-        peers: Arc::new(PeerVerifier::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy))),
+        peers: Arc::new(
+            PeerVerifier::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy)).since(since),
+        ),
         sign_ins: Arc::clone(&sign_ins),
         passwords,
         oversight: Arc::new(Oversight::new(Arc::clone(&accounts), config.sign_in.admin_groups.clone())),
@@ -320,32 +326,12 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
     let end = lifecycle.run().await;
+    client::withdraw(data_dir.path());
     for one in [Some(policy.plugins()), shadow].into_iter().flatten() {
         one.policy().selected().balancer.stop();
     }
     anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
     Ok(())
-}
-
-async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::new(config.www_address, config.www_port);
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another program there? Give --www-port or --www-address")
-    })
-}
-
-/// The usual port of HTTP beside the usual one of TLS, for browsers that are to be sent there. Nothing else depends on it.
-async fn bind_beside(config: &Config) -> Option<TcpListener> {
-    config.tls.as_ref().filter(|tls| tls.redirect_http && config.www_port == 443)?;
-    let address = SocketAddr::new(config.www_address, 80);
-    match TcpListener::bind(address).await {
-        Ok(listener) => Some(listener),
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen on {address}: browsers that come there are not sent on to https://; \
-                 ssl-redirect-http=0 goes without");
-            None
-        }
-    }
 }
 
 /// How a browser on this machine reaches the daemon.

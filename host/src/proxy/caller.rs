@@ -38,8 +38,9 @@ impl Proxy {
                 browser: Browser { client: hop.client, secure: hop.secure },
                 hop: Some(hop),
             }),
-            // The peer knows this node by another name: its routes are old.
-            Err(PeerRefusal::Recipient) => Err(Refusal::Misdirected),
+            // The peer knows this node by another name: its routes are old. Or it waited since before this daemon had the
+            // port: it is to say so once more.
+            Err(PeerRefusal::Recipient | PeerRefusal::Early) => Err(Refusal::Misdirected),
             Err(PeerRefusal::Busy) => Err(Refusal::Moving),
             Err(refusal) => {
                 if self.hops_refused.passes() {

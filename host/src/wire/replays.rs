@@ -15,8 +15,8 @@ const CAPACITY: usize = 262_144;
 /// The length of a nonce in bytes.
 pub const NONCE: usize = 16;
 
-/// A bounded memory of nonces. Only authentic messages get into it, so strangers cannot fill it. It begins empty: a
-/// message recorded in the half minute before a daemon's restart is taken once more after it.
+/// A bounded memory of nonces. Only authentic messages get into it, so strangers cannot fill it. It begins empty: what
+/// a daemon before this one has taken is refused by its time ([`Seal::since`](super::seal::Seal::since)).
 #[derive(Debug, Default)]
 pub struct Replays(Mutex<Seen>);
 

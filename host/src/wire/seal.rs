@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -50,6 +51,9 @@ pub enum PeerRefusal {
     /// Its time is too far from now.
     #[error("the request is more than 30 s old or from the future, by the store's clock")]
     Time,
+    /// It was made before this daemon had its port: another may have received it.
+    #[error("the request was made before this daemon had its port")]
+    Early,
     /// It was received before.
     #[error("the request was received before")]
     Replayed,
@@ -73,6 +77,8 @@ pub struct Seal {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     replays: Replays,
+    /// What was sealed before is not opened.
+    since: Option<Timestamp>,
 }
 
 impl Seal {
@@ -88,7 +94,14 @@ impl Seal {
         let keys = keys.into();
         let key = MacKey::derive(keys.signing(), purpose);
         let others = keys.all().skip(1).map(|key| MacKey::derive(key, purpose)).collect();
-        Self { own, purpose, header, key, others, clock, entropy, replays: Replays::default() }
+        Self { own, purpose, header, key, others, clock, entropy, replays: Replays::default(), since: None }
+    }
+
+    /// Opens nothing that was sealed before this time: what another daemon or another program at the same port has received
+    /// cannot be brought again.
+    #[must_use]
+    pub fn since(self, since: Timestamp) -> Self {
+        Self { since: Some(since), ..self }
     }
 
     /// The header for a request to the node named `to`.
@@ -131,6 +144,9 @@ impl Seal {
         // Equal, not similar: `node1` is not `node10`.
         if sealed.to != self.own {
             return Err(PeerRefusal::Recipient);
+        }
+        if self.since.is_some_and(|since| sealed.time < since.as_millisecond()) {
+            return Err(PeerRefusal::Early);
         }
         let nonce = URL_SAFE_NO_PAD.decode(&sealed.nonce).ok().and_then(|nonce| nonce.try_into().ok());
         let nonce: [u8; NONCE] = nonce.ok_or(PeerRefusal::Malformed)?;

@@ -15,7 +15,7 @@ use ::http::Request;
 use async_trait::async_trait;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     config::{ClusterKey, Keys},
     domain::{
-        Epoch, NodeId, Peer, SessionId, State,
+        Clock, Epoch, NodeId, Peer, SessionId, State,
         fakes::{Numbers, SetClock},
     },
     launcher::{Activity, Exit, Launch, LaunchError, Launcher, LogPart, Running, Upstream},
@@ -187,6 +187,7 @@ impl Node {
             listener_uid: Arc::new(|_| Some(own_uid())),
             keys: Keys::from(&key()),
             clock: noon(),
+            since: Clock::now(&*noon()),
             entropy: Arc::new(Numbers::of(number.unsigned_abs())),
             limits,
             drain: node.drain.clone(),
@@ -267,7 +268,19 @@ impl Node {
 }
 
 fn seal(own: &str) -> Seal {
-    Seal::new(own.to_owned(), hop::PURPOSE, HOP, &key(), noon(), Arc::new(Numbers::default()))
+    sealing(own, noon())
+}
+
+fn sealing(own: &str, clock: Arc<SetClock>) -> Seal {
+    Seal::new(own.to_owned(), hop::PURPOSE, HOP, &key(), clock, Arc::new(Numbers::default()))
+}
+
+/// What another node has stated to this one a moment before this one had its port.
+pub(super) fn early_hop(to: &str, target: &str, hop: &hop::Hop) -> String {
+    let clock = noon();
+    clock.set_by(-SignedDuration::from_millis(1));
+    let value = sealing("early", clock).seal(to, &::http::Method::GET, target, hop);
+    format!("evenkeel-hop: {}\r\n", value.to_str().expect("text"))
 }
 
 pub(super) fn own_uid() -> u32 {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::AsyncWriteExt;
 
-use super::harness::{ID, Node, Program, expect_bytes, get, handshake, id, read_head, read_rest};
+use super::harness::{ID, Node, Program, early_hop, expect_bytes, get, handshake, id, read_head, read_rest};
 use crate::{domain::Epoch, wire::hop::Hop};
 
 /// Two nodes that know of Ada's session on the second.
@@ -150,6 +150,16 @@ async fn a_hop_of_another_epoch_or_user_finds_nothing() {
         let answer = owner.ask(&get(&target, &line)).await;
         assert_eq!((answer.status, answer.header("evenkeel-hop")), (421, vec!["misdirected"]), "{user} {epoch}");
     }
+    assert_eq!(program.asked_times(), 0);
+}
+
+#[tokio::test]
+async fn what_was_forwarded_before_this_daemon_had_its_port_is_to_be_forwarded_once_more() {
+    let program = Program::ok();
+    let (_, owner) = cluster(&program).await;
+    let target = format!("/s/{ID}/a");
+    let answer = owner.ask(&get(&target, &early_hop("node2", &target, &statement("ada", 1)))).await;
+    assert_eq!((answer.status, answer.header("evenkeel-hop")), (421, vec!["misdirected"]));
     assert_eq!(program.asked_times(), 0);
 }
 

@@ -48,6 +48,20 @@ fn a_call_is_accepted_once() {
 }
 
 #[test]
+fn what_was_said_before_the_port_was_this_daemons_is_refused_once_and_for_all() {
+    let clock = clock();
+    let (from, to) = (seal("node1", &clock), verifier("node2", &clock).since(clock.now()));
+    let call = || signed(from.seal("node2", &Method::POST, "/peer/nudge", &Call { body: digest(b"") }));
+    clock.set_by(-SignedDuration::from_millis(1));
+    let early = call();
+    clock.set_by(SignedDuration::from_millis(1));
+    for _ in 0..2 {
+        assert_eq!(to.verify(&Method::POST, "/peer/nudge", &early, b""), Err(PeerRefusal::Early));
+    }
+    assert!(to.verify(&Method::POST, "/peer/nudge", &call(), b"").is_ok());
+}
+
+#[test]
 fn a_statement_may_have_fields_that_this_version_does_not_know() {
     #[derive(Serialize)]
     struct Later {

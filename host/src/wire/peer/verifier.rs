@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use jiff::Timestamp;
 
 use super::{Call, PURPOSE, digest};
 use crate::{
@@ -31,6 +32,12 @@ impl PeerVerifier {
     /// The verifier of the node named `own_name`. `clock` is the store's.
     pub fn new(own_name: String, keys: impl Into<Keys>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { seal: Seal::new(own_name, PURPOSE, CALL, keys, clock, entropy) }
+    }
+
+    /// Takes nothing that was sealed before: see [`Seal::since`].
+    #[must_use]
+    pub fn since(self, since: Timestamp) -> Self {
+        Self { seal: self.seal.since(since) }
     }
 
     /// Who makes a call. `target` is the path and query as they stand in the request line, and `body` all of the body.

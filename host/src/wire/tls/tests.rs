@@ -1,3 +1,5 @@
+//! Certificates from files, and who takes which.
+
 use std::{path::PathBuf, sync::Arc};
 
 use evenkeel_test_postgres::certificates::{Authority, Certified};
