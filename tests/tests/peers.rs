@@ -86,10 +86,10 @@ async fn a_call_is_taken_once_and_only_as_it_was_made() -> Result<()> {
     for seconds in [-32, 32, 86_400, -86_400] {
         scene.refuses(&of(&now()?.later(seconds), "GET", &target)?, "by the store's clock").await?;
     }
-    for seconds in [-25, 25] {
-        let skewed = of(&now()?.later(seconds), "GET", &target)?;
-        assert_eq!(scene.ask_for_log(&[("evenkeel-call", &skewed)]).await?.0, 200, "{seconds}");
-    }
+    let skewed = of(&now()?.later(25), "GET", &target)?;
+    assert_eq!(scene.ask_for_log(&[("evenkeel-call", &skewed)]).await?.0, 200);
+    // The daemon has just begun: whoever had its port until then may have received it.
+    scene.refuses(&of(&now()?.later(-25), "GET", &target)?, "before this daemon had its port").await?;
     // The statement of a forwarded request proves no call.
     let hop = scene.peer.hop(&now()?, (&scene.session.id, 1), &scene.session.user, "GET", &target)?;
     scene.refuses(&hop, "MAC is wrong").await?;

@@ -145,12 +145,14 @@ impl Seal {
         if sealed.to != self.own {
             return Err(PeerRefusal::Recipient);
         }
-        if self.since.is_some_and(|since| sealed.time < since.as_millisecond()) {
-            return Err(PeerRefusal::Early);
-        }
         let nonce = URL_SAFE_NO_PAD.decode(&sealed.nonce).ok().and_then(|nonce| nonce.try_into().ok());
         let nonce: [u8; NONCE] = nonce.ok_or(PeerRefusal::Malformed)?;
-        self.replays.take(nonce, sealed.time, self.clock.now().as_millisecond()).map_err(|stale| match stale {
+        let taken = self.replays.take(nonce, sealed.time, self.clock.now().as_millisecond());
+        let is_early = self.since.is_some_and(|since| sealed.time < since.as_millisecond());
+        if is_early && taken != Err(Stale::Time) {
+            return Err(PeerRefusal::Early);
+        }
+        taken.map_err(|stale| match stale {
             Stale::Time => PeerRefusal::Time,
             Stale::Replayed => PeerRefusal::Replayed,
             Stale::Full => PeerRefusal::Busy,
