@@ -78,6 +78,9 @@ const FIRST_LINK: Duration = Duration::from_secs(60 * 60);
 /// new request is answered until the next daemon listens.
 const GRACE: Duration = Duration::from_secs(4);
 
+/// Connections at once of browsers that are only to be sent to another port.
+const BESIDE: usize = 64;
+
 /// Rows that a heartbeat brings and that nobody has taken up yet; the next heartbeat brings them again.
 const PENDING: usize = 16;
 
@@ -220,7 +223,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
     .with_tls(tls.clone());
     let node = membership.node();
     // What a peer said before that may have been said to somebody else.
-    let since = clock.now() - SignedDuration::try_from(opened.elapsed())?;
+    let since = clock.now() - SignedDuration::try_from(opened.elapsed()).unwrap_or_default();
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
@@ -318,7 +321,8 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         lifecycle.part(follow(tls, data_dir.path().to_owned(), bound, lifecycle.soft()));
     }
     if let Some(beside) = beside {
-        lifecycle.part(web::server::serve_beside(beside, app.clone(), connection_limits(), grace));
+        let limits = web::server::Limits { connections: BESIDE, ..web::server::Limits::default() };
+        lifecycle.part(web::server::serve_beside(beside, app.clone(), limits, grace));
     }
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 

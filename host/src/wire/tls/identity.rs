@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -77,6 +78,9 @@ impl Identity {
         let fingerprint = fingerprint(own);
         let key = PrivateKeyDer::from_pem_slice(&read(key_file)?)
             .map_err(|error| wrong(key_file, not_pem(&error, "a private key without a passphrase")))?;
+        if key_file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o007 != 0) {
+            tracing::warn!("{}: everybody on this machine can read the key: chmod o= it", key_file.display());
+        }
         let provider = provider();
         let key = provider
             .key_provider
