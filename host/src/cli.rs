@@ -16,6 +16,7 @@ mod balancers;
 mod client;
 mod config_check;
 mod encrypt_password;
+mod expiry;
 mod import;
 mod in_force;
 mod keys;

@@ -252,6 +252,36 @@ async fn what_is_wrong_with_the_certificate_ends_the_start_and_changes_nothing_a
 }
 
 #[tokio::test]
+async fn a_certificate_that_has_expired_is_told_of_and_serves_nodes_and_commands_still() -> Result<()> {
+    let mut cluster = Builder::for_test(1)?.with_tls().start().await?;
+    cluster.node(0).stop().await?;
+    let node = &cluster.nodes()[0];
+    let expired = tls::authority().expired_server(&["localhost", "127.0.0.1"]);
+    fs::write(node.files.config.join("certificate.pem"), expired.certificate)?;
+    fs::write(node.files.config.join("key.pem"), expired.key)?;
+    let told = "the certificate expired at 2020-01-01T00:00:00Z, and browsers refuse it";
+    let output = cluster.command(&["config", "check", "--config-dir"])?.arg(&node.files.config).output()?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains(told), "{said}");
+
+    cluster.node(0).start().await?;
+    let node = &cluster.nodes()[0];
+    wait::until("the log to say so", wait::LONG, async || {
+        ensure!(node.log().contains(told), "{}", node.log_tail());
+        Ok(())
+    })
+    .await?;
+    let output = cluster.command(&["list-nodes", "--data-dir"])?.arg(&node.files.data).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Browsers refuse it, and so does the one that ends what a test leaves.
+    assert!(shown(node).await.is_err());
+    node.files.certify()?;
+    node.hang_up()?;
+    wait::until("the renewed one to be shown", wait::LONG, async || shown(node).await).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_usual_ports_are_those_of_https_and_http() -> Result<()> {
     let cluster = Builder::for_test(1)?.with_tls().prepare()?;
     let node = &cluster.nodes()[0];

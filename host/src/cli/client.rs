@@ -74,7 +74,7 @@ pub(super) fn withdraw(data_dir: &Path) {
 pub(super) type Body = UnsyncBoxBody<Bytes, anyhow::Error>;
 
 /// The daemon of this machine, seen from a command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Daemon {
     address: String,
     certificate: Option<String>,

@@ -3,11 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, ServeArguments, output, plugin, system};
+use super::{Failure, ServeArguments, expiry, output, plugin, system};
 use crate::{
     config::{self, Config, Problem, Setting, Severity},
+    domain::Clock as _,
     launcher::Kinds,
-    wire::tls::Identity,
+    wire::tls::{Identity, TlsError},
 };
 
 #[derive(Debug, Subcommand)]
@@ -34,7 +35,7 @@ pub(super) fn run(command: ConfigCommand) -> Result<(), Failure> {
         Some(config) => {
             found.extend(plugin::selected(config).into_iter().map(|(severity, text)| Found { severity, text }));
             let identity = config.tls.as_ref().map(Identity::load).transpose();
-            found.extend(identity.err().map(|error| Found { severity: Severity::Error, text: error.to_string() }));
+            found.extend(certificate(config, identity));
             kinds(config, &mut found)
         }
         None => Vec::new(),
@@ -57,6 +58,18 @@ struct Found {
 impl Found {
     fn of(problem: &Problem) -> Self {
         Self { severity: problem.severity, text: problem.to_string() }
+    }
+}
+
+/// What is to be said of the certificate.
+fn certificate(config: &Config, identity: Result<Option<Identity>, TlsError>) -> Option<Found> {
+    match identity {
+        Err(error) => Some(Found { severity: Severity::Error, text: error.to_string() }),
+        Ok(identity) => {
+            let caution = expiry::caution(identity?.expires, system::SystemClock.now())?;
+            let text = format!("{}: {caution}", config.tls.as_ref()?.certificate.display());
+            Some(Found { severity: Severity::Warning, text })
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn run(daemon: Daemon, arguments: &RunArguments) -> anyhow::Res
     // The signal that has cancelled it: its end may be seen by either of the two.
     let cancelled = Cell::new(None);
     let own = tokio::select! {
-        status = follow(daemon.again()?, session.id) => status?,
+        status = follow(daemon.clone(), session.id) => status?,
         left = interrupted(&daemon, session.id, &cancelled) => return left,
     };
     Ok(own.unwrap_or_else(|| cancelled.get().map_or(NO_STATUS, |number| 128 + number)))

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     balancers::{self, All},
-    client,
+    client, expiry,
     in_force::InForce,
     keys,
     lifecycle::{End, Lifecycle},
@@ -318,6 +318,7 @@ async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Optio
         }
     });
     if let Some(tls) = tls {
+        lifecycle.part(expiry::watch(Arc::clone(&tls), Arc::new(system::SystemClock), lifecycle.soft()));
         lifecycle.part(follow(tls, data_dir.path().to_owned(), bound, lifecycle.soft()));
     }
     if let Some(beside) = beside {

@@ -50,6 +50,17 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// For a server, and no longer good.
+    ///
+    /// # Panics
+    /// Where a name is none.
+    pub fn expired_server(&self, names: &[&str]) -> Certified {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.sign(&params)
+    }
+
     /// For a client whose role is `name`.
     ///
     /// # Panics

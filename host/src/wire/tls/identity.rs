@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use rustls::{
     ServerConfig,
     pki_types::{
@@ -28,6 +29,8 @@ const LARGEST: u64 = 1 << 20;
 pub struct Identity {
     /// What the others know its certificate by.
     pub fingerprint: String,
+    /// Until when browsers take it.
+    pub expires: Timestamp,
     pub(super) server: Arc<ServerConfig>,
 }
 
@@ -75,6 +78,9 @@ impl Identity {
         };
         ParsedCertificate::try_from(own)
             .map_err(|error| wrong(certificate_file, format!("its first certificate cannot be used: {error}")))?;
+        let expires = expiry(own).ok_or_else(|| {
+            wrong(certificate_file, "until when its first certificate holds cannot be read".to_owned())
+        })?;
         let fingerprint = fingerprint(own);
         let key = PrivateKeyDer::from_pem_slice(&read(key_file)?)
             .map_err(|error| wrong(key_file, not_pem(&error, "a private key without a passphrase")))?;
@@ -98,8 +104,13 @@ impl Identity {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { fingerprint, server: Arc::new(server) })
+        Ok(Self { fingerprint, expires, server: Arc::new(server) })
     }
+}
+
+fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
 }
 
 impl TlsVersion {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use evenkeel_test_postgres::certificates::{Authority, Certified};
+use jiff::Timestamp;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -103,9 +104,18 @@ async fn a_server_that_has_the_certificate_and_not_its_key_is_refused() {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![shown], key))));
-    let thief = OwnTls::new(Identity { fingerprint: fingerprint.clone(), server: Arc::new(config) });
+    let thief =
+        OwnTls::new(Identity { fingerprint: fingerprint.clone(), expires: Timestamp::MAX, server: Arc::new(config) });
     let error = meet(&thief, &fingerprint).await.unwrap_err().to_string();
     assert!(error.contains("BadSignature"), "{error}");
+}
+
+#[tokio::test]
+async fn one_that_has_expired_is_known_all_the_same() {
+    let identity = Files::new().identity(&Authority::new("an authority").expired_server(&["node1"]));
+    assert_eq!(identity.expires.to_string(), "2020-01-01T00:00:00Z");
+    let known = identity.fingerprint.clone();
+    assert_eq!(meet(&OwnTls::new(identity), &known).await.unwrap(), "hello");
 }
 
 #[tokio::test]
