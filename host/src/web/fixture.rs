@@ -187,6 +187,13 @@ impl Site {
         self.app.sessions.start(new).await.unwrap()
     }
 
+    /// A session of `user` that its node is about to run.
+    pub(super) async fn start_claimed(&self, user: &str) -> Session {
+        let session = self.start(user).await;
+        assert!(self.store.claim(session.id, session.epoch, session.node).await.unwrap());
+        session
+    }
+
     /// A job of `user`.
     pub(super) async fn start_job(&self, user: &str) -> Session {
         let program = JobProgram::Command("make".to_owned());

@@ -195,7 +195,7 @@ async fn all_of_ones_own_sessions_are_suspended_and_ended_and_nobody_elses() {
 #[tokio::test]
 async fn a_lost_session_is_resumed_by_its_owner_who_takes_the_risk() {
     let site = Site::open().await;
-    let (own, theirs) = (site.start(USER).await.id, site.start("bob").await.id);
+    let (own, theirs) = (site.start_claimed(USER).await.id, site.start_claimed("bob").await.id);
     site.store.leave(NodeId(1)).await.unwrap();
     site.store.delete_node(NodeId(1)).await.unwrap();
     let path = format!("/api/v1/sessions/{own}/resume");

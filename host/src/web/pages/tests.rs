@@ -160,7 +160,7 @@ async fn buttons_suspend_and_end_what_is_the_visitors_own() {
 async fn a_lost_session_is_resumed_from_the_page_once_the_risk_is_taken() {
     let site = Site::open().await;
     let cookie = site.cookie();
-    let own = site.start(USER).await.id;
+    let own = site.start_claimed(USER).await.id;
     site.store.leave(NodeId(1)).await.unwrap();
     site.store.delete_node(NodeId(1)).await.unwrap();
     let home = site.visit("/", &cookie).await.text;
