@@ -170,6 +170,17 @@ pub(super) fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
             "others can read this secret; run chmod 600 on it, and replace it if it may have been read".to_owned();
         return Err(DataDirError::Exposed { path: path.to_owned(), problem });
     }
+    // Whoever wrote it knows it.
+    let of_directory = path.parent().and_then(|directory| directory.metadata().ok()).map(|directory| directory.uid());
+    let own = nix::unistd::geteuid().as_raw();
+    if ![Some(0), Some(own), of_directory].contains(&Some(metadata.uid())) {
+        let problem = format!(
+            "belongs to user id {}, who is neither root, nor this program's, nor the owner of the directory; remove it, or \
+             chown it if it is the right one",
+            metadata.uid()
+        );
+        return Err(DataDirError::Exposed { path: path.to_owned(), problem });
+    }
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text).map_err(failed(path, "cannot be read"))?;
     let text = text.trim();
@@ -192,6 +203,25 @@ mod tests {
         assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Held(_))));
         drop(first);
         DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_another_account_has_put_there_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secure-cookie-key");
+        std::fs::write(&path, "a-secret-that-somebody-else-knows-as-well").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(read_secret(&path).unwrap().is_some());
+        if !nix::unistd::geteuid().is_root() {
+            // Only root can make files of others.
+            return;
+        }
+        std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+        let error = read_secret(&path).unwrap_err().to_string();
+        assert!(error.contains("belongs to user id 65534"), "{error}");
+        // A directory of that account's own is another matter: root looks after its daemon.
+        std::os::unix::fs::chown(dir.path(), Some(65_534), None).unwrap();
+        assert!(read_secret(&path).unwrap().is_some());
     }
 
     #[test]
