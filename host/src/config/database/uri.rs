@@ -169,8 +169,14 @@ pub(in crate::config) fn shown(text: &str) -> String {
         None => place.to_owned(),
     };
     let hide = |pair: &str| {
-        if pair.starts_with("password=") { "password=(hidden)".to_owned() } else { pair.to_owned() }
+        let name = pair.split('=').next().unwrap_or_default();
+        let decoded = percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        if decoded.contains("pass") { format!("{name}=(hidden)") } else { pair.to_owned() }
     };
+    // Then it is a part of a password with a question mark that was not encoded.
+    if query.is_some_and(|query| query.contains('@')) {
+        return format!("{scheme}://(hidden)");
+    }
     match query {
         Some(query) => format!("{scheme}://{place}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&")),
         None => format!("{scheme}://{place}"),
@@ -185,6 +191,22 @@ mod tests {
         let (uri, unused) = Uri::parse(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
         assert_eq!(unused, [""; 0], "{text}");
         uri
+    }
+
+    #[test]
+    fn no_password_is_shown_however_it_is_written() {
+        for text in [
+            "postgresql://ada:s3?cret@db/x",
+            "postgresql://ada@db/x?PASSWORD=s3?cret",
+            "postgresql://ada@db/x?pass%77ord=s3?cret&sslmode=allow",
+            "postgresql://ada@db/x?sslpassword=s3?cret",
+            "postgresql://ada:s3?cret@db/x?sslmode=allow",
+            "s3?cret",
+        ] {
+            let shown = shown(text);
+            assert!(!shown.contains("s3") && !shown.contains("cret"), "{shown}");
+        }
+        assert_eq!(shown("postgresql://ada@db/x?sslmode=allow"), "postgresql://ada@db/x?sslmode=allow");
     }
 
     #[test]
