@@ -229,6 +229,22 @@ fn the_old_key_does_not_go_while_a_password_needs_it() -> Result<()> {
 }
 
 #[test]
+fn a_key_behind_a_link_is_replaced_where_it_is() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = binaries::find("evenkeel")?;
+    assert!(encrypt(&program, directory.path(), &[], "secret\n")?.status.success());
+    let (link, real) = (directory.path().join("secure-cookie-key"), directory.path().join("real"));
+    fs::rename(&link, &real)?;
+    symlink(&real, &link)?;
+    let before = fs::read(&real)?;
+    let output = Command::new(&program).args(["rotate-key", "--data-dir"]).arg(directory.path()).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::symlink_metadata(&link)?.is_symlink());
+    assert_ne!(fs::read(&real)?, before);
+    Ok(())
+}
+
+#[test]
 fn of_two_replacements_at_once_one_is_refused() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let program = binaries::find("evenkeel")?;

@@ -39,7 +39,9 @@ pub(super) fn run(arguments: &RotateArguments) -> Result<(), Failure> {
     let find = || places.find()?.with_context(|| format!("there is no secure-cookie-key: looked for {looked}"));
     // Of two at once, one would replace what it has not seen.
     let _alone = lock(&find()?.path)?;
-    let found = find()?;
+    let mut found = find()?;
+    // What a link leads to is what the nodes have.
+    found.path = found.path.canonicalize().with_context(|| found.path.display().to_string())?;
     let step = match (arguments.begin_use, arguments.finish) {
         (false, false) => Step::Announce,
         (true, _) => Step::Use,
