@@ -25,7 +25,9 @@ const ONE: &str = "list them with `sessions`; whose session it is suspends it wi
 const ALL: &str = "`offline NODE` suspends what runs on a node, `drain NODE --deadline 0s --end` also ends what would lose work; \
                    users suspend or end all of their own on the home page";
 
-const COMMANDS: [(&str, Answer); 28] = [
+const USERS: &str = "users are the accounts of the system; auth-required-user-group in rserver.conf says who signs in";
+
+const COMMANDS: [(&str, Answer); 32] = [
     ("list-nodes", Same),
     ("delete-node", Same),
     ("encrypt-password", Same),
@@ -59,6 +61,10 @@ const COMMANDS: [(&str, Answer); 28] = [
         Never("VS Code is offered where code-server is found on PATH, or kinds/vscode.toml says where it is"),
     ),
     ("install-vs-code", Never("install code-server; VS Code is offered where it is found on PATH")),
+    ("list-users", Never(USERS)),
+    ("add-user", Never(USERS)),
+    ("lock-user", Never(USERS)),
+    ("unlock-user", Never(USERS)),
     ("upgrade-database", Never("the daemon brings the registry up to date when it starts")),
 ];
 
