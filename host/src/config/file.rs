@@ -10,6 +10,9 @@ use std::{
 
 use super::Problem;
 
+/// How it is told that a file cannot be read.
+pub(super) const UNREADABLE: &str = "cannot be read";
+
 /// The section of bare names.
 pub const NODES: &str = "nodes";
 
@@ -60,11 +63,29 @@ impl File {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
-                problems.push(Problem::error(path, 0, format!("cannot be read: {error}")));
+                problems.push(Problem::error(path, 0, format!("{UNREADABLE}: {error}")));
                 String::new()
             }
         };
         Self::parse(path, &text, problems)
+    }
+
+    /// What is to be said of the sections of a file that has none: nothing in them is read, and a registry that was meant to be
+    /// elsewhere must not be here without a word.
+    pub fn in_vain(&self) -> Vec<Problem> {
+        let mut told = Vec::new();
+        let mut problems = Vec::new();
+        for entry in &self.entries {
+            let Some(section) = entry.section.as_deref().filter(|section| !told.contains(section)) else { continue };
+            told.push(section);
+            let message =
+                format!("this file has no sections, and what follows [{section}] is not read; take that line out");
+            problems.push(match self.path.ends_with("database.conf") {
+                true => Problem::error(&self.path, entry.line, message),
+                false => Problem::warning(&self.path, entry.line, message),
+            });
+        }
+        problems
     }
 
     /// The same with what stands in a section as if it stood before any.
