@@ -20,6 +20,7 @@ use crate::domain::{
     Session, SessionId, Shadow, SignOut, State, Wanted,
 };
 
+pub mod begun;
 mod life;
 pub mod membership;
 pub mod postgres;

@@ -1,6 +1,11 @@
 //! Who belongs to a cluster: keys, protocols, versions, copies of data directories, clocks.
 
-use std::{fs, process::Output, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_tests::{Client, Cluster, Registry, on_each_registry, processes, store, wait};
@@ -116,6 +121,14 @@ async fn a_node_without_a_key_makes_none_where_there_is_a_cluster_and_says_whenc
     let error = format!("{:#}", cluster.node(1).start().await.expect_err("it has no key"));
     cluster.node(1).kill9()?;
     assert!(error.contains("copy it from node n1 (127.0.0.1:"), "{error}");
+    let files = &cluster.nodes()[1].files;
+    let mut encrypt = cluster.command(&["encrypt-password", "--config-dir"])?;
+    encrypt.arg(&files.config).arg("--data-dir").arg(&files.data).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = encrypt.spawn()?;
+    child.stdin.take().context("piped")?.write_all(b"s3cret\n")?;
+    let output = child.wait_with_output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("copy it from node n1 (127.0.0.1:"), "{error}");
     assert!(!missing.exists(), "no key was made");
     assert_eq!(cluster.client(0)?.nodes().await?.len(), 1, "it did not register");
     Ok(())

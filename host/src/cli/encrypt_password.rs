@@ -9,31 +9,64 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use zeroize::Zeroizing;
 
-use super::{Failure, LocationArguments, location_flags, output, report, system};
-use crate::config::{
-    self,
-    password::{self, LONGEST},
+use super::{Failure, LocationArguments, keys, location_flags, output, registry, report, system};
+use crate::{
+    config::{
+        self, Flags, KeyPlaces,
+        password::{self, LONGEST},
+    },
+    store::begun::Member,
 };
 
-/// Encrypts what is read under this node's key, which is made where the node has none.
+/// Encrypts what is read under this node's key, which is made where the node has none and is the first of its cluster.
 pub(super) fn run(location: &LocationArguments) -> Result<(), Failure> {
-    let places = config::key_places(&location_flags(location), &system::surroundings()).map_err(|problems| {
+    let flags = location_flags(location);
+    let places = config::key_places(&flags, &system::surroundings()).map_err(|problems| {
         report(&problems, false);
         Failure::Configuration
     })?;
     let password = if stdin().is_terminal() { ask()? } else { only_line(stdin().lock())? };
-    let had_one = places.find()?.is_some();
-    let found = places.find_or_create(&system::SystemEntropy)?;
-    if !had_one {
-        // The output is what goes into the file.
-        let _ = writeln!(
-            stderr(),
-            "evenkeel: {} has been made; copy it to the other nodes, with mode 0600, before they start",
-            found.path.display()
-        );
-    }
+    let found = match places.find()? {
+        Some(found) => found,
+        None => {
+            may_be_made(&flags, &password, &places)?;
+            let made = places.find_or_create(&system::SystemEntropy)?;
+            // The output is what goes into the file.
+            say(&format!(
+                "{} has been made; copy it to the other nodes, with mode 0600, before they start",
+                made.path.display()
+            ));
+            made
+        }
+    };
     output::line(password::encrypt(&password, found.keys.signing(), &system::SystemEntropy));
     Ok(())
+}
+
+/// Whether this node may make a key: no other has begun a cluster in the registry, as far as that can be told by now.
+fn may_be_made(flags: &Flags, password: &str, places: &KeyPlaces) -> anyhow::Result<()> {
+    // Where the files are not finished, there is no registry to ask.
+    let Some(config) = config::load(flags, &system::surroundings()).0 else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(registry::begun(&config, password)) {
+        Ok(None) => Ok(()),
+        Ok(Some(members)) => bail!(match members.iter().find(|member| member.name != config.node_name) {
+            Some(Member { name, address }) => keys::to_be_copied(name, address, places),
+            None => keys::to_be_put_there(places),
+        }),
+        Err(error) => {
+            say(&format!(
+                "warning: it cannot be told whether a cluster has a key already, in whose place this node's would not do: \
+                 {error:#}"
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// Beside the output.
+fn say(text: &str) {
+    let _ = writeln!(stderr(), "evenkeel: {text}");
 }
 
 /// Asks on the terminal, which shows nothing of the answer; Ctrl-C leaves it as it was.

@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::{
-    config::{Config, Keys},
+    config::{Config, KeyPlaces, Keys},
     domain::{Entropy, NodeStatus},
     store::Store,
 };
@@ -19,21 +19,10 @@ pub(super) async fn of_node(config: &Config, store: &dyn Store, entropy: &dyn En
             let mut others: Vec<_> = nodes.iter().filter(|node| node.name != config.node_name).collect();
             others.sort_by_key(|node| node.status != NodeStatus::Online);
             if let Some(other) = others.first().filter(|_| has_cluster) {
-                let files: Vec<_> = places.files().map(|file| file.display().to_string()).collect();
-                bail!(
-                    "this cluster has a secure-cookie-key already, and this node has none: copy it from node {} ({}), \
-                     with mode 0600, to {}",
-                    other.name,
-                    other.address,
-                    files.join(" or ")
-                );
+                bail!(to_be_copied(&other.name, &other.address, places));
             }
             if has_cluster {
-                bail!(
-                    "the registry has a cluster, and the secure-cookie-key that it was begun with is in none of the places \
-                     where this node looks: {}; put it there, or let this node begin a new cluster: evenkeel reset-cluster",
-                    places.files().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
-                );
+                bail!(to_be_put_there(places));
             }
             let made = places.find_or_create(entropy)?;
             tracing::info!(file = %made.path.display(), "a secure-cookie-key has been made; other nodes need a copy of it");
@@ -41,4 +30,26 @@ pub(super) async fn of_node(config: &Config, store: &dyn Store, entropy: &dyn En
         }
     };
     Ok(found.keys)
+}
+
+/// What is to be done where a cluster has a key, and this node has not.
+pub(super) fn to_be_copied(name: &str, address: &str, places: &KeyPlaces) -> String {
+    format!(
+        "this cluster has a secure-cookie-key already, and this node has none: copy it from node {name} ({address}), with \
+         mode 0600, to {}",
+        files(places, " or ")
+    )
+}
+
+/// The same where no other node is left that has it.
+pub(super) fn to_be_put_there(places: &KeyPlaces) -> String {
+    format!(
+        "the registry has a cluster, and the secure-cookie-key that it was begun with is in none of the places where this \
+         node looks: {}; put it there, or let this node begin a new cluster: evenkeel reset-cluster",
+        files(places, ", ")
+    )
+}
+
+fn files(places: &KeyPlaces, between: &str) -> String {
+    places.files().map(|file| file.display().to_string()).collect::<Vec<_>>().join(between)
 }

@@ -11,6 +11,7 @@ use crate::{
     },
     store::{
         Store,
+        begun::Member,
         postgres::{Access, Host, PostgresStore},
         sqlite::SqliteStore,
     },
@@ -47,8 +48,24 @@ fn close(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> {
-    let uri = &options.uri;
+/// Who is in the cluster that the registry has, if one has begun. Nothing is made or changed; a database is entered by that
+/// password, where the files have none.
+pub(super) async fn begun(config: &Config, password: &str) -> anyhow::Result<Option<Vec<Member>>> {
+    Ok(match &config.database {
+        Database::Sqlite { .. } => SqliteStore::begun(&config.database_directory).await?,
+        Database::Postgres(options) => {
+            let known = if options.encrypted.is_some() { None } else { password_of(config, options)? };
+            PostgresStore::begun(&entered(options, known.or_else(|| Some(password.to_owned())))?).await?
+        }
+    })
+}
+
+/// How a database is entered: with the password, decrypted.
+pub(super) fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> {
+    entered(options, password_of(config, options)?)
+}
+
+fn password_of(config: &Config, options: &PostgresOptions) -> anyhow::Result<Option<String>> {
     // Only where it is needed: a node without a key may be the first of its cluster.
     let keys = if options.encrypted.is_some() { config.key_places.find()?.map(|found| found.keys) } else { None };
     let environment = match std::env::var(PASSWORD_VARIABLE) {
@@ -57,6 +74,11 @@ fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> 
         Err(error) => return Err(error).context(PASSWORD_VARIABLE),
     };
     let password = options.password(environment, keys.as_ref(), config.key_places.path())?;
+    Ok(password.map(|password| password.to_string()))
+}
+
+fn entered(options: &PostgresOptions, password: Option<String>) -> anyhow::Result<Access> {
+    let uri = &options.uri;
     let host = uri.host.clone().context("database.conf names no host")?;
     let user = uri.user.clone().context("database.conf names no user")?;
     Ok(Access {
@@ -64,7 +86,7 @@ fn access(config: &Config, options: &PostgresOptions) -> anyhow::Result<Access> 
         port: uri.port.unwrap_or(database::PORT),
         database: uri.database.clone().unwrap_or_else(|| user.clone()),
         user,
-        password: password.map(|password| password.to_string()),
+        password,
         tls: match &uri.ssl_mode {
             Some(mode) => mode.parse().map_err(|()| anyhow!("database.conf: there is no sslmode {mode}"))?,
             None => Default::default(),

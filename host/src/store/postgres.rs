@@ -30,6 +30,7 @@ use self::{
 use super::{
     Beat, Heartbeat, Move, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
+    begun::Member,
     rows::{self, milliseconds},
 };
 use crate::domain::{
@@ -103,6 +104,14 @@ impl PostgresStore {
         let (writers, readers) = open::open(access).await?;
         let news = News::new(access, &writers, &readers);
         Ok(Self { readers, writers, node_timeout: milliseconds(node_timeout), news })
+    }
+
+    /// The members of the cluster that a database has, if one has begun; nothing is changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] says why it cannot be asked, and what to do.
+    pub async fn begun(access: &Access) -> Result<Option<Vec<Member>>, StoreError> {
+        open::begun(access).await
     }
 
     /// Closes all connections, after what is under way.

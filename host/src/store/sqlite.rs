@@ -24,6 +24,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use super::{
     Beat, Heartbeat, Move, NodeDeletion, RegisterError, Registration, Report, Reservation, Reset, Route, SessionFilter,
     Shown, ShownBatch, SignOuts, Snapshot, Store, StoreError,
+    begun::Member,
     rows::{self, milliseconds},
 };
 use crate::domain::{
@@ -73,6 +74,14 @@ impl SqliteStore {
     pub async fn open(directory: &Path, node_timeout: Duration) -> Result<Self, StoreError> {
         let (writer, readers) = open::open(directory).await?;
         Ok(Self { readers, writer, node_timeout: milliseconds(node_timeout) })
+    }
+
+    /// The members of the cluster that the store in a directory has, if one has begun; nothing is made or changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] says why the file cannot be read.
+    pub async fn begun(directory: &Path) -> Result<Option<Vec<Member>>, StoreError> {
+        open::begun(directory).await
     }
 
     /// Closes the file, after what is under way.

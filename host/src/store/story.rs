@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Beat, Registration, Reservation, Snapshot, Store};
+use super::{Beat, Registration, Reservation, Snapshot, Store, begun::Member};
 use crate::domain::{Charter, Decision, Epoch, InsteadOf, Node, NodeId, PROTOCOL, Reading, Session, SessionId, State};
 
 pub(crate) mod jobs;
@@ -37,6 +37,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) trait Bed: Send + Sync {
     /// Opens it as one more daemon does.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Who is in the cluster that it has, asked without opening it.
+    async fn begun(&self) -> Option<Vec<Member>>;
 
     /// Makes everything in it older, as if time had passed.
     async fn pass(&self, time: Duration);
@@ -72,6 +75,7 @@ macro_rules! tell {
         );
         $crate::store::story::tell!($bed; membership:
             the_first_node_lays_down_the_charter,
+            whether_a_cluster_has_begun_is_told_without_a_write,
             of_many_first_nodes_with_keys_of_their_own_one_lays_down_the_charter,
             a_node_that_does_not_fit_is_known_and_no_member,
             a_node_that_stays_out_tries_again_without_raising_the_revision,

@@ -10,7 +10,10 @@ use sqlx::{
 use tokio::time::timeout;
 
 use super::{Access, PATIENCE, StoreError, access::words};
-use crate::store::schema;
+use crate::store::{
+    begun::{IS_BEGUN, MEMBERS, Member},
+    schema,
+};
 
 /// The most connections that a node takes for each of reading and writing.
 const MOST: u32 = 4;
@@ -59,10 +62,29 @@ pub(super) async fn open(access: &Access) -> Result<(PgPool, PgPool), StoreError
     Ok((pool(), pool()))
 }
 
-async fn prepare(access: &Access) -> Result<PgConnectOptions, StoreError> {
+/// The members of the cluster that the database has, if one has begun; nothing is changed.
+pub(super) async fn begun(access: &Access) -> Result<Option<Vec<Member>>, StoreError> {
+    let (mut connection, _) = connect(access).await?;
+    let read = async {
+        let mut members = None;
+        if ours(&mut connection).await?.is_some()
+            && sqlx::query_scalar::<_, i64>(IS_BEGUN).fetch_one(&mut connection).await? > 0
+        {
+            let rows: Vec<(String, String)> = sqlx::query_as(MEMBERS).fetch_all(&mut connection).await?;
+            members = Some(rows.into_iter().map(Member::from).collect());
+        }
+        connection.close().await?;
+        Ok(members)
+    };
+    timeout(PATIENCE, read)
+        .await
+        .map_err(|_| StoreError::Unusable(format!("{access}: the database did not answer within {PATIENCE:?}")))?
+        .map_err(|error| access.unusable(&error))
+}
+
+async fn connect(access: &Access) -> Result<(PgConnection, PgConnectOptions), StoreError> {
     access.check_files().await?;
-    let connecting = timeout(PATIENCE * 2, access.connect());
-    let (mut connection, options) = connecting
+    timeout(PATIENCE * 2, access.connect())
         .await
         .map_err(|_| {
             let seconds = (PATIENCE * 2).as_secs();
@@ -70,7 +92,11 @@ async fn prepare(access: &Access) -> Result<PgConnectOptions, StoreError> {
                 "{access}: no answer within {seconds} s; is the server there, and is host and port in database.conf right?"
             ))
         })?
-        .map_err(|error| access.unusable(&error))?;
+        .map_err(|error| access.unusable(&error))
+}
+
+async fn prepare(access: &Access) -> Result<PgConnectOptions, StoreError> {
+    let (mut connection, options) = connect(access).await?;
     migrate(&mut connection, access).await?;
     connection.close().await.map_err(|error| access.unusable(&error))?;
     Ok(options)

@@ -10,6 +10,7 @@ use crate::{
     domain::{State, Wanted},
     store::{
         Report,
+        begun::Member,
         story::{self, Bed, TIMEOUT, registration},
     },
 };
@@ -55,6 +56,10 @@ impl PostgresBed {
 impl Bed for PostgresBed {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.try_open().await.unwrap())
+    }
+
+    async fn begun(&self) -> Option<Vec<Member>> {
+        PostgresStore::begun(&self.access).await.unwrap()
     }
 
     async fn pass(&self, time: Duration) {

@@ -15,7 +15,10 @@ use sqlx::{
 };
 
 use super::{StoreError, filesystem};
-use crate::store::schema;
+use crate::store::{
+    begun::{IS_BEGUN, MEMBERS, Member},
+    schema,
+};
 
 /// The file's name in the database directory.
 pub(super) const FILE: &str = "evenkeel.db";
@@ -61,6 +64,28 @@ pub(super) async fn open(directory: &Path) -> Result<(SqlitePool, SqlitePool), S
     let readers =
         pool(READERS).connect_with(options.pragma("query_only", "1")).await.map_err(|error| unusable(&file, &error))?;
     Ok((writer, readers))
+}
+
+/// The members of the cluster that the file in a directory has, if it has begun; nothing is made or changed.
+pub(super) async fn begun(directory: &Path) -> Result<Option<Vec<Member>>, StoreError> {
+    let file = directory.join(FILE);
+    if !file.try_exists().map_err(|error| StoreError::Unusable(format!("database {}: {error}", file.display())))? {
+        return Ok(None);
+    }
+    let failed = |error: sqlx::Error| unusable(&file, &error);
+    let options = SqliteConnectOptions::new().filename(&file).busy_timeout(PATIENCE).pragma("query_only", "1");
+    let mut connection = options.connect().await.map_err(failed)?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name IN ('cluster', 'nodes')")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    let mut members = None;
+    if tables == 2 && sqlx::query_scalar::<_, i64>(IS_BEGUN).fetch_one(&mut connection).await.map_err(failed)? > 0 {
+        let rows: Vec<(String, String)> = sqlx::query_as(MEMBERS).fetch_all(&mut connection).await.map_err(failed)?;
+        members = Some(rows.into_iter().map(Member::from).collect());
+    }
+    connection.close().await.map_err(failed)?;
+    Ok(members)
 }
 
 /// Makes the directory where it is missing, and waits for its lock.

@@ -7,7 +7,10 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::Sqlit
 use tempfile::TempDir;
 
 use super::{SqliteStore, Store, StoreError, open::FILE};
-use crate::store::story::{self, Bed, TIMEOUT, registration};
+use crate::store::{
+    begun::Member,
+    story::{self, Bed, TIMEOUT, registration},
+};
 
 struct SqliteBed {
     directory: TempDir,
@@ -48,6 +51,10 @@ impl SqliteBed {
 impl Bed for SqliteBed {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.try_open().await.unwrap())
+    }
+
+    async fn begun(&self) -> Option<Vec<Member>> {
+        SqliteStore::begun(self.directory.path()).await.unwrap()
     }
 
     async fn pass(&self, time: Duration) {

@@ -35,6 +35,22 @@ pub(crate) async fn the_first_node_lays_down_the_charter(bed: &impl Bed) {
     assert_eq!(bed.open().await.charter().await.unwrap(), Some(charter("one")));
 }
 
+pub(crate) async fn whether_a_cluster_has_begun_is_told_without_a_write(bed: &impl Bed) {
+    assert_eq!(bed.begun().await, None, "there is nothing yet");
+    let store = bed.open().await;
+    assert_eq!(bed.begun().await, None, "there is a store, and no node");
+    store.register(&with_key("a", "one")).await.unwrap();
+    bed.pass(Duration::from_secs(1)).await;
+    store.register(&with_key("b", "one")).await.unwrap();
+    refused(&*store, &with_key("c", "two")).await;
+    let members = bed.begun().await.expect("it has begun");
+    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["b", "a"], "who has the key, the one seen last first");
+    assert_eq!(members[0].address, registration("b").address);
+    store.reset_cluster(true).await.unwrap();
+    assert_eq!(bed.begun().await, None, "the next node lays down another charter");
+}
+
 pub(crate) async fn of_many_first_nodes_with_keys_of_their_own_one_lays_down_the_charter(bed: &impl Bed) {
     let tasks: Vec<_> = futures_util::future::join_all((0..5).map(|_| bed.open()))
         .await
