@@ -26,6 +26,7 @@ mod log;
 mod node_ref;
 mod nodes;
 mod output;
+mod passwords;
 mod plugin;
 mod ports;
 mod registry;
@@ -130,6 +131,9 @@ struct ListArguments {
 struct SessionsArguments {
     #[command(subcommand)]
     command: Option<sessions::SessionsCommand>,
+    /// Whose sessions: `*` are everybody's, for administrators [default: one's own]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     #[command(flatten)]
     list: ListArguments,
 }
@@ -175,14 +179,6 @@ enum Failure {
     Other(anyhow::Error),
 }
 
-impl Failure {
-    /// A problem of the configuration that its own parts find: a kind, a balancer's setting.
-    fn configuration(error: impl Into<anyhow::Error>) -> Self {
-        eprintln!("evenkeel: {:#}", error.into());
-        Self::Configuration
-    }
-}
-
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Other(error.into())
@@ -219,8 +215,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Sessions(SessionsArguments { command: Some(command), .. }) => {
             ask(&command.output().location, async |daemon| sessions::change(&daemon, &command).await)
         }
-        Command::Sessions(SessionsArguments { list, .. }) => {
-            ask(&list.location, async |daemon| sessions::list(&daemon, list.json).await)
+        Command::Sessions(SessionsArguments { user, list, .. }) => {
+            ask(&list.location, async |daemon| sessions::list(&daemon, user.as_deref(), list.json).await)
         }
         Command::Run(arguments) => {
             let mut status = 0;
@@ -277,7 +273,10 @@ fn ask(
     location: &LocationArguments,
     command: impl AsyncFnOnce(client::Daemon) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
-    let config = configuration(&location_flags(location), false)?;
+    let data_dir = config::data_directory(&location_flags(location), &system::surroundings()).map_err(|problems| {
+        report(&problems, false);
+        Failure::Configuration
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(async { command(client::Daemon::find(&config.data_dir)?).await })?)
+    Ok(runtime.block_on(async { command(client::Daemon::find(&data_dir)?).await })?)
 }

@@ -32,7 +32,7 @@ pub use database::Database;
 pub use editors::{KindOptions, KindsChanged};
 pub use effective::{Origin, Setting};
 pub use key::{Beside, ClusterKey, KeyPlaces, Keys, Step};
-pub use load::{Flags, examine, key_places, load, password_in_database_conf};
+pub use load::{Flags, data_directory, examine, key_places, load, password_in_database_conf};
 pub use load_balancer::BalancerOptions;
 pub use logging::LogLevel;
 pub use problem::{Problem, Severity};
@@ -42,7 +42,7 @@ pub use sign_in::SignInOptions;
 pub use surroundings::Surroundings;
 pub use tls::{Hsts, TlsOptions, TlsVersion};
 
-use crate::domain::IdleRules;
+use crate::domain::{HostPort, IdleRules};
 
 /// The effective configuration of one daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub struct Config {
     /// `www-port`, else 443 with TLS and 8787 without; 0 takes a free one.
     pub www_port: u16,
     /// `www-host-name`: this node's own `host` or `host:port`; else worked out from what is bound.
-    pub www_host_name: Option<String>,
+    pub www_host_name: Option<HostPort>,
     /// `node-name`, else the host name.
     pub node_name: String,
     /// `database.conf`: where the registry is.

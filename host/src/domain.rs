@@ -7,6 +7,7 @@ pub mod drain;
 pub mod entropy;
 #[cfg(test)]
 pub(crate) mod fakes;
+pub mod host_port;
 pub mod id;
 pub mod idle;
 pub mod job;
@@ -28,6 +29,7 @@ pub use charter::{Charter, Exclusion, OtherKey, PROTOCOL};
 pub use clock::Clock;
 pub use drain::{Drain, DrainOrder};
 pub use entropy::Entropy;
+pub use host_port::HostPort;
 pub use id::{Epoch, NodeId, PlacementId, Revision, SessionId};
 pub use idle::{IdleLimits, IdleRules};
 pub use job::{Job, JobProblem, JobProgram};

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Output, Stdio},
 };
 
@@ -171,6 +172,36 @@ async fn a_balancer_or_a_kind_that_cannot_be_is_bad_configuration_too() -> Resul
     let (code, message) = serve(&mut cluster)?;
     assert_eq!(code, 78, "{message}");
     assert!(message.contains("odd.toml:2"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_would_end_a_start_is_told_by_the_check_too() -> Result<()> {
+    let cluster = Builder::for_test(1)?.prepare()?;
+    let files = &cluster.nodes()[0].files;
+    let long = format!("{}/{}", cluster.root().display(), "x".repeat(90));
+    let key = cluster.root().join("open-key");
+    fs::write(&key, "a-secure-cookie-key-that-all-can-read")?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644))?;
+    let key = format!("secure-cookie-key-file={}", key.display());
+    let server = fs::read_to_string(files.config.join("rserver.conf"))?;
+    let database = fs::read_to_string(files.config.join("database.conf"))?;
+    let postgres = "provider=postgresql\nconnection-uri=postgresql://ada@127.0.0.1:1/x\npassword=plain\n";
+    for (setting, registry, expected) in [
+        ("auth-pam-service=nosuch", database.as_str(), "auth-pam-service=nosuch: there is no such file"),
+        (&format!("server-data-dir={long}"), &database, "set server-data-dir to a shorter one"),
+        (&key, &database, "others can read this secret"),
+        ("", postgres, "password in database.conf: "),
+    ] {
+        fs::write(files.config.join("rserver.conf"), format!("{server}{setting}\n"))?;
+        fs::write(files.config.join("database.conf"), registry)?;
+        for command in [&["config", "check"][..], &["serve"]] {
+            let mut command = cluster.command(command)?;
+            command.arg("--config-dir").arg(&files.config).arg("--data-dir").arg(&files.data);
+            let (_, message) = refused(command)?;
+            assert!(message.contains(expected), "{setting}: {message}");
+        }
+    }
     Ok(())
 }
 

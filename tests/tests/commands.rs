@@ -42,6 +42,23 @@ async fn sessions_and_why_tell_of_a_session_and_its_placement() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_daemon_is_asked_whatever_is_wrong_with_the_files_by_now() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let node = &cluster.nodes()[0];
+    node.files.add_setting("www-port", "not-a-port")?;
+    let output = cluster
+        .command(&["list-nodes", "--config-dir"])?
+        .arg(&node.files.config)
+        .arg("--data-dir")
+        .arg(&node.files.data)
+        .output()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{error}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Online"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_command_that_fails_says_so_in_one_line_and_its_status() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let data = cluster.nodes()[0].files.data.clone();

@@ -40,6 +40,8 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     // # Shared storage; # Mount shared storage
     let homes = site.make("nfs/workbench/home")?;
     let shared = site.make("nfs/workbench/shared-storage")?;
+    let nobody = nix::unistd::User::from_name("nobody")?.context("nobody")?;
+    std::os::unix::fs::chown(&shared, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw()))?;
 
     // # User provisioning
     let user1 = UnixUser::create_named("user1", &homes.join("user1")).await?;
@@ -91,6 +93,13 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     // # Verify: every node is known
     both_are_online(&site, &nodes).await?;
 
+    // A node that lacks the key of the cluster makes no other, although all else has been copied to it.
+    let (key, aside) = (nodes[1].config.join("secure-cookie-key"), site.path("aside"));
+    fs::rename(&key, &aside)?;
+    let told = format!("{:#}", nodes[1].run(&site, &["encrypt-password"], PASSWORD).expect_err("it has no key"));
+    assert!(told.contains(&format!("copy it from node node1 ({})", nodes[0].authority())), "{told}");
+    fs::rename(&aside, &key)?;
+
     // # Verify: sign in by user name and password, at any node
     let first = Visitor::signed_in(&nodes[0].authority(), &user1).await?;
     let second = Visitor::signed_in(&nodes[1].authority(), &user2).await?;
@@ -108,6 +117,11 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
             use_notebook(&first.moved_to(&node.authority()).client(), session, "user1").await?;
         }
     }
+
+    // The sessions as the administrator lists them: everybody's.
+    let listed = nodes[1].run(&site, &["active-sessions"], "")?;
+    assert!(four.iter().all(|session| listed.contains(&format!("{}  user1", session.id))), "{listed}");
+    assert!(!nodes[1].run(&site, &["sessions"], "")?.contains("user1"));
 
     // # Verify: the status of the cluster
     let cores = cores(&first.client(), "node1").await?;

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, ServeArguments, expiry, output, plugin, system};
+use super::{Failure, ServeArguments, expiry, output, passwords, plugin, registry, system};
 use crate::{
-    config::{self, Config, Problem, Setting, Severity},
+    config::{self, Config, Database, Problem, Setting, Severity},
     domain::Clock as _,
-    launcher::Kinds,
+    launcher::{Kinds, local},
     wire::tls::{Identity, TlsError},
 };
 
@@ -36,6 +36,7 @@ pub(super) fn run(command: ConfigCommand) -> Result<(), Failure> {
             found.extend(plugin::selected(config).into_iter().map(|(severity, text)| Found { severity, text }));
             let identity = config.tls.as_ref().map(Identity::load).transpose();
             found.extend(certificate(config, identity));
+            found.extend(needs(config).into_iter().map(|text| Found { severity: Severity::Error, text }));
             kinds(config, &mut found)
         }
         None => Vec::new(),
@@ -71,6 +72,26 @@ fn certificate(config: &Config, identity: Result<Option<Identity>, TlsError>) ->
             Some(Found { severity: Severity::Warning, text })
         }
     }
+}
+
+/// What else would end the daemon's start, without asking anybody on the network.
+fn needs(config: &Config) -> Vec<String> {
+    let key = config.key_places.find();
+    // A password is decrypted with the key, and would be told of a second time.
+    let access = match (&key, &config.database) {
+        (Ok(_), Database::Postgres(options)) => registry::access(config, options).err(),
+        _ => None,
+    };
+    [
+        passwords::check(&config.sign_in).err().map(anyhow::Error::new),
+        local::check_length(&config.runtime_dir).err().map(anyhow::Error::new),
+        key.err().map(anyhow::Error::new),
+        access,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|error| format!("{error:#}"))
+    .collect()
 }
 
 /// A kind, and where its program is.

@@ -55,16 +55,24 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<(), Failure> {
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
     let errors: Vec<_> = errors.map(ToString::to_string).collect();
     let others = others(source)?;
+    let unread: Vec<_> = legacy::files::unread(source).map(|problem| problem.to_string()).collect();
     if *json {
-        output::line(document(to, &copied, &others, &errors));
+        output::line(document(to, &copied, &others, &unread, &errors));
     } else {
-        print(to, &copied, &others, &errors);
+        print(to, &copied, &others, &unread, &errors);
     }
     Ok(())
 }
 
 /// Reads all that is copied, before anything is written.
 fn read(source: &Path, port: Option<u16>) -> anyhow::Result<Vec<Copied>> {
+    // What the daemon asks its files for, whatever they say.
+    let (_, _, asked) = config::examine(&Flags::default(), &system::surroundings());
+    let is_own = |file: &str, name: &str| {
+        legacy::find(file, name).is_none()
+            && (asked.iter().any(|setting| setting.file == file && setting.name == name)
+                || (file == "rserver.conf" && name.starts_with("node-label-")))
+    };
     let mut copied = Vec::new();
     for (name, _) in legacy::FILES {
         let path = source.join(name);
@@ -82,12 +90,13 @@ fn read(source: &Path, port: Option<u16>) -> anyhow::Result<Vec<Copied>> {
         // A password, or what stands for one.
         let most = if name == "database.conf" { 0o600 } else { 0o644 };
         let mode = metadata.permissions().mode() & most;
-        copied.push(Copied { name, mode, annotated: annotate(name, &path.display().to_string(), &text, port) });
+        let annotated = annotate(name, &path.display().to_string(), &text, port, |setting| is_own(name, setting));
+        copied.push(Copied { name, mode, annotated });
     }
     ensure!(!copied.is_empty(), "{}: there is no file of a configuration in it", source.display());
     // With the port asked for, also where nothing else is said of the server.
     if let Some(port) = port.filter(|_| copied.iter().all(|file| file.name != "rserver.conf")) {
-        let annotated = annotate("rserver.conf", &source.display().to_string(), "", Some(port));
+        let annotated = annotate("rserver.conf", &source.display().to_string(), "", Some(port), |_| false);
         copied.push(Copied { name: "rserver.conf", mode: 0o644, annotated });
     }
     Ok(copied)
@@ -101,14 +110,22 @@ fn write(copied: &[Copied], to: &Path) -> anyhow::Result<()> {
         bail!("{}: is there already, and nothing is overwritten; name another directory with --to", first.display());
     }
     DirBuilder::new().recursive(true).mode(0o755).create(to).with_context(|| to.display().to_string())?;
+    let mut written = Vec::new();
     for Copied { name, mode, annotated } in copied {
         let path = to.join(name);
-        let write = || {
+        let mut write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            written.push(path.clone());
             file.write_all(annotated.text.as_bytes())?;
             file.set_permissions(fs::Permissions::from_mode(*mode | 0o600))
         };
-        write().with_context(|| path.display().to_string())?;
+        if let Err(error) = write() {
+            // Half of it would keep the next attempt from being made.
+            for path in &written {
+                let _ = fs::remove_file(path);
+            }
+            return Err(error).with_context(|| path.display().to_string());
+        }
     }
     Ok(())
 }
@@ -126,7 +143,7 @@ fn others(source: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn print(to: &Path, copied: &[Copied], others: &[String], errors: &[String]) {
+fn print(to: &Path, copied: &[Copied], others: &[String], unread: &[String], errors: &[String]) {
     let row = |Copied { name, annotated, .. }: &Copied| {
         [
             (*name).to_owned(),
@@ -145,13 +162,22 @@ fn print(to: &Path, copied: &[Copied], others: &[String], errors: &[String]) {
     if !others.is_empty() {
         output::line(format_args!("Not read here, and not copied: {}", others.join(", ")));
     }
+    for problem in unread {
+        output::line(problem);
+    }
     for error in errors {
         output::line(format_args!("A start would be refused: {error}"));
     }
     output::line(format_args!("`evenkeel config check --config-dir {}` tells how it stands", to.display()));
 }
 
-fn document(to: &Path, copied: &[Copied], others: &[String], errors: &[String]) -> serde_json::Value {
+fn document(
+    to: &Path,
+    copied: &[Copied],
+    others: &[String],
+    unread: &[String],
+    errors: &[String],
+) -> serde_json::Value {
     let file = |Copied { name, annotated, .. }: &Copied| {
         let to_do = annotated.to_do.iter().map(|(line, what)| json!({ "line": line, "what": what }));
         json!({
@@ -160,6 +186,6 @@ fn document(to: &Path, copied: &[Copied], others: &[String], errors: &[String]) 
         })
     };
     json!({
-        "to": to, "files": copied.iter().map(file).collect::<Vec<_>>(), "not_copied": others, "errors": errors,
+        "to": to, "files": copied.iter().map(file).collect::<Vec<_>>(), "not_copied": others, "unread": unread, "errors": errors,
     })
 }

@@ -20,7 +20,7 @@ use Answer::{None as Never, Same, Words};
 
 const UNIT: &str =
     "a daemon is started and stopped by its unit: systemctl {start|stop|restart|status} evenkeel; its sessions go on";
-const ONE: &str = "list them with `sessions`; whose session it is suspends it with `sessions suspend ID`, or ends it with `sessions end ID`";
+const ONE: &str = "list them with `active-sessions`; whose session it is suspends it with `sessions suspend ID`, or ends it with `sessions end ID`";
 
 const ALL: &str = "`offline NODE` suspends what runs on a node, `drain NODE --deadline 0s --end` also ends what would lose work; \
                    users suspend or end all of their own on the home page";
@@ -31,7 +31,7 @@ const COMMANDS: [(&str, Answer); 32] = [
     ("list-nodes", Same),
     ("delete-node", Same),
     ("encrypt-password", Same),
-    ("active-sessions", Words(&["sessions"])),
+    ("active-sessions", Words(&["sessions", "--user", "*"])),
     ("test-config", Words(&["config", "check"])),
     ("version", Words(&["--version"])),
     ("help", Words(&["--help"])),

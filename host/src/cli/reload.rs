@@ -128,7 +128,7 @@ impl Reload {
             taken.push("log level");
         }
         // Whether a kind's file has changed is not told, so all are taken.
-        self.parts.kinds_known.store(Arc::new(serve::told(&kinds)));
+        self.parts.kinds_known.store(Arc::new(serve::shown(&kinds)));
         self.parts.kinds.replace(&kinds);
         taken.push("kinds");
         tracing::info!("the configuration is reloaded: {}", taken.join(", "));
@@ -201,8 +201,11 @@ const RELOADED: [&str; 5] =
 const ONCE: [&str; 3] = ["balancer-shadow", "placement-records-mb", "www-host-name"];
 
 /// Settings of `rserver.conf` that are reloaded, and how the names of others begin.
-const OF_SERVER: [&str; 8] = [
+const OF_SERVER: [&str; 11] = [
+    "load-balancing-enabled",
     "resolve-load-balancer-nodes",
+    "server-shared-storage-path",
+    "server-user",
     "ssl-certificate",
     "ssl-certificate-key",
     "ssl-protocols",
@@ -226,7 +229,7 @@ fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
     let mut names: Vec<_> = after
         .iter()
         .filter(|setting| !is_reloaded(setting))
-        .filter(|setting| before.iter().find(|old| same(old, setting)).is_none_or(|old| old.value != setting.value))
+        .filter(|setting| before.iter().find(|old| same(old, setting)).is_none_or(|old| !old.is_as(setting)))
         .chain(before.iter().filter(|old| !is_reloaded(old) && !after.iter().any(|setting| same(old, setting))))
         .map(|setting| format!("{}: {}", setting.file, setting.name))
         .collect();
@@ -237,32 +240,39 @@ fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
 
-    fn setting(file: &str, name: &str, value: &str) -> Setting {
-        let (file, name, value) = (file.to_owned(), name.to_owned(), Some(value.to_owned()));
-        Setting { file, section: None, name, value, origin: Origin::Default }
+    /// The settings of a directory of these files.
+    fn settings(files: &[(&str, &str)]) -> Vec<Setting> {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let flags = Flags { config_dir: Some(directory.path().to_owned()), ..Flags::default() };
+        config::examine(&flags, &system::surroundings()).2
     }
 
     #[test]
     fn what_has_changed_and_cannot_be_reloaded_is_told_and_nothing_else() {
-        let before = [
-            setting("rserver.conf", "www-port", "8787"),
-            setting("rserver.conf", "node-label-gpu", "1"),
-            setting("rserver.conf", "load-average-file", "/proc/loadavg"),
-            setting("load-balancer", "balancer", "sessions"),
-            setting("load-balancer", "www-host-name", "left"),
-            setting("rsession.conf", "session-timeout-minutes", "120"),
+        let before = settings(&[
+            ("rserver.conf", "www-port=8787\nnode-label-gpu=1\nload-average-file=/l\nserver-user=ada\n"),
+            ("load-balancer", "balancer=sessions\nwww-host-name=left\n"),
+            ("rsession.conf", "session-timeout-minutes=120\n"),
+            ("database.conf", "provider=postgresql\nconnection-uri=postgresql://ada:one@db/x\npassword=one\n"),
+        ]);
+        let after = settings(&[
+            ("rserver.conf", "www-port=8788\nresolve-load-balancer-nodes=1\nserver-user=bob\n"),
+            ("load-balancer", "balancer=user-hash\nwww-host-name=right\n"),
+            ("rsession.conf", "session-timeout-minutes=120\n"),
+            ("profiles", "[*]\nsession-limit=3\n"),
+            ("database.conf", "provider=postgresql\nconnection-uri=postgresql://ada:two@db/x\npassword=two\n"),
+        ]);
+        let told = [
+            "rserver.conf: www-port",
+            "rserver.conf: load-average-file",
+            "load-balancer: www-host-name",
+            "database.conf: connection-uri",
+            "database.conf: password",
         ];
-        let after = [
-            setting("rserver.conf", "www-port", "8788"),
-            setting("rserver.conf", "resolve-load-balancer-nodes", "1"),
-            setting("load-balancer", "balancer", "user-hash"),
-            setting("load-balancer", "www-host-name", "right"),
-            setting("rsession.conf", "session-timeout-minutes", "120"),
-            setting("profiles", "session-limit", "3"),
-        ];
-        let told = ["rserver.conf: www-port", "load-balancer: www-host-name", "rserver.conf: load-average-file"];
         assert_eq!(changed(&before, &after), told);
         assert_eq!(changed(&before, &before), [""; 0]);
     }

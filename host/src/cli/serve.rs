@@ -27,7 +27,7 @@ use super::{
     in_force::InForce,
     keys,
     lifecycle::{End, Lifecycle},
-    log, output,
+    log, output, passwords,
     ports::Ports,
     registry,
     reload::{self, Reload},
@@ -43,7 +43,7 @@ use crate::{
         membership::{Joining, NodeSettings},
     },
     config::{
-        self, Config, Flags, ProfilesInForce, SignInOptions,
+        self, Config, Flags, ProfilesInForce,
         data_dir::{DataDir, make_private},
     },
     domain::{Charter, Clock, Entropy, PROTOCOL, Peer, Reading},
@@ -54,7 +54,6 @@ use crate::{
         local::{self, LocalLauncher},
         offer::{Nobody, Offer},
     },
-    pam::{self, Pam},
     proxy::{self, Drain, Proxy, Registry},
     sessions::{
         self, JobLogs, Mirror, Sessions, Traffic,
@@ -63,7 +62,7 @@ use crate::{
     store::Registration,
     web::{
         self, App, EventSlots, Guests, KindInfo, Oversight, PasswordParts, Passwords, SignInParts, SignIns, ThisNode,
-        Tls, identity::PasswordCheck,
+        Tls,
     },
     wire::{
         peer::{PeerClient, PeerLimit, PeerVerifier},
@@ -97,16 +96,19 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     let config = config.ok_or(Failure::Configuration)?;
     let set_level = log::begin(config.log_level);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let kinds = Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path)
-        .map_err(Failure::configuration)?;
     let engine = balancers::engine(&config)?;
     let journal = Arc::new(Journal::beginning(system::SystemClock.now()));
-    let plugins = balancers::select(&config, &engine, &journal).map_err(Failure::configuration)?;
-    let policy = Arc::new(InForce::new(plugins));
-    let shadow = balancers::shadow(&config, &engine, &journal).map_err(Failure::configuration)?.map(Arc::new);
-    let check = password_check(&config.sign_in).map_err(Failure::configuration)?;
-    let identity = config.tls.as_ref().map(Identity::load).transpose().map_err(Failure::configuration)?;
-    let kinds = Arc::new(kinds);
+    // All that is wrong is told at once.
+    let (Some(kinds), Some(plugins), Some(shadow), Some(check), Some(identity)) = (
+        told(Kinds::load_changed(config.kinds_dir.as_deref(), &config.kinds_changed, &path)),
+        told(balancers::select(&config, &engine, &journal)),
+        told(balancers::shadow(&config, &engine, &journal)),
+        told(passwords::check(&config.sign_in)),
+        told(config.tls.as_ref().map(Identity::load).transpose()),
+    ) else {
+        return Err(Failure::Configuration);
+    };
+    let (kinds, policy, shadow) = (Arc::new(kinds), Arc::new(InForce::new(plugins)), shadow.map(Arc::new));
     let reloaded = reload::Parts {
         hangup,
         flags,
@@ -120,7 +122,7 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
         engine,
         journal,
         profiles: ProfilesInForce::default(),
-        kinds_known: Arc::new(ArcSwap::from_pointee(told(&kinds))),
+        kinds_known: Arc::new(ArcSwap::from_pointee(shown(&kinds))),
         kinds,
         search_path: path,
         set_level,
@@ -131,7 +133,16 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     Ok(outcome?)
 }
 
-async fn serve(reloaded: reload::Parts, check: PasswordCheckOrWhy, shadow: Option<Arc<Plugins>>) -> anyhow::Result<()> {
+/// What there is, where nothing is wrong with it; else that is told.
+fn told<T, E: Into<anyhow::Error>>(outcome: Result<T, E>) -> Option<T> {
+    outcome.map_err(|error| eprintln!("evenkeel: {:#}", error.into())).ok()
+}
+
+async fn serve(
+    reloaded: reload::Parts,
+    check: passwords::PasswordCheckOrWhy,
+    shadow: Option<Arc<Plugins>>,
+) -> anyhow::Result<()> {
     let reload::Parts { policy, journal, profiles, kinds, kinds_known, .. } = &reloaded;
     let (policy, journal, profiles) = (Arc::clone(policy), Arc::clone(journal), Arc::clone(profiles));
     let (kinds, kinds_known) = (Arc::clone(kinds), Arc::clone(kinds_known));
@@ -345,9 +356,9 @@ fn base_url(config: &Config, bound: SocketAddr) -> String {
     match &config.tls {
         None => format!("http://{reachable}"),
         // A certificate is for a name.
-        Some(_) => match config.www_host_name.as_deref() {
-            Some(name) if name.contains(':') || bound.port() == 443 => format!("https://{name}"),
-            Some(name) => format!("https://{name}:{}", bound.port()),
+        Some(_) => match config.www_host_name.clone() {
+            Some(name) if bound.port() == 443 => format!("https://{name}"),
+            Some(name) => format!("https://{}", name.or_port(bound.port())),
             None => format!("https://{reachable}"),
         },
     }
@@ -391,8 +402,8 @@ async fn registration(
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
     let announced =
-        announced(config.www_host_name.as_deref(), bound, &system::surroundings().host_name, registry::machine(config))
-            .await?;
+        announced(config.www_host_name.as_ref(), bound, &system::surroundings().host_name, registry::machine(config))
+            .await;
     if let Some(caution) = &announced.caution {
         tracing::warn!("{caution}");
     }
@@ -431,7 +442,7 @@ fn start_limit(config: &Config) -> usize {
 }
 
 /// What people are told of the kinds.
-pub(super) fn told(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
+pub(super) fn shown(kinds: &Kinds) -> BTreeMap<String, KindInfo> {
     let info = |kind: &Kind| KindInfo {
         title: kind.title.clone(),
         is_job: kind.is_job(),
@@ -451,28 +462,6 @@ fn nobody() -> Option<Nobody> {
 fn own_account() -> anyhow::Result<Account> {
     let uid = nix::unistd::geteuid().as_raw();
     lookup::by_uid(uid)?.with_context(|| format!("user id {uid} has no account"))
-}
-
-/// What knows passwords, or why there is nothing that does.
-type PasswordCheckOrWhy = Result<Arc<dyn PasswordCheck>, String>;
-
-/// The PAM service that people sign in by. One that was named must be there; where none was and none of the usual ones is,
-/// people sign in by links.
-fn password_check(options: &SignInOptions) -> Result<PasswordCheckOrWhy, pam::service::ServiceError> {
-    if !options.by_pam {
-        return Ok(Err("auth-pam-enabled=0".to_owned()));
-    }
-    match pam::service::choose(options.pam_service.as_deref()) {
-        Ok(service) => {
-            tracing::info!(service, "people sign in by this PAM service");
-            Ok(Ok(Arc::new(Pam::new("/proc/self/exe", &service, options.pam_timeout))))
-        }
-        Err(error) if options.pam_service.is_some() => Err(error),
-        Err(error) => {
-            tracing::warn!(%error, "nobody signs in by password");
-            Ok(Err(error.to_string()))
-        }
-    }
 }
 
 /// Waits until the cluster takes this node.

@@ -3,6 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 use http::Method;
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -117,13 +118,17 @@ struct Session {
     last_activity: Option<Timestamp>,
 }
 
-/// Prints the sessions, newest first.
-pub(super) async fn list(daemon: &Daemon, as_json: bool) -> anyhow::Result<()> {
+/// Prints the sessions of a user, of all for `*`, else one's own; newest first.
+pub(super) async fn list(daemon: &Daemon, user: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let target = match user {
+        Some(user) => format!("/api/v1/sessions?user={}", utf8_percent_encode(user, NON_ALPHANUMERIC)),
+        None => "/api/v1/sessions".to_owned(),
+    };
     if as_json {
-        output::line(json!({ "sessions": daemon.list::<Value>("/api/v1/sessions").await? }));
+        output::line(json!({ "sessions": daemon.list::<Value>(&target).await? }));
         return Ok(());
     }
-    let sessions: Vec<Session> = daemon.list("/api/v1/sessions").await?;
+    let sessions: Vec<Session> = daemon.list(&target).await?;
     let time = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
     let rows: Vec<_> = sessions
         .into_iter()

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Keys, Problem,
     file::File,
+    load_balancer,
     password::{self, PasswordError},
     reader::{self, Reader},
 };
@@ -199,19 +200,33 @@ pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> Database {
     Database::Postgres(Box::new(PostgresOptions { uri, encrypted }))
 }
 
-/// Why several nodes cannot have their registry there, where `rserver.conf` says that there are several.
-pub(super) fn unfit(database: &Database, load_balancing: Option<bool>, rserver: &File) -> Option<Problem> {
+/// Why several nodes cannot have their registry there, where the files say that there are several.
+pub(super) fn unfit(
+    database: &Database,
+    load_balancing: Option<bool>,
+    rserver: &File,
+    load_balancer: &File,
+) -> Option<Problem> {
     const NAME: &str = "load-balancing-enabled";
-    if load_balancing != Some(true) || !matches!(database, Database::Sqlite { single_machine: false, .. }) {
+    if !matches!(database, Database::Sqlite { single_machine: false, .. }) {
         return None;
     }
-    let line = rserver.entries.iter().rfind(|entry| entry.name == NAME).map_or(0, |entry| entry.line);
+    // The oldest form of the other file says it by what it lists.
+    let second = load_balancer::listed(load_balancer).nth(1);
+    let (path, line, what) = match (load_balancing, second) {
+        (Some(true), _) => {
+            let line = rserver.entries.iter().rfind(|entry| entry.name == NAME).map_or(0, |entry| entry.line);
+            (&rserver.path, line, format!("{NAME}=1"))
+        }
+        (None, Some(second)) => (&load_balancer.path, second.line, "a second node".to_owned()),
+        _ => return None,
+    };
     let message = format!(
-        "{NAME}=1 wants a registry that every node reaches, and one in SQLite is a file of one machine: set \
+        "{what} wants a registry that every node reaches, and one in SQLite is a file of one machine: set \
          provider=postgresql and connection-uri in database.conf, or single-machine=1 there where all nodes are daemons of \
          this machine"
     );
-    Some(Problem::error(&rserver.path, line, message))
+    Some(Problem::error(path, line, message))
 }
 
 #[cfg(test)]

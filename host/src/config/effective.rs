@@ -18,6 +18,24 @@ pub struct Setting {
     pub value: Option<String>,
     /// Where the value is from.
     pub origin: Origin,
+    hidden: Hidden,
+}
+
+/// What is not shown of a value, to be compared.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Hidden(Option<String>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl Setting {
+    /// Whether another has the same value, also where that is not shown.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (&self.value, &self.hidden) == (&other.value, &other.hidden)
+    }
 }
 
 /// Where a value is from.
@@ -68,6 +86,7 @@ pub(super) fn settings(files: &[File], flags: &Flags, config: Option<&Config>) -
             settings.push(Setting {
                 file: name.clone(),
                 section: asked.section.clone(),
+                hidden: Hidden(value.clone().filter(|value| shown(&asked.name, value.clone()) != *value)),
                 value: value.map(|value| shown(&asked.name, value)),
                 name: asked.name.clone(),
                 origin,

@@ -3,11 +3,14 @@
 //! This is the one list of them. [`Reader`](super::reader::Reader) answers by it, docs/configuration.md shows it, and the
 //! tests below go through every row.
 
+pub mod files;
 mod launcher;
 mod load_balancer;
 mod server;
 mod sessions;
 mod sign_in;
+
+use super::reader::switch;
 
 /// A name in a legacy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,11 @@ pub fn names(file: &str) -> impl Iterator<Item = &'static Name> {
 /// A name in a file, whatever its section.
 pub fn find(file: &str, name: &str) -> Option<&'static Name> {
     names(file).find(|known| known.name == name)
+}
+
+/// Whether a value says the same as the only one that can be had.
+pub fn is_that(value: &str, only: &str) -> bool {
+    value.eq_ignore_ascii_case(only) || switch(only).is_ok_and(|only| switch(value) == Ok(only))
 }
 
 /// Another file that has that name.

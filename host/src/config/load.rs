@@ -13,7 +13,7 @@ use super::{
     file::{self, File},
     launcher,
     launcher_local::LauncherLocal,
-    life,
+    legacy, life,
     load_balancer::Policy,
     logging,
     profiles::Profiles,
@@ -69,6 +69,7 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let names = ["launcher.local.conf", "launcher.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
     let [launcher_local, launcher_conf, jupyter, vscode, logs] = names.map(&mut file);
 
+    problems.extend(config_dir.iter().flat_map(|dir| legacy::files::unread(dir)));
     for file in [&rserver, &database, &rsession, &launcher_local, &jupyter, &vscode] {
         problems.extend(file.in_vain());
     }
@@ -83,13 +84,19 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
     let kinds_changed = editors::read(&jupyter, &vscode, &mut problems);
     let log_level = logging::read(&logs, &mut problems);
 
-    problems.extend(database::unfit(&registry_in, server.load_balancing, &rserver));
+    problems.extend(database::unfit(&registry_in, server.load_balancing, &rserver, &load_balancer));
     let tls = server.tls.options(&rserver, &mut problems);
     let path = rserver.path.clone();
     let registry = registry(&database);
     files.extend([rserver, load_balancer, database, rsession, profiles, resources, launcher_local, launcher_conf]);
     files.extend([jupyter, vscode, logs]);
 
+    let (heartbeat, node_timeout) =
+        (server.heartbeat.unwrap_or(Duration::from_secs(1)), server.node_timeout.unwrap_or(Duration::from_secs(10)));
+    if heartbeat * 3 > node_timeout {
+        let message = "heartbeat-interval-ms must be at most a third of node-timeout-seconds".to_owned();
+        problems.push(Problem::error(&path, 0, message));
+    }
     let node_name = flags.node_name.clone().or(server.node_name).unwrap_or_else(|| surroundings.host_name.clone());
     if let Err(expected) = reader::node_name(&node_name) {
         let place = if flags.node_name.is_some() { "--node-name" } else { "the host name" };
@@ -134,8 +141,8 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         profiles: limits,
         labels: server.labels,
         load_average_file: server.load_average_file.unwrap_or_else(|| "/proc/loadavg".into()),
-        heartbeat: server.heartbeat.unwrap_or(Duration::from_secs(1)),
-        node_timeout: server.node_timeout.unwrap_or(Duration::from_secs(10)),
+        heartbeat,
+        node_timeout,
         delete_node_on_exit: policy.delete_node_on_exit.unwrap_or(false),
         peer_timeout: policy.peer_timeout.unwrap_or(Duration::from_secs(10)),
         balancer: policy.balancer.unwrap_or_else(|| "sessions".to_owned()),
@@ -167,11 +174,6 @@ fn read(flags: &Flags, surroundings: &Surroundings, files: &mut Vec<File>) -> (O
         data_dir,
         config_dir,
     };
-    if config.heartbeat * 3 > config.node_timeout {
-        let message = "heartbeat-interval-ms must be at most a third of node-timeout-seconds".to_owned();
-        problems.push(Problem::error(&path, 0, message));
-        return (None, problems);
-    }
     (Some(config), problems)
 }
 
@@ -196,6 +198,12 @@ pub fn key_places(flags: &Flags, surroundings: &Surroundings) -> Result<KeyPlace
         None if problems.iter().any(|problem| problem.severity == Severity::Error) => Err(problems),
         None => Ok(KeyPlaces::usual(config_dir.as_deref(), registry(&database).as_deref(), &data_dir)),
     }
+}
+
+/// Where a daemon keeps its own data: what a command needs to find it, whatever is wrong with the configuration meanwhile.
+pub fn data_directory(flags: &Flags, surroundings: &Surroundings) -> Result<PathBuf, Vec<Problem>> {
+    let mut problems = Vec::new();
+    data_dir(flags, surroundings, &mut problems).ok_or(problems)
 }
 
 /// What `database.conf` has as `password`, whatever else is wrong with it.
@@ -304,7 +312,7 @@ impl Server {
             cpu_allocation_ratio: reader.take("node-cpu-allocation-ratio", reader::decimal(0.01, 1000.0)),
             memory_allocation_ratio: reader.take("node-memory-allocation-ratio", reader::decimal(0.01, 1000.0)),
             start_limit: reader.take("node-start-limit", reader::number(1, 10_000)),
-            labels: reader.take_prefixed("node-label-").into_iter().collect(),
+            labels: reader.take_prefixed("node-label-"),
             load_average_file: reader.take("load-average-file", reader::path),
             heartbeat: reader.take("heartbeat-interval-ms", reader::milliseconds(50, 60_000)),
             node_timeout: reader.take("node-timeout-seconds", reader::seconds(1, 3600)),

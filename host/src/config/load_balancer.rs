@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     Problem,
-    file::{File, NODES},
+    file::{Entry, File, NODES},
     reader::{self, Reader},
 };
+use crate::domain::HostPort;
 
 /// Names in a section `[balancer NAME]` that begin so are the host's; the others are the balancer's own settings.
 pub const RESERVED: &str = "balancer-";
@@ -54,7 +55,7 @@ pub(super) struct Policy {
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) sha256: Vec<String>,
     pub(super) records: Option<u32>,
-    pub(super) www_host_name: Option<String>,
+    pub(super) www_host_name: Option<HostPort>,
     pub(super) delete_node_on_exit: Option<bool>,
     pub(super) peer_timeout: Option<Duration>,
     pub(super) settings: BTreeMap<String, BTreeMap<String, String>>,
@@ -125,16 +126,24 @@ impl Policy {
     }
 }
 
-/// The list of nodes of the oldest form of the file.
+/// The nodes that the oldest form of the file lists.
+pub(super) fn listed(file: &File) -> impl Iterator<Item = &Entry> {
+    file.entries.iter().filter(|entry| entry.section.as_deref() == Some(NODES) && entry.value.is_empty())
+}
+
 fn answer_nodes(file: &File, problems: &mut Vec<Problem>) {
-    let listed: Vec<_> = file.entries.iter().filter(|entry| entry.section.as_deref() == Some(NODES)).collect();
-    if let Some(first) = listed.first() {
-        let names: Vec<_> = listed.iter().map(|entry| entry.name.as_str()).collect();
+    if let Some(first) = listed(file).next() {
+        let names: Vec<_> = listed(file).map(|entry| entry.name.as_str()).collect();
         let message = format!(
             "[{NODES}] has no effect here: nodes register themselves ({}); www-host-name says where one is reached",
             names.join(", ")
         );
         problems.push(Problem::warning(&file.path, first.line, message));
+    }
+    for entry in file.entries.iter().filter(|entry| entry.section.as_deref() == Some(NODES) && !entry.value.is_empty())
+    {
+        let message = format!("{} is not read here: settings stand before [{NODES}], or below [config]", entry.name);
+        problems.push(Problem::warning(&file.path, entry.line, message));
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     file::{Asked, Entry, File},
     legacy::{self, Answer},
 };
+use crate::domain::{HostPort, host_port::NotAHost};
 
 /// One file, or one of its sections, being read.
 #[derive(Debug)]
@@ -37,13 +38,28 @@ impl<'a> Reader<'a> {
         let mut given: Vec<_> = self.entries().filter(|entry| entry.name == name).collect();
         let last = given.pop()?;
         for earlier in given {
-            self.problems.push(Problem::warning(
-                &self.file.path,
-                earlier.line,
-                format!("{name} is given again on line {}, and that one holds", last.line),
-            ));
+            self.warn_of(earlier, last);
         }
         Some(last)
+    }
+
+    fn warn_of(&mut self, earlier: &Entry, last: &Entry) {
+        let message = format!("{} is given again on line {}, and that one holds", last.name, last.line);
+        self.problems.push(Problem::warning(&self.file.path, earlier.line, message));
+    }
+
+    /// The entries whose names are like that, each name once.
+    fn entries_of(&mut self, is_like: impl Fn(&str) -> bool) -> Vec<&'a Entry> {
+        let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
+        for entry in self.entries().filter(|entry| is_like(&entry.name)) {
+            if let Some(earlier) = last.insert(&entry.name, entry) {
+                self.warn_of(earlier, entry);
+            }
+        }
+        for entry in last.values() {
+            self.note(&entry.name, Some(entry));
+        }
+        last.into_values().collect()
     }
 
     /// Remembers that a setting was asked for.
@@ -74,24 +90,26 @@ impl<'a> Reader<'a> {
     }
 
     /// The values of all names that begin with `prefix`, by the rest of the name.
-    pub fn take_prefixed(&mut self, prefix: &'static str) -> Vec<(String, String)> {
+    pub fn take_prefixed(&mut self, prefix: &'static str) -> BTreeMap<String, String> {
         self.prefixes.push(prefix);
-        for entry in self.entries().filter(|entry| entry.name.starts_with(prefix)) {
-            self.note(&entry.name, Some(entry));
+        let mut taken = BTreeMap::new();
+        for entry in self.entries_of(|name| name.starts_with(prefix)) {
+            match entry.name.strip_prefix(prefix) {
+                Some(rest) if !rest.is_empty() => drop(taken.insert(rest.to_owned(), entry.value.clone())),
+                _ => {
+                    let message = format!("{prefix}: expected a name behind it, as in {prefix}gpu");
+                    self.problems.push(Problem::error(&self.file.path, entry.line, message));
+                }
+            }
         }
-        self.entries()
-            .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.value.clone())))
-            .collect()
+        taken
     }
 
     /// The values of all names that do not begin with `prefix`.
     pub fn take_others(&mut self, prefix: &'static str) -> BTreeMap<String, String> {
         self.others = Some(prefix);
-        let others = self.entries().filter(|entry| !entry.name.starts_with(prefix));
-        for entry in others.clone() {
-            self.note(&entry.name, Some(entry));
-        }
-        others.map(|entry| (entry.name.clone(), entry.value.clone())).collect()
+        let others = self.entries_of(|name| !name.starts_with(prefix));
+        others.into_iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
     /// Names that are known elsewhere and cannot be meant here.
@@ -121,7 +139,7 @@ impl<'a> Reader<'a> {
                     let message = format!("{name} has no effect here: {what}");
                     self.problems.push(Problem::warning(path, *line, message));
                 }
-                Some(Answer::Only(only, _)) if value.eq_ignore_ascii_case(only) => {}
+                Some(Answer::Only(only, _)) if legacy::is_that(value, only) => {}
                 Some(Answer::Only(_, why)) => {
                     let message = format!("{name}={value} cannot be had in this version: {why}");
                     self.problems.push(Problem::error(path, *line, message));
@@ -159,11 +177,11 @@ pub fn path(value: &str) -> Result<PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err("an absolute path".to_owned()) }
 }
 
-/// A switch, as the legacy files write it.
+/// A switch, in any of the words that the legacy product takes.
 pub fn switch(value: &str) -> Result<bool, String> {
-    match value {
-        "0" => Ok(false),
-        "1" => Ok(true),
+    match value.to_ascii_lowercase().as_str() {
+        "0" | "no" | "off" | "false" => Ok(false),
+        "1" | "yes" | "on" | "true" => Ok(true),
         _ => Err("0 or 1".to_owned()),
     }
 }
@@ -225,11 +243,33 @@ pub fn node_name(value: &str) -> Result<String, String> {
 }
 
 /// A host with or without a port.
-pub fn host(value: &str) -> Result<String, String> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || "._-:[]".contains(c);
-    if !value.is_empty() && value.len() <= 260 && value.chars().all(valid) {
-        Ok(value.to_owned())
-    } else {
-        Err("a host name or an address, with or without `:port`".to_owned())
+pub fn host(value: &str) -> Result<HostPort, String> {
+    value.parse().map_err(|error: NotAHost| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_written_in_many_ways() {
+        for (on, texts) in [(false, ["0", "no", "False", "off"]), (true, ["1", "YES", "true", "on"])] {
+            assert!(texts.iter().all(|text| switch(text) == Ok(on)));
+        }
+        for wrong in ["", "2", "y", "enabled"] {
+            assert_eq!(switch(wrong), Err("0 or 1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_that_are_taken_by_how_they_begin_are_warned_of_twice_and_want_a_rest() {
+        let mut problems = Vec::new();
+        let text = "node-label-gpu=1\nnode-label-gpu=2\nnode-label-=3\n";
+        let file = File::parse(std::path::Path::new("f"), text, &mut problems);
+        let taken = Reader::new(&file, None, &mut problems).take_prefixed("node-label-");
+        assert_eq!(taken, BTreeMap::from([("gpu".to_owned(), "2".to_owned())]));
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let again = "f:1: node-label-gpu is given again on line 2, and that one holds";
+        assert_eq!(told, [again, "f:3: node-label-: expected a name behind it, as in node-label-gpu"]);
     }
 }

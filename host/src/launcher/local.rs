@@ -118,6 +118,19 @@ impl Drop for LocalLauncher {
     }
 }
 
+/// Whether sockets below a runtime directory can be reached.
+pub fn check_length(runtime_dir: &Path) -> Result<(), LaunchError> {
+    let length = runtime_dir.as_os_str().len();
+    if length <= LONGEST_RUNTIME_DIR {
+        return Ok(());
+    }
+    let problem = format!(
+        "the runtime directory's path is {length} bytes long; the paths of sockets in it would be too long with more than \
+         {LONGEST_RUNTIME_DIR}: set server-data-dir to a shorter one"
+    );
+    Err(LaunchError::Supervisor { context: runtime_dir.display().to_string(), problem })
+}
+
 impl LocalLauncher {
     /// A launcher for these parts. Looks at the file system: to be called before serving starts, or off the async threads.
     pub fn new(parts: Parts<'_>) -> Result<Self, LaunchError> {
@@ -132,16 +145,7 @@ impl LocalLauncher {
             make_closed(runtime_dir)?;
         }
         let runtime_dir = runtime_dir.canonicalize().map_err(failed(runtime_dir.display()))?;
-        let length = runtime_dir.as_os_str().len();
-        if length > LONGEST_RUNTIME_DIR {
-            return Err(LaunchError::Supervisor {
-                context: runtime_dir.display().to_string(),
-                problem: format!(
-                    "the runtime directory's path is {length} bytes long; the paths of sockets in it would be too long \
-                     with more than {LONGEST_RUNTIME_DIR}"
-                ),
-            });
-        }
+        check_length(&runtime_dir)?;
         let lock = runtime_dir.join("lock");
         let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
         let lock = Flock::lock(file.map_err(failed(lock.display()))?, FlockArg::LockExclusiveNonblock).map_err(

@@ -33,9 +33,21 @@ pub(super) struct Annotated {
 }
 
 /// Annotates a file. With a port, that is where the copy listens.
-pub(super) fn annotate(file: &str, source: &str, text: &str, port: Option<u16>) -> Annotated {
+///
+/// `is_own` knows the names that are no legacy names and hold here.
+pub(super) fn annotate(
+    file: &str,
+    source: &str,
+    text: &str,
+    port: Option<u16>,
+    is_own: impl Fn(&str) -> bool,
+) -> Annotated {
     let mut copy = Copy { annotated: Annotated::default(), lines: 0 };
     copy.push(&format!("{REMARK} imported from {source}; lines without a remark hold here as they did there."));
+    if let (Some(port), "rserver.conf", None) = (port, file, find_setting(text, "www-port")) {
+        copy.push(&format!("{REMARK} as the import was told."));
+        copy.push(&format!("www-port={port}"));
+    }
     let mut section = String::new();
     for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
         let content = line.trim();
@@ -51,13 +63,10 @@ pub(super) fn annotate(file: &str, source: &str, text: &str, port: Option<u16>) 
             continue;
         }
         match content.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+            Some((name, _)) if is_own(name) || section.starts_with("balancer ") => copy.keep(line),
             Some((name, value)) => copy.setting(file, (name, value), line, port),
             None => copy.leave(line, "this line has no form that is known"),
         }
-    }
-    if let (Some(port), "rserver.conf", None) = (port, file, find_setting(text, "www-port")) {
-        copy.push(&format!("{REMARK} as the import was told."));
-        copy.push(&format!("www-port={port}"));
     }
     copy.annotated
 }
@@ -76,6 +85,11 @@ impl Copy {
         self.annotated.text.push_str(line);
         self.annotated.text.push('\n');
         self.lines += 1;
+    }
+
+    fn keep(&mut self, line: &str) {
+        self.push(line);
+        self.annotated.honoured += 1;
     }
 
     fn take_out(&mut self, line: &str, why: &str) {
@@ -109,15 +123,9 @@ impl Copy {
             (Some(Answer::Honoured(_)), _) if file == "database.conf" && DATABASE.contains(&name) => {
                 self.leave(line, "Evenkeel needs an empty database of its own: name another than the other product's");
             }
-            (Some(Answer::Honoured(_)), _) => {
-                self.push(line);
-                self.annotated.honoured += 1;
-            }
+            (Some(Answer::Honoured(_)), _) => self.keep(line),
             (Some(Answer::Instead(what)), _) => self.take_out(line, &format!("no effect here: {what}")),
-            (Some(Answer::Only(only, _)), _) if value.eq_ignore_ascii_case(only) => {
-                self.push(line);
-                self.annotated.honoured += 1;
-            }
+            (Some(Answer::Only(only, _)), _) if legacy::is_that(value, only) => self.keep(line),
             // To take it out would have the daemon start as nobody asked it to.
             (Some(Answer::Only(_, why)), _) => self.leave(line, &format!("{name}={value} cannot be had: {why}")),
             (None, _) => self.leave(line, &format!("there is no setting {name}; it has no effect")),
@@ -141,7 +149,7 @@ mod tests {
     use super::*;
 
     fn copy(file: &str, text: &str, port: Option<u16>) -> (String, Vec<String>) {
-        let Annotated { text, to_do, .. } = annotate(file, "/etc/rstudio/f", text, port);
+        let Annotated { text, to_do, .. } = annotate(file, "/etc/rstudio/f", text, port, |name| name == "node-weight");
         let to_do = to_do.into_iter().map(|(line, what)| format!("{line}: {what}")).collect();
         (text.split_once('\n').unwrap().1.to_owned(), to_do)
     }
@@ -174,11 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn what_only_this_product_knows_stays() {
+        let (copied, to_do) = copy("rserver.conf", "node-weight=50\nnode-wieght=50\n", None);
+        assert!(copied.starts_with("node-weight=50\n# evenkeel: TO DO: there is no setting node-wieght"), "{copied}");
+        assert_eq!(to_do.len(), 1);
+        let text = "[balancer mine]\nscheme=x\n";
+        assert_eq!(copy("load-balancer", text, None), (text.to_owned(), Vec::new()));
+    }
+
+    #[test]
     fn ports_change_where_that_was_asked_for_and_nowhere_else() {
         let of = |file: &str, text: &str, port| copy(file, text, port).0.lines().last().unwrap_or_default().to_owned();
         assert_eq!(of("rserver.conf", "www-port=80\n", None), "www-port=80");
         assert_eq!(of("rserver.conf", "www-port=80\n", Some(81)), "www-port=81");
-        assert_eq!(of("rserver.conf", "admin-group=a\n", Some(81)), "www-port=81");
+        let added = copy("rserver.conf", "admin-group=a\n[x]\n", Some(81)).0;
+        assert!(added.ends_with("\nwww-port=81\nadmin-group=a\n[x]\n"), "{added}");
         assert_eq!(of("load-balancer", "www-host-name=left:80\n", Some(81)), "www-host-name=left:81");
         assert_eq!(of("load-balancer", "www-host-name=left\n", Some(81)), "www-host-name=left");
     }

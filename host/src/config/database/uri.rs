@@ -31,20 +31,23 @@ pub struct Uri {
 /// What `sslmode` may be.
 const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
+/// What is asked for so cannot be had, and to go on without would not be what was asked for.
+const NEVER: [(&str, &str, &str); 2] = [
+    ("channel_binding", "require", "use sslmode=verify-full, which no other server passes"),
+    ("gssencmode", "require", "use sslmode=require or verify-full"),
+];
+
 /// Names that `libpq` knows, and that change nothing here.
-const UNUSED: [&str; 15] = [
+const UNUSED: [&str; 12] = [
     "application_name",
-    "channel_binding",
     "client_encoding",
     "connect_timeout",
     "fallback_application_name",
-    "gssencmode",
     "keepalives",
     "keepalives_count",
     "keepalives_idle",
     "keepalives_interval",
     "krbsrvname",
-    "options",
     "sslcompression",
     "target_session_attrs",
     "tcp_user_timeout",
@@ -114,7 +117,10 @@ impl Uri {
         let value = part(name, value)?;
         let path = || value.clone().map(PathBuf::from);
         match name {
-            "host" | "hostaddr" => self.host = value,
+            "host" => self.host = value,
+            // The name, where there is one too, is what a certificate is for.
+            "hostaddr" if self.host.is_some() => unused.push(name.to_owned()),
+            "hostaddr" => self.host = value,
             "port" => self.port = value.as_deref().map(number).transpose()?,
             "dbname" => self.database = value,
             "user" => self.user = value,
@@ -129,6 +135,16 @@ impl Uri {
             "sslrootcert" => self.root_certificate = path(),
             "sslcert" => self.client_certificate = path(),
             "sslkey" => self.client_key = path(),
+            "options" => {
+                return Err("options cannot be had: give the role its settings, ALTER ROLE … SET …".to_owned());
+            }
+            never if NEVER.iter().any(|(name, _, _)| *name == never) => {
+                let asked = NEVER.iter().find(|(name, only, _)| *name == never && value.as_deref() == Some(only));
+                if let Some((name, value, instead)) = asked {
+                    return Err(format!("{name}={value} cannot be had: {instead}"));
+                }
+                unused.push(never.to_owned());
+            }
             known if UNUSED.contains(&known) => unused.push(known.to_owned()),
             other => return Err(format!("there is no {other}")),
         }
@@ -252,13 +268,16 @@ mod tests {
             ("postgresql://ada@[::1/x", "closing ]"),
             ("postgresql://ada%00@db/x", "zero byte"),
             ("postgresql://ada%ff@db/x", "not UTF-8"),
+            ("postgresql://ada@db/x?options=-csearch_path%3Da", "ALTER ROLE"),
+            ("postgresql://ada@db/x?gssencmode=require", "gssencmode=require cannot be had"),
+            ("postgresql://ada@db/x?channel_binding=require", "verify-full"),
         ] {
             let found = Uri::parse(text).unwrap_err();
             assert!(found.contains(problem) && !found.contains("s3cret"), "{text}: {found}");
         }
         let (_, unused) =
-            Uri::parse("postgresql://ada@db/x?application_name=a&target_session_attrs=read-write").unwrap();
-        assert_eq!(unused, ["application_name", "target_session_attrs"]);
+            Uri::parse("postgresql://ada@db/x?application_name=a&channel_binding=prefer&hostaddr=10.0.0.7").unwrap();
+        assert_eq!(unused, ["application_name", "channel_binding", "hostaddr"]);
     }
 
     #[test]

@@ -31,4 +31,10 @@ pub(super) const DATABASE: &[Name] = &[
     ),
     honoured("port", "provider=postgresql\nhost=db.example\nusername=ada\nport=5433"),
     honoured("username", "provider=postgresql\nhost=db.example\nusername=ada"),
+    instead(
+        "connection-timeout-seconds",
+        "the database is given some seconds to answer a start, and asked again after that",
+    )
+    .recalled(),
+    instead("pool-size", "a node takes eight connections to the database at most").recalled(),
 ];

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::{Answer, FILES, Name, names};
+use super::{Answer, FILES, Name, files::UNREAD, names};
 use crate::config::{Config, Flags, KeyPlaces, Problem, Profiles, Severity, Surroundings, load};
 
 /// The configuration of a directory with one file in it.
@@ -94,6 +94,16 @@ fn no_file_has_a_name_twice_and_every_answer_is_one_line() {
     }
 }
 
+#[test]
+fn every_file_that_is_not_read_is_told_of_where_it_is() {
+    for (name, severity, instead) in UNREAD {
+        let (config, problems) = with(name, "anything\n");
+        let [Problem { path, message, .. }] = problems.as_slice() else { panic!("{name}: {problems:?}") };
+        assert!(path.ends_with(name) && *message == format!("is not read here: {instead}"), "{path:?}: {message}");
+        assert_eq!(config.is_none(), severity == Severity::Error, "{name}");
+    }
+}
+
 /// The table of docs/configuration.md.
 fn table() -> String {
     let mut table = String::from("| file | name | here |\n|---|---|---|\n");
@@ -109,6 +119,10 @@ fn table() -> String {
             };
             let _ = writeln!(table, "| `{file}` | `{section}{}`{recalled} | {here} |", name.name);
         }
+    }
+    for (file, severity, instead) in UNREAD {
+        let refused = if severity == Severity::Error { "ends the start: " } else { "" };
+        let _ = writeln!(table, "| `{file}` † | any | {refused}{instead} |");
     }
     table
 }

@@ -145,11 +145,20 @@ fn a_cluster_with_shared_storage_has_one_plugins_directory_and_that_storage_must
 
 #[test]
 fn the_oldest_form_of_the_load_balancer_file_lists_nodes_that_register_themselves_now() {
-    let text = "[config]\nbalancer = user-hash\n\n[nodes]\nleft.example\nright.example:8788\n";
+    let text = "[config]\nbalancer = user-hash\n\n[nodes]\nleft.example\nright.example:8788\ntimeout=3\n";
+    let told = [
+        "load-balancer:5: [nodes] has no effect here: nodes register themselves (left.example, right.example:8788); \
+         www-host-name says where one is reached",
+        "load-balancer:7: timeout is not read here: settings stand before [nodes], or below [config]",
+    ];
+    let (config, problems, _dir) = load_files(&[("load-balancer", text), ("database.conf", "single-machine=1\n")]);
+    assert_eq!((config.unwrap().balancer.as_str(), problems), ("user-hash", told.map(str::to_owned).to_vec()));
     let (config, problems, _dir) = load_files(&[("load-balancer", text)]);
-    let told = "load-balancer:5: [nodes] has no effect here: nodes register themselves (left.example, right.example:8788); \
-                www-host-name says where one is reached";
-    assert_eq!((config.unwrap().balancer.as_str(), problems), ("user-hash", vec![told.to_owned()]));
+    assert!(config.is_none());
+    assert!(problems[2].starts_with("load-balancer:6: a second node wants a registry that every node"), "{problems:?}");
+    // Who says that there is no cluster is believed.
+    let (config, _, _dir) = load_files(&[("load-balancer", text), ("rserver.conf", "load-balancing-enabled=0\n")]);
+    assert!(config.is_some());
 }
 
 #[test]
