@@ -33,7 +33,14 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     let mut nodes = [Node::install(&site, 1)?, Node::install(&site, 2)?];
 
     // # Postgres database
-    let server = Server::start(&Options::default());
+    // It takes nobody without TLS: `sslmode=allow`, below, has to come a second time.
+    let certificate = Authority::new("An authority").server(&["localhost"]);
+    let server = Server::start(&Options {
+        settings: "ssl = on\nssl_cert_file = '../server.pem'\nssl_key_file = '../server.key'\n".to_owned(),
+        hba: "local all all scram-sha-256\nhostssl all rstudio all scram-sha-256\n".to_owned(),
+        files: vec![("server.pem".to_owned(), certificate.certificate), ("server.key".to_owned(), certificate.key)],
+        ..Options::default()
+    });
     server.sql("postgres", &format!("CREATE ROLE rstudio LOGIN PASSWORD '{PASSWORD}'"));
     server.sql("postgres", "CREATE DATABASE rstudio OWNER rstudio");
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use evenkeel_test_postgres::{Database, Options, Server};
-use evenkeel_tests::{Builder, Cluster, wait};
+use evenkeel_tests::{Builder, Cluster, User, users::program, wait};
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use hyper::StatusCode;
 use serde_json::json;
@@ -180,6 +180,27 @@ async fn the_password_is_encrypted_in_a_file_that_others_cannot_read_or_in_the_e
     let log = cluster.nodes()[0].log();
     assert_eq!(log.matches("its mode is 0600 now").count(), 1, "{log}");
     assert!(!log.contains(&password), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_others_go_on_reading_ends_the_start() -> Result<()> {
+    let user = User::borrow()?;
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+    let conf = directory.path().join("database.conf");
+    fs::write(&conf, "provider=postgresql\nconnection-uri=postgresql://ada:s3cret@127.0.0.1:1/x\n")?;
+    fs::set_permissions(&conf, Permissions::from_mode(0o644))?;
+    // The file is root's, and its mode not this user's to change.
+    let output = user
+        .command(program("evenkeel")?)
+        .args(["serve", "--www-address", "127.0.0.1", "--www-port", "0", "--config-dir"])
+        .arg(directory.path())
+        .output()?;
+    let told = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let expected = format!("{}: others can read it, and it may hold a password", conf.display());
+    assert!(told.contains(&expected) && !told.contains("s3cret"), "{told}");
     Ok(())
 }
 

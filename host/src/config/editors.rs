@@ -80,10 +80,7 @@ fn read_vscode(file: &File, problems: &mut Vec<Problem>) -> KindOptions {
     let program = reader.take("exe", reader::path);
     let given = reader.take("args", reader::text).unwrap_or_default();
     reader.finish();
-    let (ours, arguments): (Vec<_>, Vec<_>) = given
-        .split_whitespace()
-        .map(str::to_owned)
-        .partition(|argument| OURS.contains(&argument.split_once('=').map_or(argument.as_str(), |(name, _)| name)));
+    let (ours, arguments) = parted(&given);
     if let Some(entry) = file.entries.iter().rfind(|entry| entry.name == "args")
         && !ours.is_empty()
     {
@@ -96,9 +93,35 @@ fn read_vscode(file: &File, problems: &mut Vec<Problem>) -> KindOptions {
     KindOptions { withheld: !offered, program, arguments }
 }
 
+/// The arguments that are the daemon's to give, each with its value, and the others.
+fn parted(given: &str) -> (Vec<&str>, Vec<String>) {
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    let mut words = given.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        if !OURS.contains(&name) {
+            others.push(word.to_owned());
+            continue;
+        }
+        ours.push(word);
+        if value.is_none() {
+            ours.extend(words.next_if(|next| !next.starts_with('-')));
+        }
+    }
+    (ours, others)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_value_of_an_argument_that_is_left_out_goes_with_it() {
+        let given = "--verbose --bind-addr 0.0.0.0:80 --port=1 --cert --disable-telemetry /srv";
+        let (ours, others) = parted(given);
+        assert_eq!(ours, ["--bind-addr", "0.0.0.0:80", "--port=1", "--cert"]);
+        assert_eq!(others, ["--verbose", "--disable-telemetry", "/srv"]);
+    }
 
     fn changed(jupyter: &str, vscode: &str) -> (KindsChanged, Vec<String>) {
         let mut problems = Vec::new();

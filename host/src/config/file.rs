@@ -59,15 +59,15 @@ impl File {
 
     /// Reads a file; a missing one is empty.
     pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Self {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
                 problems.push(Problem::error(path, 0, format!("{UNREADABLE}: {error}")));
-                String::new()
+                Vec::new()
             }
         };
-        Self::parse(path, &text, problems)
+        Self::parse(path, &decoded(path, &bytes, problems), problems)
     }
 
     /// What is to be said of the sections of a file that has none: nothing in them is read, and a registry that was meant to be
@@ -136,6 +136,23 @@ impl File {
     }
 }
 
+/// The text of a file. Comments may be in any encoding.
+fn decoded(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut text = String::new();
+    for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        match std::str::from_utf8(bytes) {
+            Ok(content) => text.push_str(content),
+            Err(_) if bytes.trim_ascii_start().starts_with(b"#") => {}
+            Err(_) => problems.push(Problem::error(path, line, "is not UTF-8".to_owned())),
+        }
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +186,13 @@ mod tests {
                 "/etc/evenkeel/rserver.conf:3: a section header wants a closing `]`",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_named_and_comments_may_be_anything() {
+        let mut problems = Vec::new();
+        let text = decoded(Path::new("f"), b"# caf\xe9\na=1\nb=\xff\n  # \xff\nc=2", &mut problems);
+        assert_eq!(text, "\na=1\n\n\nc=2\n");
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), ["f:3: is not UTF-8"]);
     }
 }

@@ -102,7 +102,11 @@ impl Uri {
         let (host, port) = match place.strip_prefix('[') {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or("an IPv6 address wants a closing ]")?;
-                (host, rest.strip_prefix(':').unwrap_or(rest))
+                match rest.strip_prefix(':') {
+                    Some(port) => (host, port),
+                    None if rest.is_empty() => (host, ""),
+                    None => return Err("behind the ] of an IPv6 address there can only be :PORT".to_owned()),
+                }
             }
             None => place.split_once(':').unwrap_or((place, "")),
         };
@@ -115,7 +119,11 @@ impl Uri {
 
     fn set(&mut self, name: &str, value: &str, unused: &mut Vec<String>) -> Result<(), String> {
         let value = part(name, value)?;
-        let path = || value.clone().map(PathBuf::from);
+        // A daemon is started in whatever directory.
+        let path = || match value.clone().map(PathBuf::from) {
+            Some(path) if !path.is_absolute() => Err(format!("{name}: expected an absolute path")),
+            path => Ok(path),
+        };
         match name {
             "host" => self.host = value,
             // The name, where there is one too, is what a certificate is for.
@@ -132,9 +140,9 @@ impl Uri {
                     return Err(format!("sslmode: expected one of {}, found `{found}`", MODES.join(", ")));
                 }
             },
-            "sslrootcert" => self.root_certificate = path(),
-            "sslcert" => self.client_certificate = path(),
-            "sslkey" => self.client_key = path(),
+            "sslrootcert" => self.root_certificate = path()?,
+            "sslcert" => self.client_certificate = path()?,
+            "sslkey" => self.client_key = path()?,
             "options" => {
                 return Err("options cannot be had: give the role its settings, ALTER ROLE … SET …".to_owned());
             }
@@ -266,6 +274,8 @@ mod tests {
             ("postgresql://ada@db/x?s3cret", "NAME=VALUE"),
             ("postgresql://ada@db/x?colour=red", "there is no colour"),
             ("postgresql://ada@[::1/x", "closing ]"),
+            ("postgresql://ada@[::1]5433/x", "only be :PORT"),
+            ("postgresql://ada@db/x?sslrootcert=root.crt", "sslrootcert: expected an absolute path"),
             ("postgresql://ada%00@db/x", "zero byte"),
             ("postgresql://ada%ff@db/x", "not UTF-8"),
             ("postgresql://ada@db/x?options=-csearch_path%3Da", "ALTER ROLE"),

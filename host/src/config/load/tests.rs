@@ -122,9 +122,10 @@ fn where_the_key_is_cannot_be_told_from_a_file_that_cannot_be_read() {
         host_name: "n1".to_owned(),
     };
     let file = directory.path().join("rserver.conf");
-    std::fs::write(&file, b"# caf\xe9\nsecure-cookie-key-file=/srv/key\n").unwrap();
+    std::fs::create_dir(&file).unwrap();
     let problems = key_places(&flags, &surroundings).unwrap_err();
     assert!(problems[0].message.starts_with("cannot be read"), "{problems:?}");
+    std::fs::remove_dir(&file).unwrap();
     std::fs::write(&file, "secure-cookie-key-file=/srv/key\n").unwrap();
     assert_eq!(key_places(&flags, &surroundings).unwrap().path(), Path::new("/srv/key"));
 }
