@@ -100,6 +100,11 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
     // # Verify: every node is known
     both_are_online(&site, &nodes).await?;
 
+    for node in &nodes {
+        let log = fs::read_to_string(node.log())?;
+        assert!(log.contains(&format!("the registry is database rstudio on localhost:{port} as rstudio")), "{log}");
+    }
+
     // A node that lacks the key of the cluster makes no other, although all else has been copied to it.
     let (key, aside) = (nodes[1].config.join("secure-cookie-key"), site.path("aside"));
     fs::rename(&key, &aside)?;

@@ -17,13 +17,22 @@ use crate::{
     },
 };
 
-/// Opens it, and makes what it needs where it is new.
+/// Opens it, and makes what it needs where it is new. It is told which it is: a node of a cluster that has one of its own, for
+/// a file that is missing, looks well otherwise.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.database {
-        Database::Sqlite { .. } => Arc::new(SqliteStore::open(&config.database_directory, config.node_timeout).await?),
+        Database::Sqlite { .. } => {
+            let directory = &config.database_directory;
+            let store = SqliteStore::open(directory, config.node_timeout).await?;
+            tracing::info!("the registry is in {}, of this machine's daemons alone (SQLite)", directory.display());
+            Arc::new(store)
+        }
         Database::Postgres(options) => {
             close(config)?;
-            Arc::new(PostgresStore::open(&access(config, options)?, config.node_timeout).await?)
+            let access = access(config, options)?;
+            let store = PostgresStore::open(&access, config.node_timeout).await?;
+            tracing::info!("the registry is {access}, of all nodes that enter it (Postgres)");
+            Arc::new(store)
         }
     })
 }

@@ -110,7 +110,7 @@ impl Node {
         Ok(fs::write(path, text.replace(from, to))?)
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.data.with_file_name("log")
     }
 

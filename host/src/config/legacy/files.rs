@@ -1,6 +1,10 @@
 //! Files of the legacy product that are not read here.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+};
 
 use crate::config::{Problem, Severity};
 
@@ -18,7 +22,8 @@ pub const UNREAD: [Unread; 15] = [
         "ip-rules",
         // Who believes that others are kept out must learn that they are not.
         Severity::Error,
-        "no addresses are kept out here: have a firewall, or a proxy before the nodes, keep them out, and take the file away",
+        "no addresses are kept out here: have a firewall, or a proxy before the nodes, keep them out, and the files without \
+         this one in a directory of their own (evenkeel import)",
     ),
     ("env-vars", Severity::Warning, ENVIRONMENT),
     ("launcher-env", Severity::Warning, ENVIRONMENT),
@@ -43,11 +48,20 @@ pub const UNREAD: [Unread; 15] = [
 /// What is to be said of those in a directory.
 pub fn unread(directory: &Path) -> impl Iterator<Item = Problem> {
     let there = UNREAD.iter().map(|(name, severity, instead)| (directory.join(name), *severity, *instead));
-    there.filter(|(path, _, _)| path.exists()).map(|(path, severity, instead)| {
+    there.filter(|(path, _, _)| path.exists() && says_something(path)).map(|(path, severity, instead)| {
         let message = format!("is not read here: {instead}");
         match severity {
             Severity::Error => Problem::error(&path, 0, message),
             Severity::Warning => Problem::warning(&path, 0, message),
         }
     })
+}
+
+/// Whether there is more in a file than comments: some are installed with nothing else. One that cannot be read may say
+/// anything.
+fn says_something(path: &Path) -> bool {
+    const LOOKED_AT: u64 = 1 << 20;
+    let Ok(file) = File::open(path) else { return true };
+    let mut lines = BufReader::new(file.take(LOOKED_AT)).split(b'\n');
+    lines.any(|line| line.map_or(true, |line| !matches!(line.trim_ascii().first(), None | Some(b'#'))))
 }

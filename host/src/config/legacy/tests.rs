@@ -101,6 +101,8 @@ fn every_file_that_is_not_read_is_told_of_where_it_is() {
         let [Problem { path, message, .. }] = problems.as_slice() else { panic!("{name}: {problems:?}") };
         assert!(path.ends_with(name) && *message == format!("is not read here: {instead}"), "{path:?}: {message}");
         assert_eq!(config.is_none(), severity == Severity::Error, "{name}");
+        let (config, problems) = with(name, "# As it is installed.\n\n  # allow 10.0.0.0/8\n");
+        assert!(config.is_some() && problems.is_empty(), "{name}: {problems:?}");
     }
 }
 
