@@ -239,13 +239,7 @@ mod tests {
             data_dir: Some(dir.path().join("data")),
             ..Flags::default()
         };
-        let surroundings = Surroundings {
-            root: false,
-            home: Some("/home/ada".into()),
-            xdg_data_home: None,
-            xdg_runtime_dir: None,
-            host_name: "n1".to_owned(),
-        };
+        let surroundings = Surroundings::of_ada();
         let config = crate::config::load(&flags, &surroundings).0.expect("a configuration");
         (dir, config)
     }

@@ -307,13 +307,7 @@ mod tests {
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         let problems = || {
             let flags = Flags { config_dir: Some(directory.path().to_owned()), ..Flags::default() };
-            let surroundings = Surroundings {
-                root: false,
-                home: Some("/home/ada".into()),
-                xdg_data_home: None,
-                xdg_runtime_dir: None,
-                host_name: "n1".to_owned(),
-            };
+            let surroundings = Surroundings::of_ada();
             let (config, problems) = load(&flags, &surroundings);
             assert_eq!(config.is_some(), problems.is_empty());
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

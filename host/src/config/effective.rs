@@ -213,13 +213,7 @@ mod tests {
 
     fn settings(directory: &Path, flags: Flags) -> Vec<(String, String)> {
         let flags = Flags { config_dir: Some(directory.to_owned()), data_dir: Some("/srv/data".into()), ..flags };
-        let surroundings = Surroundings {
-            root: false,
-            home: None,
-            xdg_data_home: None,
-            xdg_runtime_dir: None,
-            host_name: "n1".to_owned(),
-        };
+        let surroundings = Surroundings::of_ada();
         let (_, _, settings) = examine(&flags, &surroundings);
         let prefix = format!("{}/", directory.display());
         let shown = |setting: Setting| {

@@ -35,4 +35,16 @@ impl Surroundings {
         }
         Some(self.xdg_runtime_dir.as_ref()?.join("evenkeel"))
     }
+
+    /// Those of Ada, who is nobody in particular.
+    #[cfg(test)]
+    pub(crate) fn of_ada() -> Self {
+        Self {
+            root: false,
+            home: Some("/home/ada".into()),
+            xdg_data_home: None,
+            xdg_runtime_dir: Some("/run/user/1000".into()),
+            host_name: "n1".to_owned(),
+        }
+    }
 }

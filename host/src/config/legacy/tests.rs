@@ -10,13 +10,7 @@ fn with(file: &str, text: &str) -> (Option<Config>, Vec<Problem>) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(file), text).unwrap();
     let flags = Flags { config_dir: Some(directory.path().to_owned()), ..Flags::default() };
-    let surroundings = Surroundings {
-        root: false,
-        home: Some("/home/ada".into()),
-        xdg_data_home: None,
-        xdg_runtime_dir: Some("/run/user/1000".into()),
-        host_name: "n1".to_owned(),
-    };
+    let surroundings = Surroundings::of_ada();
     let (config, problems) = load(&flags, &surroundings);
     // Where the files lie differs from test to test.
     let config = config.map(|config| Config { config_dir: None, ..config });

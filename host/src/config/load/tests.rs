@@ -2,23 +2,13 @@
 
 use super::*;
 
-fn surroundings() -> Surroundings {
-    Surroundings {
-        root: false,
-        home: Some("/home/ada".into()),
-        xdg_data_home: None,
-        xdg_runtime_dir: Some("/run/user/1000".into()),
-        host_name: "n1".to_owned(),
-    }
-}
-
 fn load_files(files: &[(&str, &str)]) -> (Option<Config>, Vec<String>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     let flags = Flags { config_dir: Some(dir.path().to_owned()), ..Flags::default() };
-    let (config, problems) = load(&flags, &surroundings());
+    let (config, problems) = load(&flags, &Surroundings::of_ada());
     let prefix = format!("{}/", dir.path().display());
     (config, problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect(), dir)
 }
@@ -26,7 +16,7 @@ fn load_files(files: &[(&str, &str)]) -> (Option<Config>, Vec<String>, tempfile:
 #[test]
 fn without_any_configuration_a_daemon_serves_loopback_from_the_users_own_directories() {
     let flags = Flags { config_dir: None, ..Flags::default() };
-    let (config, problems) = load(&flags, &surroundings());
+    let (config, problems) = load(&flags, &Surroundings::of_ada());
     let config = config.unwrap();
     assert!(problems.is_empty());
     assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/evenkeel"));
@@ -114,13 +104,7 @@ fn where_the_key_is_cannot_be_told_from_a_file_that_cannot_be_read() {
         data_dir: Some(directory.path().to_owned()),
         ..Flags::default()
     };
-    let surroundings = Surroundings {
-        root: false,
-        home: None,
-        xdg_data_home: None,
-        xdg_runtime_dir: None,
-        host_name: "n1".to_owned(),
-    };
+    let surroundings = Surroundings::of_ada();
     let file = directory.path().join("rserver.conf");
     std::fs::create_dir(&file).unwrap();
     let problems = key_places(&flags, &surroundings).unwrap_err();
