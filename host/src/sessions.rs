@@ -93,7 +93,7 @@ pub struct Parts {
     /// What reaches the other nodes.
     pub peers: Arc<dyn Peers>,
     /// What is kept of what balancers were shown, over all the cluster, bytes; 0 keeps none.
-    pub records: u64,
+    pub records: watch::Receiver<u64>,
     /// What becomes of the logs of jobs.
     pub job_logs: JobLogs,
     /// What the proxy tells of the use of this node's sessions.
@@ -215,7 +215,7 @@ impl Sessions {
     /// The sessions of one node's daemon. Nothing happens until [`Sessions::run`].
     pub fn new(parts: &Parts) -> Self {
         let store = Arc::clone(&parts.store);
-        let (recorder, recording) = placement::record(Arc::clone(&store), parts.records);
+        let (recorder, recording) = placement::record(Arc::clone(&store), parts.records.clone());
         let (placer, queue) = Queue::new(store, Arc::clone(&parts.policy), Arc::clone(&parts.entropy));
         let terms = Terms { profiles: Arc::clone(&parts.profiles), kinds: Arc::clone(&parts.kinds) };
         let queue = queue.under(terms).with_recorder(recorder).with_second(parts.second.clone());

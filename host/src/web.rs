@@ -90,10 +90,13 @@ pub struct ThisNode {
     /// Its name.
     pub name: String,
     /// How its user's browser reaches it, without a slash at the end: `http://127.0.0.1:8787`.
-    pub base_url: String,
+    pub base_url: BaseUrl,
     /// The kinds that are known here, by name; any other goes by its name.
     pub kinds: KindsKnown,
 }
+
+/// An address that can be replaced while the daemon runs.
+pub type BaseUrl = Arc<ArcSwap<String>>;
 
 /// What people are told of kinds, by name; it can be replaced while the daemon runs.
 pub type KindsKnown = Arc<ArcSwap<BTreeMap<String, KindInfo>>>;

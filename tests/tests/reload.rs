@@ -152,6 +152,65 @@ async fn what_is_said_of_other_nodes_and_of_the_end_is_reloaded_too() -> Result<
 }
 
 #[tokio::test]
+async fn where_a_node_is_reached_its_shadow_and_what_is_kept_are_reloaded_too() -> Result<()> {
+    let cluster = Builder::for_test(2)?.start().await?;
+    let (node, [here, there]) = (&cluster.nodes()[1], [cluster.client(1)?, cluster.client(0)?]);
+    let session = wait::until("a session at the second node", wait::LONG, async || {
+        let session = here.launch_active("echo").await?;
+        ensure!(session.node.name == "n2", "it is at {}", session.node.name);
+        Ok(session)
+    })
+    .await?;
+    let shown = async |session: &str| {
+        let placements: Value = here.get(&format!("/api/v1/placements?session={session}")).await?.success()?.json()?;
+        let placement = placements["items"][0].clone();
+        let shown = here.get(&format!("/api/v1/placements/{}/shown", placement["id"])).await?;
+        anyhow::Ok((placement, shown.status.as_u16()))
+    };
+    let is_kept = async |session: &str, kept: bool| {
+        wait::until("what is kept of a decision", wait::LONG, async || {
+            let (placement, status) = shown(session).await?;
+            ensure!((status == 200) == kept, "{status}: {placement}");
+            Ok(placement)
+        })
+        .await
+    };
+    is_kept(&session.id, true).await?;
+
+    write(node, "load-balancer", "www-host-name=localhost\nbalancer-shadow=user-hash\nplacement-records-mb=0\n")?;
+    node.hang_up()?;
+    logged(node, "the configuration is reloaded: shadow, placement records, host name, node, kinds", 1).await?;
+    assert!(!node.log().contains("holds after a restart"), "{}", node.log_tail());
+    let address = node.authority().replace("127.0.0.1", "localhost");
+    wait::until("the other node to know where this one is", wait::LONG, async || {
+        let nodes = there.nodes().await?;
+        ensure!(nodes.iter().any(|known| known.name == "n2" && known.address == address), "{nodes:?}");
+        Ok(())
+    })
+    .await?;
+    there.get(&session.path("")).await?.success()?;
+    is_kept(&session.id, false).await?;
+
+    let second = here.launch_active("echo").await?;
+    wait::until("the shadow to have been asked", wait::LONG, async || {
+        let (placement, status) = shown(&second.id).await?;
+        ensure!(placement["shadow"]["balancer"] == "user-hash" && status == 404, "{status}: {placement}");
+        Ok(())
+    })
+    .await?;
+
+    write(node, "load-balancer", "www-host-name=localhost\n")?;
+    node.hang_up()?;
+    logged(node, "the configuration is reloaded: shadow, placement records, kinds", 1).await?;
+    let third = here.launch_active("echo").await?;
+    let placement = is_kept(&third.id, true).await?;
+    assert_eq!(placement["shadow"], Value::Null, "{placement}");
+    let list: Value = here.get("/api/v1/balancers").await?.success()?.json()?;
+    assert!(list["items"].as_array().is_some_and(|all| all.iter().all(|one| one["state"] != "shadow")), "{list}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_was_set_by_command_holds_before_what_a_reload_brings() -> Result<()> {
     let cluster = Builder::for_test(1)?.start().await?;
     let (node, client) = (&cluster.nodes()[0], cluster.client(0)?);

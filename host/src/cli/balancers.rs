@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
 
-use super::{in_force::InForce, script, system};
+use super::{
+    in_force::{InForce, ShadowInForce},
+    script, system,
+};
 use crate::{
     balancer::{
         Balancer, Journal, builtin,
@@ -14,7 +17,7 @@ use crate::{
         wasm::{Cache, Compiler, Engine, Limits, LoadError},
     },
     config::Config,
-    sessions::placement::{shadow::Second, trial},
+    sessions::placement::trial,
     store::Store,
     web::Balancers,
 };
@@ -89,7 +92,7 @@ pub(super) fn kept(config: &Config) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct All {
     pub(super) selected: Arc<InForce>,
-    pub(super) shadow: Option<(Arc<Plugins>, Arc<Second>)>,
+    pub(super) shadow: Arc<ShadowInForce>,
     pub(super) journal: Arc<Journal>,
 }
 
@@ -97,7 +100,7 @@ impl Balancers for All {
     fn reports(&self) -> Vec<Report> {
         let selected = self.selected.plugins();
         let mut reports = selected.reports();
-        if let Some((shadow, _)) = &self.shadow {
+        if let Some(shadow) = self.shadow.plugins() {
             reports.extend(shadow.reports().into_iter().map(|report| match report.state {
                 State::Active | State::StandingIn => Report { state: State::Shadow, ..report },
                 _ => report,
@@ -116,7 +119,7 @@ impl Balancers for All {
     }
 
     fn missed_by_shadow(&self) -> Option<u64> {
-        self.shadow.as_ref().map(|(_, second)| second.missed())
+        self.shadow.missed()
     }
 }
 
@@ -229,6 +232,7 @@ mod tests {
     use crate::{
         balancer::{Columns, Question, Request},
         config::{Flags, Surroundings},
+        sessions::placement::shadow::Second,
     };
 
     fn configured(load_balancer: &str) -> (tempfile::TempDir, Config) {
@@ -350,7 +354,7 @@ mod tests {
         let shadow = super::shadow(&config, &engine, &Arc::default()).expect("it starts").expect("a shadow");
         let all = All {
             selected: Arc::new(InForce::new(select(&config, &engine, &Arc::default()).expect("a balancer"))),
-            shadow: None,
+            shadow: Arc::new(ShadowInForce::new(None, Second::new().0)),
             journal: Arc::default(),
         };
         assert_eq!(all.missed_by_shadow(), None);

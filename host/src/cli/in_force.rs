@@ -1,4 +1,4 @@
-//! The selected balancer, which a reload replaces as a whole.
+//! The selected balancer, and the one that is asked beside it; a reload replaces each as a whole.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::balancers;
 use crate::{
     balancer::{Question, Refusal, plugins::Plugins},
-    sessions::placement::{Policy, Ruling},
+    sessions::placement::{Policy, Ruling, shadow::Second},
     store::Store,
 };
 
@@ -99,5 +99,57 @@ impl Policy for InForce {
 
     fn is_slow(&self) -> bool {
         Policy::is_slow(&*self.plugins().policy())
+    }
+}
+
+/// The balancer that is asked beside the one that decides, where there is one.
+#[derive(Debug)]
+pub(super) struct ShadowInForce {
+    plugins: watch::Sender<Option<Arc<Plugins>>>,
+    second: Arc<Second>,
+}
+
+impl ShadowInForce {
+    pub(super) fn new(plugins: Option<Plugins>, second: Arc<Second>) -> Self {
+        let shadow = Self { plugins: watch::Sender::new(None), second };
+        shadow.replace(plugins);
+        shadow
+    }
+
+    /// What is selected now.
+    pub(super) fn plugins(&self) -> Option<Arc<Plugins>> {
+        self.plugins.borrow().clone()
+    }
+
+    /// How many decisions it was not asked about, where there is one.
+    pub(super) fn missed(&self) -> Option<u64> {
+        self.plugins().map(|_| self.second.missed())
+    }
+
+    /// Selects otherwise, or none, from the next decision on.
+    pub(super) fn replace(&self, plugins: Option<Plugins>) {
+        let plugins = plugins.map(Arc::new);
+        self.second.ask(plugins.as_ref().map(|plugins| plugins.policy()));
+        self.plugins.send_replace(plugins);
+    }
+
+    /// Keeps what is selected at what its file says, until stopped.
+    pub(super) async fn run(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
+        let mut selected = self.plugins.subscribe();
+        loop {
+            let plugins = selected.borrow_and_update().clone();
+            let over = stop.child_token();
+            let kept_up = async {
+                match plugins {
+                    Some(plugins) => plugins.run(balancers::describe(Arc::clone(&store)), over.clone()).await,
+                    None => over.cancelled().await,
+                }
+            };
+            tokio::select! {
+                () = kept_up => return,
+                _ = selected.changed() => {}
+            }
+            over.cancel();
+        }
     }
 }

@@ -4,22 +4,27 @@
 
 use std::{
     ffi::OsString,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use tokio::{signal::unix::Signal, sync::watch};
+use tokio::{runtime::Handle, signal::unix::Signal, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{balancers, in_force::InForce, serve, system};
+use super::{
+    balancers,
+    in_force::{InForce, ShadowInForce},
+    serve, system,
+};
 use crate::{
     balancer::{Journal, plugins::Plugins, wasm::Engine},
-    cluster::membership::NodeSettings,
+    cluster::{address::Announced, membership::NodeSettings},
     config::{self, Config, Flags, LogLevel, ProfilesInForce, Setting, Severity},
     launcher::Kinds,
-    web::KindsKnown,
+    web::{BaseUrl, KindsKnown},
     wire::{
         peer::PeerLimit,
         tls::{Identity, OwnTls},
@@ -39,6 +44,7 @@ pub(super) struct Parts {
     /// The same, setting by setting.
     pub(super) settings: Vec<Setting>,
     pub(super) policy: Arc<InForce>,
+    pub(super) shadow: Arc<ShadowInForce>,
     pub(super) engine: Engine,
     pub(super) journal: Arc<Journal>,
     pub(super) profiles: ProfilesInForce,
@@ -50,6 +56,8 @@ pub(super) struct Parts {
     pub(super) delete_on_exit: Arc<AtomicBool>,
     pub(super) tls: Option<Arc<OwnTls>>,
     pub(super) node: watch::Sender<NodeSettings>,
+    /// What is kept of what balancers were shown, bytes.
+    pub(super) records: watch::Sender<u64>,
 }
 
 /// Reloads when it is told to.
@@ -57,13 +65,18 @@ pub(super) struct Reload {
     parts: Parts,
     /// What holds now of what can be reloaded.
     applied: Config,
+    /// Where the port is.
+    bound: SocketAddr,
+    base_url: BaseUrl,
+    /// Where the node is reached, where that has changed.
+    announced: Option<Announced>,
 }
 
 impl Reload {
     /// What was started with is what holds.
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts, bound: SocketAddr, base_url: BaseUrl) -> Self {
         let applied = parts.config.clone();
-        Self { parts, applied }
+        Self { parts, applied, bound, base_url, announced: None }
     }
 
     /// Reloads at each SIGHUP, until stopped.
@@ -96,7 +109,7 @@ impl Reload {
                 return;
             }
         };
-        let Read { config, settings, kinds, plugins, identity } = read;
+        let Read { config, settings, kinds, plugins, shadow, identity } = read;
         let mut taken = Vec::new();
         if config.profiles != self.applied.profiles {
             self.parts.profiles.store(Arc::new(config.profiles.clone()));
@@ -106,7 +119,21 @@ impl Reload {
             self.parts.policy.replace(plugins);
             taken.push("balancer");
         }
-        let node = NodeSettings::new(&config);
+        if let Some(shadow) = shadow {
+            self.parts.shadow.replace(shadow);
+            taken.push("shadow");
+        }
+        if self.parts.records.send_if_modified(|records| {
+            std::mem::replace(records, config.placement_records) != config.placement_records
+        }) {
+            taken.push("placement records");
+        }
+        if config.www_host_name != self.applied.www_host_name {
+            self.announced = Some(Handle::current().block_on(serve::announce(&config, self.bound)));
+            self.base_url.store(Arc::new(serve::base_url(&config, self.bound)));
+            taken.push("host name");
+        }
+        let node = NodeSettings::new(&config).announced(self.announced.clone());
         if self.parts.node.send_if_modified(|settings| std::mem::replace(settings, node.clone()) != node) {
             taken.push("node");
         }
@@ -154,13 +181,19 @@ impl Reload {
         } else {
             Ok(None)
         };
+        let shadow = if shadows_otherwise(&self.applied, &config) {
+            balancers::shadow(&config, engine, journal).map(Some)
+        } else {
+            Ok(None)
+        };
         let identity = config.tls.as_ref().map(Identity::load).transpose();
-        match (kinds, plugins, identity) {
-            (Ok(kinds), Ok(plugins), Ok(identity)) if errors.is_empty() => {
-                Ok(Read { config, settings, kinds, plugins, identity })
+        match (kinds, plugins, shadow, identity) {
+            (Ok(kinds), Ok(plugins), Ok(shadow), Ok(identity)) if errors.is_empty() => {
+                Ok(Read { config, settings, kinds, plugins, shadow, identity })
             }
-            (kinds, plugins, identity) => {
+            (kinds, plugins, shadow, identity) => {
                 errors.extend(identity.err().map(|error| error.to_string()));
+                errors.extend(shadow.err().map(|error| format!("{error:#}")));
                 errors.extend(kinds.err().into_iter().flat_map(|wrong| wrong.0).map(|error| error.to_string()));
                 errors.extend(plugins.err().map(|error| format!("{error:#}")));
                 Err(errors)
@@ -176,6 +209,8 @@ struct Read {
     kinds: Kinds,
     /// Where another is selected, or the same otherwise.
     plugins: Option<Plugins>,
+    /// Where another is asked beside it, or none any more.
+    shadow: Option<Option<Plugins>>,
     /// Where the configuration has TLS.
     identity: Option<Identity>,
 }
@@ -193,12 +228,15 @@ fn selects_otherwise(before: &Config, after: &Config) -> bool {
     of(before) != of(after)
 }
 
-/// Files of which everything is reloaded.
-const RELOADED: [&str; 5] =
-    ["profiles", "launcher.local.resources.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
+/// The same of the balancer that is asked beside it.
+fn shadows_otherwise(before: &Config, after: &Config) -> bool {
+    before.balancer_shadow != after.balancer_shadow
+        || (after.balancer_shadow.is_some() && selects_otherwise(before, after))
+}
 
-/// Settings of `load-balancer` that are read only once.
-const ONCE: [&str; 3] = ["balancer-shadow", "placement-records-mb", "www-host-name"];
+/// Files of which everything is reloaded.
+const RELOADED: [&str; 6] =
+    ["load-balancer", "profiles", "launcher.local.resources.conf", "jupyter.conf", "vscode.conf", "logging.conf"];
 
 /// Settings of `rserver.conf` that are reloaded, and how the names of others begin.
 const OF_SERVER: [&str; 11] = [
@@ -219,7 +257,6 @@ const LABELS: &str = "node-label-";
 /// The settings that have changed and are not reloaded.
 fn changed(before: &[Setting], after: &[Setting]) -> Vec<String> {
     let is_reloaded = |setting: &Setting| match setting.file.as_str() {
-        "load-balancer" => !ONCE.contains(&setting.name.as_str()),
         "rserver.conf" => OF_SERVER.contains(&setting.name.as_str()) || setting.name.starts_with(LABELS),
         file => RELOADED.contains(&file),
     };
@@ -269,7 +306,6 @@ mod tests {
         let told = [
             "rserver.conf: www-port",
             "rserver.conf: load-average-file",
-            "load-balancer: www-host-name",
             "database.conf: connection-uri",
             "database.conf: password",
         ];

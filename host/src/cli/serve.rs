@@ -24,7 +24,7 @@ use super::{
     Failure,
     balancers::{self, All},
     client, expiry,
-    in_force::InForce,
+    in_force::{InForce, ShadowInForce},
     keys,
     lifecycle::{End, Lifecycle},
     log, output, passwords,
@@ -35,10 +35,10 @@ use super::{
 };
 use crate::{
     accounts::{Account, Accounts, Admission, SystemAccounts, lookup},
-    balancer::{Journal, plugins::Plugins},
+    balancer::Journal,
     cluster::{
         self, LoadSource, Membership, MetricsSource, StoreClock,
-        address::announced,
+        address::{Announced, announced},
         agreement,
         membership::{Joining, NodeSettings},
     },
@@ -57,7 +57,10 @@ use crate::{
     proxy::{self, Drain, Proxy, Registry},
     sessions::{
         self, JobLogs, Mirror, Sessions, Traffic,
-        placement::{Policy, shadow::Second},
+        placement::{
+            Policy,
+            shadow::{Second, Worker},
+        },
     },
     store::Registration,
     web::{
@@ -108,17 +111,20 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
     ) else {
         return Err(Failure::Configuration);
     };
-    let (kinds, policy, shadow) = (Arc::new(kinds), Arc::new(InForce::new(plugins)), shadow.map(Arc::new));
+    let (kinds, policy) = (Arc::new(kinds), Arc::new(InForce::new(plugins)));
+    let (second, worker) = Second::new();
     let reloaded = reload::Parts {
         hangup,
         flags,
         peer_limit: PeerLimit::new(config.peer_timeout),
         delete_on_exit: Arc::new(AtomicBool::new(config.delete_node_on_exit)),
         node: watch::Sender::new(NodeSettings::new(&config)),
+        records: watch::Sender::new(config.placement_records),
         tls: identity.map(|identity| Arc::new(OwnTls::new(identity))),
         config,
         settings,
         policy,
+        shadow: Arc::new(ShadowInForce::new(shadow, Arc::clone(&second))),
         engine,
         journal,
         profiles: ProfilesInForce::default(),
@@ -127,7 +133,7 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
         search_path: path,
         set_level,
     };
-    let outcome = runtime.block_on(serve(reloaded, check, shadow));
+    let outcome = runtime.block_on(serve(reloaded, check, (second, worker)));
     // A look-up that hangs in the system's libraries must not keep the daemon from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(outcome?)
@@ -141,16 +147,16 @@ fn told<T, E: Into<anyhow::Error>>(outcome: Result<T, E>) -> Option<T> {
 async fn serve(
     reloaded: reload::Parts,
     check: passwords::PasswordCheckOrWhy,
-    shadow: Option<Arc<Plugins>>,
+    (second, worker): (Arc<Second>, Worker),
 ) -> anyhow::Result<()> {
-    let reload::Parts { policy, journal, profiles, kinds, kinds_known, .. } = &reloaded;
-    let (policy, journal, profiles) = (Arc::clone(policy), Arc::clone(journal), Arc::clone(profiles));
+    let reload::Parts { policy, shadow, journal, profiles, kinds, kinds_known, .. } = &reloaded;
+    let (policy, shadow, journal) = (Arc::clone(policy), Arc::clone(shadow), Arc::clone(journal));
+    let profiles = Arc::clone(profiles);
     let (kinds, kinds_known) = (Arc::clone(kinds), Arc::clone(kinds_known));
     let (peer_limit, delete_on_exit) = (reloaded.peer_limit.clone(), Arc::clone(&reloaded.delete_on_exit));
     let (config, tls) = (reloaded.config.clone(), reloaded.tls.clone());
     profiles.store(Arc::new(config.profiles.clone()));
-    let settings = reloaded.node.subscribe();
-    let reload = Reload::new(reloaded);
+    let (settings, records) = (reloaded.node.subscribe(), reloaded.records.subscribe());
     let entropy: Arc<dyn Entropy> = Arc::new(system::SystemEntropy);
     let data_dir = DataDir::open(&config.data_dir)?;
     let token = data_dir.token(entropy.as_ref())?;
@@ -238,7 +244,6 @@ async fn serve(
     let (standing, due) = (membership.watch_standing(), membership.watch_due());
     let mirror = Arc::new(Mirror::new(Arc::clone(&store)));
     let traffic = Arc::new(Traffic::new(Arc::clone(&clock)));
-    let (second, worker) = shadow.as_ref().map(|shadow| Second::new(shadow.policy(), Arc::clone(&store))).unzip();
     let sessions = Arc::new(Sessions::new(&sessions::Parts {
         node,
         here: here.clone(),
@@ -250,13 +255,13 @@ async fn serve(
         profiles,
         start_limit: start_limit(&config),
         policy: Arc::clone(&policy) as Arc<dyn Policy>,
-        second: second.clone(),
+        second: Some(second),
         mirror: Arc::clone(&mirror),
         peers: Arc::new(
             PeerClient::new(here.name.clone(), &keys, Arc::clone(&clock), Arc::clone(&entropy))
                 .with_limit(peer_limit.clone()),
         ),
-        records: config.placement_records,
+        records,
         job_logs: JobLogs { kept: config.job_logs },
         traffic: Arc::clone(&traffic),
         idle: config.idle.clone(),
@@ -279,11 +284,12 @@ async fn serve(
         limits: proxy::Limits { connect_node: peer_limit, ..proxy::Limits::default() },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
-    let base_url = base_url(&config, bound);
+    let base_url = Arc::new(ArcSwap::from_pointee(base_url(&config, bound)));
+    let reload = Reload::new(reloaded, bound, Arc::clone(&base_url));
     let passwords = Arc::new(Passwords::new(PasswordParts { check, guests, clock: Arc::clone(&clock) }));
     let app = App {
         sessions: sessions.clone(),
-        balancers: Arc::new(All { selected: Arc::clone(&policy), shadow: shadow.clone().zip(second), journal }),
+        balancers: Arc::new(All { selected: Arc::clone(&policy), shadow: Arc::clone(&shadow), journal }),
         proxy: Arc::new(proxy),
         store: Arc::clone(&store),
         peers: Arc::new(
@@ -295,7 +301,7 @@ async fn serve(
         accounts,
         admission,
         changes: mirror.subscribe(),
-        this: Arc::new(ThisNode { name: here.name.clone(), base_url: base_url.clone(), kinds: kinds_known }),
+        this: Arc::new(ThisNode { name: here.name.clone(), base_url: Arc::clone(&base_url), kinds: kinds_known }),
         tls: tls.clone().zip(config.tls.as_ref()).map(|(own, options)| Tls::new(own, options)),
         standing: standing.clone(),
         clock,
@@ -312,12 +318,8 @@ async fn serve(
     lifecycle.part(agreement::watch(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(Arc::clone(&policy).run(Arc::clone(&store), lifecycle.soft()));
     lifecycle.part(reload.run(lifecycle.soft()));
-    if let Some(shadow) = &shadow {
-        lifecycle.part(Arc::clone(shadow).run(balancers::describe(store), lifecycle.soft()));
-    }
-    if let Some(worker) = worker {
-        lifecycle.part(worker.run(lifecycle.soft()));
-    }
+    lifecycle.part(Arc::clone(&shadow).run(Arc::clone(&store), lifecycle.soft()));
+    lifecycle.part(worker.run(store, lifecycle.soft()));
     lifecycle.part(Arc::clone(&sessions).run_idle(lifecycle.soft()));
     lifecycle.part(Arc::clone(&sessions).run_drain(due, lifecycle.soft()));
     let stop = lifecycle.soft();
@@ -339,11 +341,12 @@ async fn serve(
     lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
+    let base_url = base_url.load_full();
     output::line(format_args!("Serving {base_url}/"));
     output::line(format_args!("Sign in: {}", sign_ins.issue_code(FIRST_LINK).link(&base_url)));
     let end = lifecycle.run().await;
     client::withdraw(data_dir.path());
-    for one in [Some(policy.plugins()), shadow].into_iter().flatten() {
+    for one in [Some(policy.plugins()), shadow.plugins()].into_iter().flatten() {
         one.policy().selected().balancer.stop();
     }
     anyhow::ensure!(end == End::Asked, "the daemon stopped by itself; its sessions go on");
@@ -351,7 +354,7 @@ async fn serve(
 }
 
 /// How a browser on this machine reaches the daemon.
-fn base_url(config: &Config, bound: SocketAddr) -> String {
+pub(super) fn base_url(config: &Config, bound: SocketAddr) -> String {
     let reachable = client::reachable(bound);
     match &config.tls {
         None => format!("http://{reachable}"),
@@ -393,6 +396,16 @@ fn connection_limits() -> web::server::Limits {
     web::server::Limits { connections, ..limits }
 }
 
+/// Where this node is reached.
+pub(super) async fn announce(config: &Config, bound: SocketAddr) -> Announced {
+    let host_name = system::surroundings().host_name;
+    let announced = announced(config.www_host_name.as_ref(), bound, &host_name, registry::machine(config)).await;
+    if let Some(caution) = &announced.caution {
+        tracing::warn!("{caution}");
+    }
+    announced
+}
+
 /// What this node says of itself.
 async fn registration(
     config: &Config,
@@ -401,12 +414,7 @@ async fn registration(
     load: &LoadSource,
     balancer_digest: Option<String>,
 ) -> anyhow::Result<Registration> {
-    let announced =
-        announced(config.www_host_name.as_ref(), bound, &system::surroundings().host_name, registry::machine(config))
-            .await;
-    if let Some(caution) = &announced.caution {
-        tracing::warn!("{caution}");
-    }
+    let announced = announce(config, bound).await;
     let machine = load.machine().await?;
     Ok(NodeSettings::new(config).put_into(Registration {
         id: None,

@@ -98,7 +98,7 @@ impl Site {
             changes: seen,
             this: Arc::new(ThisNode {
                 name: "node1".to_owned(),
-                base_url: "http://node1:8787".to_owned(),
+                base_url: Arc::new(ArcSwap::from_pointee("http://node1:8787".to_owned())),
                 kinds: Arc::new(ArcSwap::from_pointee(
                     [("echo", "Echo <test>", false), ("job", "Job", true)]
                         .map(|(name, title, is_job)| {

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::shown::{self, Shown};
@@ -23,8 +26,8 @@ type Line = (SessionId, Epoch, Option<String>, Arc<Shown>);
 /// Where decisions are handed over. Nobody waits for their writing: what cannot be kept up with is left out.
 #[derive(Debug, Default)]
 pub(in crate::sessions) struct Recorder {
-    /// None where nothing is kept.
-    batches: Option<mpsc::Sender<Vec<Line>>>,
+    /// None where nobody writes.
+    to: Option<(mpsc::Sender<Vec<Line>>, watch::Receiver<u64>)>,
     left_out: AtomicU64,
 }
 
@@ -32,20 +35,20 @@ pub(in crate::sessions) struct Recorder {
 #[derive(Debug)]
 pub(in crate::sessions) struct Recording {
     store: Arc<dyn Store>,
-    limit: u64,
+    limit: watch::Receiver<u64>,
     batches: mpsc::Receiver<Vec<Line>>,
 }
 
-/// Both ends; all that is kept has at most `limit` bytes.
-pub(in crate::sessions) fn record(store: Arc<dyn Store>, limit: u64) -> (Recorder, Recording) {
+/// Both ends; all that is kept has at most `limit` bytes, which can change. Where that is 0, nothing is.
+pub(in crate::sessions) fn record(store: Arc<dyn Store>, limit: watch::Receiver<u64>) -> (Recorder, Recording) {
     let (sender, batches) = mpsc::channel(WAITING);
-    let recorder = Recorder { batches: (limit > 0).then_some(sender), left_out: AtomicU64::default() };
+    let recorder = Recorder { to: Some((sender, limit.clone())), left_out: AtomicU64::default() };
     (recorder, Recording { store, limit, batches })
 }
 
 impl Recorder {
     pub(super) fn keep(&self, batch: Vec<Line>) {
-        let Some(batches) = &self.batches else { return };
+        let Some((batches, _)) = self.to.as_ref().filter(|(_, limit)| *limit.borrow() > 0) else { return };
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         if batches.try_send(batch).is_err() {
             let total = self.left_out.fetch_add(count, Ordering::Relaxed) + count;
@@ -57,11 +60,16 @@ impl Recorder {
 impl Recording {
     /// Writes until stopped, and then what still waits.
     pub(in crate::sessions) async fn run(&mut self, stop: &CancellationToken) {
-        if let Err(error) = self.store.trim_shown(self.limit).await {
-            tracing::warn!(%error, "what balancers were shown is not brought down to its limit");
-        }
-        while let Some(Some(batch)) = stop.run_until_cancelled(self.batches.recv()).await {
-            self.write(batch).await;
+        self.trim().await;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = self.limit.changed() => self.trim().await,
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => self.write(batch).await,
+                    None => break,
+                },
+            }
         }
         while stop.is_cancelled()
             && let Ok(batch) = self.batches.try_recv()
@@ -71,7 +79,15 @@ impl Recording {
         stop.cancelled().await;
     }
 
+    async fn trim(&mut self) {
+        let limit = *self.limit.borrow_and_update();
+        if let Err(error) = self.store.trim_shown(limit).await {
+            tracing::warn!(%error, "what balancers were shown is not brought down to its limit");
+        }
+    }
+
     async fn write(&self, batch: Vec<Line>) {
+        let limit = *self.limit.borrow();
         let encoded = spawn_blocking(move || {
             let content = shown::encode(batch.iter().map(|(.., shown)| shown.as_ref()))?;
             let placements = batch.iter().map(|&(session, epoch, ..)| (session, epoch)).collect();
@@ -79,7 +95,7 @@ impl Recording {
             Ok::<_, shown::FormatError>(ShownBatch { placements, digests, content })
         });
         let problem = match encoded.await {
-            Ok(Ok(batch)) => match self.store.keep_shown(&batch, self.limit).await {
+            Ok(Ok(batch)) => match self.store.keep_shown(&batch, limit).await {
                 Ok(true) => return,
                 Ok(false) => format!("{} bytes are more than placement-records-mb allows", batch.content.len()),
                 Err(error) => error.to_string(),

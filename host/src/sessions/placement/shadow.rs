@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,8 @@ const KEPT: u32 = 10_000;
 #[derive(Debug)]
 pub struct Second {
     decisions: mpsc::Sender<Decided>,
+    /// Who is asked.
+    policy: ArcSwapOption<Fallback>,
     missed: AtomicU64,
 }
 
@@ -39,8 +42,7 @@ pub struct Second {
 #[derive(Debug)]
 pub struct Worker {
     decisions: mpsc::Receiver<Decided>,
-    policy: Arc<Fallback>,
-    store: Arc<dyn Store>,
+    second: Arc<Second>,
 }
 
 #[derive(Debug)]
@@ -51,10 +53,17 @@ struct Decided {
 }
 
 impl Second {
-    /// Asks what is selected in `policy`, and writes what it says to `store`.
-    pub fn new(policy: Arc<Fallback>, store: Arc<dyn Store>) -> (Arc<Self>, Worker) {
+    /// Both ends; nobody is asked yet.
+    pub fn new() -> (Arc<Self>, Worker) {
         let (sender, decisions) = mpsc::channel(WAITING);
-        (Arc::new(Self { decisions: sender, missed: AtomicU64::new(0) }), Worker { decisions, policy, store })
+        let second = Arc::new(Self { decisions: sender, policy: ArcSwapOption::empty(), missed: AtomicU64::new(0) });
+        let worker = Worker { decisions, second: Arc::clone(&second) };
+        (second, worker)
+    }
+
+    /// Asks what is selected in `policy` from now on.
+    pub fn ask(&self, policy: Option<Arc<Fallback>>) {
+        self.policy.store(policy);
     }
 
     /// How many decisions it was not asked about, since it was busy with others.
@@ -64,6 +73,9 @@ impl Second {
 
     /// Puts a decision that has been committed to the second balancer, at some time.
     pub(super) fn offer(&self, session: &Session, shown: &Arc<Shown>) {
+        if self.policy.load().is_none() {
+            return;
+        }
         let decided = Decided { session: session.id, epoch: session.epoch, shown: Arc::clone(shown) };
         if self.decisions.try_send(decided).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
@@ -72,23 +84,23 @@ impl Second {
 }
 
 impl Worker {
-    /// Works until stopped.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Works until stopped, and writes what is said to `store`.
+    pub async fn run(mut self, store: Arc<dyn Store>, stop: CancellationToken) {
         let ask = async {
             while let Some(decided) = self.decisions.recv().await {
-                self.compare(decided).await;
+                self.compare(&*store, decided).await;
             }
         };
         stop.run_until_cancelled(ask).await;
     }
 
-    async fn compare(&self, Decided { session, epoch, shown }: Decided) {
-        let policy = Arc::clone(&self.policy);
+    async fn compare(&self, store: &dyn Store, Decided { session, epoch, shown }: Decided) {
+        let Some(policy) = self.second.policy.load_full() else { return };
         let Ok(shadow) = tokio::task::spawn_blocking(move || ask(&policy, &shown)).await else {
             tracing::error!("a shadow's decision panicked");
             return;
         };
-        if let Err(error) = self.store.note_shadow(session, epoch, &shadow, KEPT).await {
+        if let Err(error) = store.note_shadow(session, epoch, &shadow, KEPT).await {
             tracing::warn!(%session, "what the shadow said is not kept: {error}");
         }
     }

@@ -55,7 +55,7 @@ pub(in crate::web) async fn create_sign_in_code(
     };
     // Who acts as another is on record.
     tracing::info!(by = by.user, user, "a sign-in link was made");
-    let link = sign_ins.issue_code_for(user.clone(), VALIDITY).link(&this.base_url);
+    let link = sign_ins.issue_code_for(user.clone(), VALIDITY).link(&this.base_url.load());
     Ok((StatusCode::CREATED, Json(SignInLink { link, user, valid_for: VALIDITY.as_secs() })))
 }
 

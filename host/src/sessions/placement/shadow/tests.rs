@@ -64,14 +64,15 @@ impl Bench {
     async fn new(nodes: usize, tell: impl Fn(&Question) -> Result<(), Refusal> + Send + Sync + 'static) -> Self {
         let cluster = Cluster::start(nodes).await;
         let policy = Arc::new(Fallback::new(Arc::new(Last(Box::new(tell))), None));
-        let (second, worker) = Second::new(Arc::clone(&policy), cluster.store.clone());
+        let (second, worker) = Second::new();
+        second.ask(Some(Arc::clone(&policy)));
         let first = Arc::new(Fallback::new(Arc::new(Fewest), None));
         let (placer, queue) = Queue::new(cluster.store.clone(), first, cluster.entropy.clone());
         let mut queue = queue.with_second(Some(Arc::clone(&second)));
         let stop = CancellationToken::new();
-        let stops = stop.clone();
+        let (stops, store) = (stop.clone(), cluster.store.clone());
         let running = tokio::spawn(async move {
-            tokio::join!(queue.run(&stops), worker.run(stops.clone()));
+            tokio::join!(queue.run(&stops), worker.run(store, stops.clone()));
         });
         Self { cluster, placer, second, policy, stop, running }
     }
