@@ -178,12 +178,15 @@ async fn a_directory_service_that_hangs_is_told_and_blocks_nothing_else() -> Res
     let client = cluster.sign_in(0, &ada.name).await?;
     let before = client.launch_active("probe").await?;
 
-    // Whoever opens it waits for a writer.
-    let pipe = directory.path().join("passwd");
+    // Whoever opens it waits for a writer. A mount at the file itself would go when another test adds an account, since
+    // that puts another file in its place.
+    let etc = directory.path().join("etc");
+    ensure!(Command::new("cp").args(["--archive", "/etc"]).arg(&etc).status()?.success(), "not copied");
+    let pipe = etc.join("passwd");
+    fs::remove_file(&pipe)?;
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o644))?;
     let pid = cluster.nodes()[0].pid().context("it runs")?.to_string();
-    let mounted =
-        Command::new("nsenter").args(["-t", &pid, "-m", "mount", "--bind"]).arg(&pipe).arg("/etc/passwd").status()?;
+    let mounted = Command::new("nsenter").args(["-t", &pid, "-m", "mount", "--bind"]).arg(&etc).arg("/etc").status()?;
     ensure!(mounted.success(), "not mounted");
     let problem = "cannot be looked up: the name service gave no answer within 10 s";
     let asked = cluster.client(0)?.post("/api/v1/sign-in-codes?user=ek-test-somebody", &serde_json::json!({})).await?;
@@ -194,7 +197,7 @@ async fn a_directory_service_that_hangs_is_told_and_blocks_nothing_else() -> Res
     let refused = client.post("/api/v1/sessions", &serde_json::json!({ "kind": "probe" })).await?;
     assert_eq!((refused.status.as_u16(), refused.text().contains(problem)), (503, true), "{}", refused.text());
 
-    let freed = Command::new("nsenter").args(["-t", &pid, "-m", "umount", "-l", "/etc/passwd"]).status()?;
+    let freed = Command::new("nsenter").args(["-t", &pid, "-m", "umount", "-l", "/etc"]).status()?;
     ensure!(freed.success(), "not unmounted");
     // Whoever waits gets an empty file.
     drop(fs::OpenOptions::new().write(true).open(&pipe)?);
