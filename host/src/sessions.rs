@@ -304,12 +304,17 @@ impl Sessions {
     /// Ends a session. One that is live is `ended` once its node has stopped it; where that is offline, the error says so
     /// and the session ends when the node returns.
     pub async fn end(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.want(id, Wanted::Ended).await
+        self.want(id, Wanted::Ended, None).await
     }
 
     /// Stops a session so that it can be resumed. As [`Sessions::end`] where its node is offline.
     pub async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.want(id, Wanted::Suspended).await
+        self.want(id, Wanted::Suspended, None).await
+    }
+
+    /// The same where it is an administrator who asks: its user is told so.
+    pub async fn order(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
+        self.want(id, wanted, Some(&format!("{} by an administrator", wanted.as_str()))).await
     }
 
     /// Suspends or ends all sessions of a user; returns those that this is about. Each node does so with its own: those of
@@ -400,8 +405,8 @@ impl Sessions {
         Ok(placed.session)
     }
 
-    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
-        let session = self.store.want(id, wanted).await?.ok_or(SessionError::Missing(id))?;
+    async fn want(&self, id: SessionId, wanted: Wanted, note: Option<&str>) -> Result<Session, SessionError> {
+        let session = self.store.want(id, wanted, note).await?.ok_or(SessionError::Missing(id))?;
         if wanted == Wanted::Suspended {
             allow(Action::Suspend, &session)?;
         }

@@ -154,7 +154,8 @@ pub trait Store: Send + Sync + Debug {
     /// Asks for a session to be suspended or ended. A session that runs nowhere (suspended, lost, failed, or starting and
     /// unclaimed) becomes so at once. Returns the session as it then is. `Wanted::Ended` overrides `Wanted::Suspended`, and
     /// what has ended stays so. What cannot be suspended as it is ([`Action::Suspend`](crate::domain::Action::Suspend)) stays as it is.
-    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError>;
+    /// `note` is why, where it is not its user who asks.
+    async fn want(&self, id: SessionId, wanted: Wanted, note: Option<&str>) -> Result<Option<Session>, StoreError>;
 
     /// As [`Store::want`], of all sessions of a user that this is about: to be suspended, those that are live and no jobs; to be ended,
     /// those that are not over. Returns them as they then are, newest first.

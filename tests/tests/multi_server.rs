@@ -191,12 +191,19 @@ async fn the_page_of_the_legacy_product_is_followed_to_its_end() -> Result<()> {
         assert_eq!(first.get(&session.path("")).await?.status, 404, "it is another's");
     }
 
-    // Nothing is left of it.
-    for visitor in [&first, &second] {
-        for session in running(visitor, 0).await? {
-            visitor.end(&session.id).await?;
-        }
+    // As the administrators of the legacy product stop what others have: one by its process, and all of a node.
+    let one = four.iter().find(|session| session.node.name == "node1").context("a session")?;
+    nodes[0].run(&site, &["suspend-session", &pid(one).to_string()], "")?;
+    let suspended = ended_up(&first, "suspended", 1).await?;
+    assert_eq!(suspended[0].rest["note"], "suspended by an administrator");
+    for node in &nodes {
+        node.run(&site, &["kill-all"], "")?;
     }
+    ended_up(&first, "ended", 6).await?;
+    ended_up(&second, "ended", 1 + usize::from(editor.is_some())).await?;
+
+    // Nothing is left of it.
+    first.end(&suspended[0].id).await?;
     for node in &mut nodes {
         node.stop().await?;
     }
@@ -294,6 +301,17 @@ async fn running(visitor: &Visitor, count: usize) -> Result<Vec<Session>> {
         let starting = live.iter().filter(|session| session.state == "starting").count();
         ensure!(live.len() >= count && starting == 0, "{} are live, {starting} of them starting", live.len());
         Ok(live)
+    })
+    .await
+}
+
+/// So many sessions of somebody's that are in a state at last.
+async fn ended_up(visitor: &Visitor, state: &str, count: usize) -> Result<Vec<Session>> {
+    wait::until(&format!("{count} sessions to be {state}"), wait::LONG, async || {
+        let all = visitor.client().sessions().await?;
+        let such: Vec<_> = all.into_iter().filter(|session| session.state == state).collect();
+        ensure!(such.len() == count, "{such:?}");
+        Ok(such)
     })
     .await
 }

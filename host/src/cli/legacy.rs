@@ -20,10 +20,8 @@ use Answer::{None as Never, Same, Words};
 
 const UNIT: &str =
     "a daemon is started and stopped by its unit: systemctl {start|stop|restart|status} evenkeel; its sessions go on";
-const ONE: &str = "list them with `active-sessions`; whose session it is suspends it with `sessions suspend ID`, or ends it with `sessions end ID`";
-
-const ALL: &str = "`offline NODE` suspends what runs on a node, `drain NODE --deadline 0s --end` also ends what would lose work; \
-                   users suspend or end all of their own on the home page";
+const SUSPEND: Answer = Words(&["sessions", "suspend"]);
+const SUSPEND_ALL: Answer = Words(&["sessions", "suspend", "--all", "--user", "*", "--here"]);
 
 const USERS: &str = "users are the accounts of the system; auth-required-user-group in rserver.conf says who signs in";
 
@@ -44,12 +42,12 @@ const COMMANDS: [(&str, Answer); 32] = [
     ("restart", Never(UNIT)),
     ("status", Never(UNIT)),
     ("reload", Never("`systemctl reload evenkeel`, which sends SIGHUP, has the daemon read its configuration again")),
-    ("suspend-session", Never(ONE)),
-    ("suspend-all", Never(ALL)),
-    ("force-suspend-session", Never(ONE)),
-    ("force-suspend-all", Never(ALL)),
-    ("kill-session", Never(ONE)),
-    ("kill-all", Never(ALL)),
+    ("suspend-session", SUSPEND),
+    ("suspend-all", SUSPEND_ALL),
+    ("force-suspend-session", SUSPEND),
+    ("force-suspend-all", SUSPEND_ALL),
+    ("kill-session", Words(&["sessions", "end"])),
+    ("kill-all", Words(&["sessions", "end", "--all", "--user", "*", "--here"])),
     ("verify-installation", Never("`config check` reads everything that the daemon would")),
     (
         "run-diagnostics",
@@ -100,7 +98,9 @@ mod tests {
         let ours: Vec<_> =
             Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
         for (name, answer) in COMMANDS {
-            let arguments = of(&["/usr/sbin/rstudio-server", name]);
+            let process = name.ends_with("-session").then_some("12345");
+            let words: Vec<_> = ["/usr/sbin/rstudio-server", name].into_iter().chain(process).collect();
+            let arguments = of(&words);
             match answer {
                 Never(_) => assert!(arguments.is_err_and(|why| why.starts_with(&format!("there is no {name} here: ")))),
                 Same => assert!(ours.contains(&arguments.unwrap()[1]), "{name}"),

@@ -269,8 +269,8 @@ impl Store for SqliteStore {
         life::start_failed(self, id, epoch, failure, next).await
     }
 
-    async fn want(&self, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
-        wishes::want(self, id, wanted).await
+    async fn want(&self, id: SessionId, wanted: Wanted, note: Option<&str>) -> Result<Option<Session>, StoreError> {
+        wishes::want(self, id, wanted, note).await
     }
 
     async fn want_all(&self, user: &str, wanted: Wanted) -> Result<Vec<Session>, StoreError> {

@@ -402,11 +402,15 @@ impl SessionControl for Desk {
     }
 
     async fn end(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.store.want(id, Wanted::Ended).await?.ok_or(SessionError::Missing(id))
+        self.store.want(id, Wanted::Ended, None).await?.ok_or(SessionError::Missing(id))
     }
 
     async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
-        self.store.want(id, Wanted::Suspended).await?.ok_or(SessionError::Missing(id))
+        self.store.want(id, Wanted::Suspended, None).await?.ok_or(SessionError::Missing(id))
+    }
+
+    async fn order(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
+        self.store.want(id, wanted, Some("by an administrator")).await?.ok_or(SessionError::Missing(id))
     }
 
     async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {

@@ -30,6 +30,8 @@ pub trait SessionControl: Send + Sync + Debug {
     async fn end(&self, id: SessionId) -> Result<Session, SessionError>;
     /// [`Sessions::suspend`].
     async fn suspend(&self, id: SessionId) -> Result<Session, SessionError>;
+    /// [`Sessions::order`].
+    async fn order(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError>;
     /// [`Sessions::resume`].
     async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError>;
     /// [`Sessions::rename`].
@@ -72,6 +74,10 @@ impl SessionControl for Sessions {
 
     async fn suspend(&self, id: SessionId) -> Result<Session, SessionError> {
         self.suspend(id).await
+    }
+
+    async fn order(&self, id: SessionId, wanted: Wanted) -> Result<Session, SessionError> {
+        self.order(id, wanted).await
     }
 
     async fn resume(&self, id: SessionId, may_run_twice: bool) -> Result<Session, SessionError> {

@@ -108,7 +108,7 @@ async fn what_was_wanted_while_the_daemon_was_away_is_done() {
     let session = cluster.daemons[0].sessions.start(new_session("ada")).await.expect("a start");
     cluster.reaches(session.id, State::Active).await;
     let store = cluster.store.clone();
-    let wanted = async |_: &_| drop(store.want(session.id, Wanted::Ended).await);
+    let wanted = async |_: &_| drop(store.want(session.id, Wanted::Ended, None).await);
     cluster.restart(0, wanted).await;
     cluster.reaches(session.id, State::Ended).await;
     assert!(cluster.daemons[0].programs.alive().is_empty());

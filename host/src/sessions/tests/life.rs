@@ -175,7 +175,7 @@ async fn what_is_suspended_by_its_programs_own_end_keeps_its_log() {
     let traffic = daemon.sessions.owner.traffic.clone();
     eventually("it is watched", async || traffic.meter(session.id).is_some()).await;
     // Another node wrote the wish, and the nudge has not come when the program ends.
-    cluster.store.want(session.id, Wanted::Suspended).await.expect("the store answers");
+    cluster.store.want(session.id, Wanted::Suspended, None).await.expect("the store answers");
     daemon.programs.exit(session.id, &Exit::Status(0));
     cluster.reaches(session.id, State::Suspended).await;
     eventually("its end is dealt with", async || traffic.meter(session.id).is_none()).await;

@@ -11,7 +11,12 @@ use crate::{
     },
 };
 
-pub(super) async fn want(store: &PostgresStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
+pub(super) async fn want(
+    store: &PostgresStore,
+    id: SessionId,
+    wanted: Wanted,
+    note: Option<&str>,
+) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish").await?;
     let before = match life::present(&mut write, id).await? {
         Some(before) if !rules::is_deaf_to(&before, wanted) => before,
@@ -20,7 +25,7 @@ pub(super) async fn want(store: &PostgresStore, id: SessionId, wanted: Wanted) -
             return Ok(other);
         }
     };
-    let after = life::update(&mut write, &before, rules::wished(&before, wanted, None)).await?;
+    let after = life::update(&mut write, &before, rules::wished(&before, wanted, note.map(str::to_owned))).await?;
     write.commit().await?;
     Ok(Some(after))
 }

@@ -11,13 +11,18 @@ use crate::{
     },
 };
 
-pub(super) async fn want(store: &SqliteStore, id: SessionId, wanted: Wanted) -> Result<Option<Session>, StoreError> {
+pub(super) async fn want(
+    store: &SqliteStore,
+    id: SessionId,
+    wanted: Wanted,
+    note: Option<&str>,
+) -> Result<Option<Session>, StoreError> {
     let mut write = store.write("wish").await?;
     let Some(before) = life::present(&mut write, id).await? else { return Ok(None) };
     if rules::is_deaf_to(&before, wanted) {
         return Ok(Some(before));
     }
-    let after = life::update(&mut write, &before, rules::wished(&before, wanted, None)).await?;
+    let after = life::update(&mut write, &before, rules::wished(&before, wanted, note.map(str::to_owned))).await?;
     write.commit().await?;
     Ok(Some(after))
 }

@@ -53,7 +53,7 @@ pub(crate) async fn what_a_job_runs_is_kept_until_it_is_over(bed: &impl Bed) {
         assert_eq!(store.job(session.id).await.unwrap(), None);
     }
     let unclaimed = reserved(&*store, a).await;
-    store.want(unclaimed.id, Wanted::Ended).await.unwrap();
+    store.want(unclaimed.id, Wanted::Ended, None).await.unwrap();
     assert_eq!(store.job(unclaimed.id).await.unwrap(), None);
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn a_job_that_was_to_end_has_no_status_of_its_own(bed: &impl Be
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
     let session = running(&*store, a).await;
-    store.want(session.id, Wanted::Ended).await.unwrap();
+    store.want(session.id, Wanted::Ended, None).await.unwrap();
     let exited = Report::Exited { status: 143, failure: Some("killed".to_owned()) };
     assert!(store.report(session.id, session.epoch, &exited).await.unwrap().is_some());
     let over = read(&*store, session.id).await;

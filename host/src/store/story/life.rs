@@ -33,7 +33,7 @@ pub(crate) async fn a_claim_needs_the_node_the_epoch_and_nothing_wanted(bed: &im
     assert!(!store.claim(session.id, session.epoch, NodeId(a.0 + 1)).await.unwrap());
     assert!(!store.claim(session.id, session.epoch.next(), a).await.unwrap());
     assert!(!store.claim(super::fresh_id(), session.epoch, a).await.unwrap());
-    store.want(session.id, Wanted::Suspended).await.unwrap();
+    store.want(session.id, Wanted::Suspended, None).await.unwrap();
     assert!(!store.claim(session.id, session.epoch, a).await.unwrap());
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn a_failed_start_of_a_session_that_is_to_end_ends_it(bed: &imp
     let a = store.register(&registration("a")).await.unwrap();
     let session = starting(&*store, a).await;
     assert!(store.claim(session.id, session.epoch, a).await.unwrap());
-    let asked = store.want(session.id, Wanted::Ended).await.unwrap().expect("known");
+    let asked = store.want(session.id, Wanted::Ended, None).await.unwrap().expect("known");
     assert_eq!((asked.state, asked.wanted), (State::Starting, Some(Wanted::Ended)));
     let over =
         store.start_failed(session.id, session.epoch, "no", Some(NodeId(9).into())).await.unwrap().expect("over");
@@ -159,46 +159,46 @@ pub(crate) async fn a_failed_start_of_a_session_that_is_to_end_ends_it(bed: &imp
 pub(crate) async fn what_runs_is_asked_and_what_does_not_becomes_so_at_once(bed: &impl Bed) {
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
-    assert_eq!(store.want(super::fresh_id(), Wanted::Ended).await.unwrap(), None);
+    assert_eq!(store.want(super::fresh_id(), Wanted::Ended, None).await.unwrap(), None);
 
     let running = active(&*store, a).await;
-    let asked = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
+    let asked = store.want(running.id, Wanted::Suspended, None).await.unwrap().expect("known");
     assert_eq!((asked.state, asked.wanted), (State::Active, Some(Wanted::Suspended)));
     assert_eq!(store.heartbeat(a, &beat(0.0)).await.unwrap().expect("known").pending, [asked]);
     assert!(store.report(running.id, running.epoch, &Report::Suspended).await.unwrap().is_some());
     let suspended = read(&*store, running.id).await;
     assert_eq!((suspended.state, suspended.wanted), (State::Suspended, None));
     assert!(store.heartbeat(a, &beat(0.0)).await.unwrap().expect("known").pending.is_empty());
-    let ended = store.want(running.id, Wanted::Ended).await.unwrap().expect("known");
+    let ended = store.want(running.id, Wanted::Ended, None).await.unwrap().expect("known");
     assert_eq!(ended.state, State::Ended);
-    let still = store.want(running.id, Wanted::Suspended).await.unwrap().expect("known");
+    let still = store.want(running.id, Wanted::Suspended, None).await.unwrap().expect("known");
     assert_eq!(still.state, State::Ended);
 
     let unclaimed = starting(&*store, a).await;
     let before = revision(&*store).await;
-    assert_eq!(store.want(unclaimed.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+    assert_eq!(store.want(unclaimed.id, Wanted::Ended, None).await.unwrap().expect("known").state, State::Ended);
     assert_eq!(revision(&*store).await, before + 1);
 
     let dead = active(&*store, a).await;
     assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap().is_some());
     assert_eq!(read(&*store, dead.id).await.failure.as_deref(), Some("exit status 1"));
-    assert_eq!(store.want(dead.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+    assert_eq!(store.want(dead.id, Wanted::Ended, None).await.unwrap().expect("known").state, State::Ended);
 }
 
 pub(crate) async fn to_end_overrides_to_suspend_and_any_end_is_the_wanted_one(bed: &impl Bed) {
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
     let session = active(&*store, a).await;
-    store.want(session.id, Wanted::Suspended).await.unwrap();
-    store.want(session.id, Wanted::Ended).await.unwrap();
-    let asked = store.want(session.id, Wanted::Suspended).await.unwrap().expect("known");
+    store.want(session.id, Wanted::Suspended, None).await.unwrap();
+    store.want(session.id, Wanted::Ended, None).await.unwrap();
+    let asked = store.want(session.id, Wanted::Suspended, None).await.unwrap().expect("known");
     assert_eq!(asked.wanted, Some(Wanted::Ended));
     assert!(store.report(session.id, session.epoch, &Report::Suspended).await.unwrap().is_some());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 
     for report in [Report::Ended, failed(), Report::Suspended] {
         let session = active(&*store, a).await;
-        store.want(session.id, Wanted::Suspended).await.unwrap();
+        store.want(session.id, Wanted::Suspended, None).await.unwrap();
         assert!(store.report(session.id, session.epoch, &report).await.unwrap().is_some());
         let over = read(&*store, session.id).await;
         assert_eq!((over.state, over.failure), (State::Suspended, None), "{report:?}");
@@ -215,11 +215,11 @@ pub(crate) async fn what_cannot_be_suspended_stays_as_it_is(bed: &impl Bed) {
     let dead = active(&*store, b).await;
     assert!(store.report(dead.id, dead.epoch, &failed()).await.unwrap().is_some());
     let to_end = active(&*store, b).await;
-    store.want(to_end.id, Wanted::Ended).await.unwrap();
+    store.want(to_end.id, Wanted::Ended, None).await.unwrap();
     for (id, state) in [(lost.id, State::Lost), (dead.id, State::Failed), (to_end.id, State::Active)] {
         let before = read(&*store, id).await;
         assert_eq!(before.state, state);
-        assert_eq!(store.want(id, Wanted::Suspended).await.unwrap().expect("known"), before);
+        assert_eq!(store.want(id, Wanted::Suspended, None).await.unwrap().expect("known"), before);
         assert_eq!(read(&*store, id).await, before);
     }
 }
@@ -292,7 +292,7 @@ pub(crate) async fn what_nobody_uses_is_suspended_only_as_it_was_seen(bed: &impl
     assert_eq!(store.want_unused(waiting.id, waiting.epoch, Wanted::Ended, "x", &|| true).await.unwrap(), None);
     assert_eq!(store.want_unused(super::fresh_id(), Epoch::FIRST, Wanted::Ended, "x", &|| true).await.unwrap(), None);
     let own = active(&*store, a).await;
-    store.want(own.id, Wanted::Ended).await.unwrap();
+    store.want(own.id, Wanted::Ended, None).await.unwrap();
     assert_eq!(store.want_unused(own.id, own.epoch, Wanted::Suspended, "x", &|| true).await.unwrap(), None);
     assert_eq!(read(&*store, own.id).await.wanted, Some(Wanted::Ended));
 }

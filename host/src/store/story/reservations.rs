@@ -162,7 +162,7 @@ pub(crate) async fn a_session_is_placed_again_under_the_next_epoch_only(bed: &im
     // What still starts may be placed again too, unless it has been asked to end.
     let again = || Reservation { session: Session { epoch: Epoch(3), node: a, ..now.clone() }, ..resumed(Epoch(3)) };
     assert!(store.claim(session.id, Epoch(2), b).await.unwrap());
-    store.want(session.id, Wanted::Ended).await.unwrap();
+    store.want(session.id, Wanted::Ended, None).await.unwrap();
     let seen = store.snapshot().await.unwrap();
     assert!(!store.reserve(seen.revision, &[again()]).await.unwrap());
     let other = starting(&*store, a).await;
@@ -192,7 +192,7 @@ pub(crate) async fn a_limit_that_is_checked_on_the_snapshot_is_exact(bed: &impl 
                 let wish = reservation(seen.now, a, "ada");
                 if store.reserve(seen.revision, std::slice::from_ref(&wish)).await.expect("reserve") {
                     if number % 10 == 0 {
-                        store.want(wish.session.id, Wanted::Ended).await.expect("it ends");
+                        store.want(wish.session.id, Wanted::Ended, None).await.expect("it ends");
                     }
                     return true;
                 }
@@ -208,7 +208,7 @@ pub(crate) async fn a_session_that_is_placed_again_counts_to_the_groups_of_then(
     let store = bed.open().await;
     let a = store.register(&registration("a")).await.unwrap();
     let session = starting(&*store, a).await;
-    store.want(session.id, Wanted::Suspended).await.unwrap();
+    store.want(session.id, Wanted::Suspended, None).await.unwrap();
     let seen = store.snapshot().await.unwrap();
     let groups = vec!["lab".to_owned(), "a\"b".to_owned()];
     let again = Session { epoch: Epoch(2), groups: groups.clone(), cpus: 3.0, memory: 5, ..session };
@@ -231,7 +231,7 @@ pub(crate) async fn reservations_wait_in_the_order_of_their_placement(bed: &impl
     }
     active(&*store, a).await;
     assert_eq!(store.waiting().await.unwrap(), waiting);
-    store.want(waiting[1].1, Wanted::Ended).await.unwrap();
+    store.want(waiting[1].1, Wanted::Ended, None).await.unwrap();
     assert_eq!(store.waiting().await.unwrap(), [waiting[0], waiting[2]]);
 }
 
@@ -277,7 +277,7 @@ pub(crate) async fn sessions_are_filtered_and_paged_newest_first(bed: &impl Bed)
     let ada = SessionFilter { user: Some("ada".to_owned()), ..all.clone() };
     assert_eq!(list(ada.clone()).await, [ids[0], ids[1], ids[4]]);
     assert_eq!(list(SessionFilter { node: Some(a), ..ada }).await, [ids[0], ids[4]]);
-    store.want(ids[2], Wanted::Ended).await.unwrap();
+    store.want(ids[2], Wanted::Ended, None).await.unwrap();
     let states = vec![State::Ended, State::Failed];
     assert_eq!(list(SessionFilter { states, ..all }).await, [ids[2]]);
     let hostile = SessionFilter { user: Some("' OR 1=1 --".to_owned()), ..SessionFilter::default() };
@@ -289,7 +289,7 @@ pub(crate) async fn only_live_sessions_have_routes(bed: &impl Bed) {
     let a = store.register(&registration("a")).await.unwrap();
     let session = active(&*store, a).await;
     let over = starting_with(&*store, a, &[]).await;
-    store.want(over.id, Wanted::Ended).await.unwrap();
+    store.want(over.id, Wanted::Ended, None).await.unwrap();
     let route = Route {
         id: session.id,
         user: "ada".to_owned(),

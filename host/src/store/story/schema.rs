@@ -33,7 +33,7 @@ async fn a_day(store: &dyn Store) {
     };
     assert!(store.note_shadow(session.id, session.epoch, &shadow, 9).await.unwrap());
     assert_eq!(store.shadowed(None).await.unwrap()[0].id, placement.id);
-    assert_eq!(store.want(waiting.id, Wanted::Ended).await.unwrap().expect("it is there").state, State::Ended);
+    assert_eq!(store.want(waiting.id, Wanted::Ended, None).await.unwrap().expect("it is there").state, State::Ended);
     assert!(!store.want_all("ada", Wanted::Ended).await.unwrap().is_empty());
     store.report(session.id, session.epoch, &Report::Ended).await.unwrap();
     assert!(store.set_cordoned(id, true).await.unwrap());

@@ -68,7 +68,7 @@ pub(crate) async fn a_session_that_was_to_end_ends_with_its_node(bed: &impl Bed)
     let store = bed.open().await;
     let (a, b) = settled(bed, &*store).await;
     let session = active(&*store, b).await;
-    store.want(session.id, Wanted::Ended).await.unwrap();
+    store.want(session.id, Wanted::Ended, None).await.unwrap();
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
     assert!(store.expire(TIMEOUT).await.unwrap().is_empty());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
@@ -79,7 +79,7 @@ pub(crate) async fn a_session_cut_off_while_it_was_to_be_suspended_is_lost_since
     let (a, b) = settled(bed, &*store).await;
     let (first, second) = (active(&*store, b).await, active(&*store, b).await);
     for session in [&first, &second] {
-        store.want(session.id, Wanted::Suspended).await.unwrap();
+        store.want(session.id, Wanted::Suspended, None).await.unwrap();
     }
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
     let mut lost = store.expire(TIMEOUT).await.unwrap();
@@ -92,7 +92,7 @@ pub(crate) async fn a_session_cut_off_while_it_was_to_be_suspended_is_lost_since
     assert_eq!(store.report(second.id, second.epoch, &Report::Suspended).await.unwrap(), Some(State::Suspended));
 
     let third = active(&*store, b).await;
-    store.want(third.id, Wanted::Suspended).await.unwrap();
+    store.want(third.id, Wanted::Suspended, None).await.unwrap();
     assert_eq!(store.delete_node(b).await.unwrap(), NodeDeletion::Deleted(vec![third.id]));
     let row = read(&*store, third.id).await;
     assert_eq!((row.state, row.failure.as_deref()), (State::Lost, Some("its node b was removed from the cluster")));
@@ -164,7 +164,7 @@ pub(crate) async fn a_start_that_nobody_has_claimed_is_not_lost_with_its_node_bu
     store.leave(b).await.unwrap();
     assert_eq!(store.delete_node(b).await.unwrap(), NodeDeletion::Deleted(Vec::new()));
     assert_eq!(stranded().await, [first.id, second.id]);
-    assert!(store.want(second.id, Wanted::Ended).await.unwrap().is_some());
+    assert!(store.want(second.id, Wanted::Ended, None).await.unwrap().is_some());
     assert_eq!(stranded().await, [first.id], "it is over");
     assert_eq!(read(&*store, elsewhere.id).await.state, State::Starting);
 }
@@ -221,7 +221,7 @@ pub(crate) async fn a_session_ended_while_lost_is_not_taken_up_again(bed: &impl 
     let session = active(&*store, b).await;
     pass_beating(bed, &*store, a, TIMEOUT + SECOND).await;
     assert_eq!(store.expire(TIMEOUT).await.unwrap(), [session.id]);
-    assert_eq!(store.want(session.id, Wanted::Ended).await.unwrap().expect("known").state, State::Ended);
+    assert_eq!(store.want(session.id, Wanted::Ended, None).await.unwrap().expect("known").state, State::Ended);
     assert!(store.report(session.id, session.epoch, &Report::Active).await.unwrap().is_none());
     assert_eq!(read(&*store, session.id).await.state, State::Ended);
 }

@@ -226,6 +226,28 @@ impl Desk {
         if viewer.sees(&session.user) { Ok(session) } else { Err(SessionError::Missing(id).into()) }
     }
 
+    /// Has a session suspended or ended: by its owner, or by an administrator, who may also end all that a node has.
+    pub(in crate::web) async fn want(
+        &self,
+        identity: &Identity,
+        id: &str,
+        wanted: Wanted,
+    ) -> Result<SessionView, Problem> {
+        let session = match self.own(identity, id).await {
+            Err(_) if identity.is_administrator() => {
+                let id: SessionId = id.parse().map_err(|_| Problem::missing("there is no such session"))?;
+                // Who acts on what is another's is on record.
+                tracing::info!(session = %id, by = identity.user, "to be {} by an administrator", wanted.as_str());
+                self.sessions.order(id, wanted).await?
+            }
+            own => match wanted {
+                Wanted::Suspended => self.sessions.suspend(own?.id).await?,
+                Wanted::Ended => self.sessions.end(own?.id).await?,
+            },
+        };
+        self.view(session).await
+    }
+
     /// Has all of somebody's sessions suspended or ended.
     pub(in crate::web) async fn want_all(&self, identity: &Identity, wanted: Wanted) -> Result<Asked, Problem> {
         let asked = self.sessions.want_all(&identity.user, wanted).await?;

@@ -135,9 +135,8 @@ async fn what_belongs_to_others_is_as_absent_as_what_is_not_there() {
     let site = Site::open().await;
     let theirs = site.start("bob").await.id;
     assert_eq!(site.ask(Method::GET, "/api/v1/sessions", "").await.json()["items"], json!([]));
-    // Whoever has the token sees that it is there, and does nothing with it.
-    for (method, what) in [("DELETE", ""), ("POST", "/suspend"), ("POST", "/resume"), ("GET", "/log"), ("GET", "/../x")]
-    {
+    // Whoever has the token sees that it is there, and neither enters it nor starts it.
+    for (method, what) in [("POST", "/resume"), ("GET", "/log"), ("GET", "/../x")] {
         let method: Method = method.parse().unwrap();
         let answer = site.ask(method.clone(), &format!("/api/v1/sessions/{theirs}{what}"), "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
@@ -145,8 +144,31 @@ async fn what_belongs_to_others_is_as_absent_as_what_is_not_there() {
         let texts = [answer.text.replace(theirs.as_str(), "ID"), absent.text.replace("00000000", "ID")];
         assert_eq!(texts[0], texts[1]);
     }
+    let cookie = site.cookie_of(USER);
+    for (method, what) in [(Method::DELETE, ""), (Method::POST, "/suspend")] {
+        let request = Request::builder().method(method).uri(format!("/api/v1/sessions/{theirs}{what}"));
+        let request = request
+            .header(header::HOST, "node1:8787")
+            .header(header::ORIGIN, "http://node1:8787")
+            .header(header::COOKIE, &cookie);
+        assert_eq!(site.send(request.body(Body::empty()).unwrap()).await.status(), StatusCode::NOT_FOUND, "{what}");
+    }
     let still = site.store.session(theirs).await.unwrap().unwrap();
     assert_eq!((still.state, still.wanted), (crate::domain::State::Starting, None));
+}
+
+#[tokio::test]
+async fn the_token_has_anybodys_session_suspended_or_ended_and_its_user_is_told_so() {
+    let site = Site::open().await;
+    for (method, what, wanted) in [(Method::POST, "/suspend", "suspended"), (Method::DELETE, "", "ended")] {
+        let theirs = site.start_claimed("bob").await.id;
+        let answer = site.ask(method.clone(), &format!("/api/v1/sessions/{theirs}{what}"), "").await;
+        assert_eq!((answer.status, &answer.json()["wanted"]), (StatusCode::OK, &json!(wanted)), "{answer:?}");
+        let note = site.store.session(theirs).await.unwrap().unwrap().note;
+        assert!(note.is_some_and(|note| note.contains("by an administrator")));
+        let none = site.ask(method, &format!("/api/v1/sessions/00000000{what}"), "").await;
+        assert_eq!(none.status, StatusCode::NOT_FOUND);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Who may see everybody's sessions and placements: the holder of the token, and members of `admin-group`. To see is not to
-//! enter: a session's traffic, its log and its life stay its owner's.
+//! enter: a session's traffic and its log stay its owner's. Its life does too, but that the holder of the token, who can
+//! empty a node, can have it suspended or ended.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -6,9 +6,12 @@ use axum::{
 };
 
 use super::{Desk, SessionView};
-use crate::web::{Problem, identity::SignedIn};
+use crate::{
+    domain::Wanted,
+    web::{Problem, identity::SignedIn},
+};
 
-/// End a session. It is answered as it is now; its node then stops the program.
+/// End a session: one's own, or any with the token. It is answered as it is now; its node then stops the program.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     responses((status = 200, body = SessionView), (status = "default", body = Problem, content_type = "application/problem+json")),
@@ -18,7 +21,5 @@ pub(in crate::web) async fn end_session(
     State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, Problem> {
-    let session = desk.own(&identity, &id).await?;
-    let session = desk.sessions.end(session.id).await?;
-    desk.view(session).await.map(Json)
+    desk.want(&identity, &id, Wanted::Ended).await.map(Json)
 }

@@ -6,9 +6,12 @@ use axum::{
 };
 
 use super::{Desk, SessionView};
-use crate::web::{Problem, identity::SignedIn};
+use crate::{
+    domain::Wanted,
+    web::{Problem, identity::SignedIn},
+};
 
-/// Stop a session so that it can be resumed.
+/// Stop a session so that it can be resumed: one's own, or any with the token.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/suspend", tag = "sessions", params(("id" = String, Path, description = "The session's id")),
     responses((status = 200, body = SessionView), (status = "default", body = Problem, content_type = "application/problem+json")),
@@ -18,7 +21,5 @@ pub(in crate::web) async fn suspend_session(
     State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, Problem> {
-    let session = desk.own(&identity, &id).await?;
-    let session = desk.sessions.suspend(session.id).await?;
-    desk.view(session).await.map(Json)
+    desk.want(&identity, &id, Wanted::Suspended).await.map(Json)
 }
