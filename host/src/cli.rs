@@ -15,6 +15,7 @@ use crate::{
 mod balancers;
 mod client;
 mod config_check;
+mod connections;
 mod encrypt_password;
 mod expiry;
 mod import;

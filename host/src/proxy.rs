@@ -36,6 +36,7 @@ pub mod headers;
 pub mod origin;
 pub mod refusal;
 pub mod routes;
+pub mod share;
 pub mod target;
 pub mod throttle;
 pub mod upgrade;
@@ -46,6 +47,7 @@ pub use upgrade::{Drain, SignInEnd};
 use caller::Caller;
 use forward::Outbound;
 use refusal::Refusal;
+use share::Shares;
 use target::Target;
 use throttle::Throttle;
 
@@ -62,11 +64,18 @@ pub struct Limits {
     /// For the head of the answer to a request without a body. One with a body may take its time to be sent; it ends
     /// with the browser's connection.
     pub answer: Duration,
+    /// How many requests and web sockets one user may have under way at this node: there is room for the others then.
+    pub of_user: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), connect_node: PeerLimit::default(), answer: Duration::from_secs(300) }
+        Self {
+            connect: Duration::from_secs(5),
+            connect_node: PeerLimit::default(),
+            answer: Duration::from_secs(300),
+            of_user: 2048,
+        }
     }
 }
 
@@ -112,6 +121,7 @@ pub struct Proxy {
     limits: Limits,
     drain: Drain,
     pool: Pool,
+    shares: Shares,
     hops_refused: Throttle,
     foreign_listeners: Throttle,
 }
@@ -139,6 +149,7 @@ impl Proxy {
             traffic: parts.traffic,
             listener_uid: parts.listener_uid,
             seal: Seal::new(parts.name, hop::PURPOSE, HOP, &parts.keys, parts.clock, parts.entropy).since(parts.since),
+            shares: Shares::new(parts.limits.of_user),
             limits: parts.limits,
             drain: parts.drain,
             pool: Pool::default(),
@@ -180,7 +191,8 @@ impl Proxy {
         if let Some(location) = target.with_slash() {
             return Ok(redirect(&location));
         }
-        let mut outbound = Outbound::new(request, target, caller, upgrade);
+        let share = self.shares.take(&caller.user).ok_or(Refusal::TooMany)?;
+        let mut outbound = Outbound::new(request, target, caller, upgrade, share);
         for last in [false, true] {
             if let Some(answer) = self.forward(&mut outbound, &route).await? {
                 return Ok(answer);

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     balancers::{self, All},
-    client, expiry,
+    client, connections, expiry,
     in_force::{InForce, ShadowInForce},
     keys,
     lifecycle::{End, Lifecycle},
@@ -269,6 +269,7 @@ async fn serve(
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     }));
+    let limits = connections::limits();
     let proxy = Proxy::new(proxy::Parts {
         node,
         name: here.name.clone(),
@@ -281,7 +282,11 @@ async fn serve(
         clock: Arc::clone(&clock),
         since,
         entropy: Arc::clone(&entropy),
-        limits: proxy::Limits { connect_node: peer_limit, ..proxy::Limits::default() },
+        limits: proxy::Limits {
+            connect_node: peer_limit,
+            of_user: connections::of_user(&limits),
+            ..proxy::Limits::default()
+        },
         drain: Drain { tracker: lifecycle.tasks(), cut: lifecycle.hard() },
     });
     let base_url = Arc::new(ArcSwap::from_pointee(base_url(&config, bound)));
@@ -338,7 +343,7 @@ async fn serve(
         let limits = web::server::Limits { connections: BESIDE, ..web::server::Limits::default() };
         lifecycle.part(web::server::serve_beside(beside, app.clone(), limits, grace));
     }
-    lifecycle.part(web::server::serve(listener, app, connection_limits(), grace));
+    lifecycle.part(web::server::serve(listener, app, limits, grace));
 
     output::line(format_args!("Evenkeel {}, node {}", env!("CARGO_PKG_VERSION"), here.name));
     let base_url = base_url.load_full();
@@ -377,23 +382,6 @@ async fn follow(tls: Arc<OwnTls>, data_dir: PathBuf, bound: SocketAddr, stop: Ca
             tracing::warn!("commands do not know the certificate that the port shows now: {error:#}");
         }
     }
-}
-
-/// What connections may cost: so many at most that, each with a second one to its session, they leave files enough for
-/// the store, the sessions and whoever has to look after them.
-fn connection_limits() -> web::server::Limits {
-    const KEPT_FREE: usize = 128;
-    let limits = web::server::Limits::default();
-    let files = system::most_open_files();
-    let connections = (files.saturating_sub(KEPT_FREE) / 2).clamp(16, limits.connections);
-    if connections < limits.connections {
-        tracing::warn!(
-            files,
-            connections,
-            "the limit of open files (LimitNOFILE) allows that many connections at once"
-        );
-    }
-    web::server::Limits { connections, ..limits }
 }
 
 /// Where this node is reached.

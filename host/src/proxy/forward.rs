@@ -15,7 +15,8 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
-    Proxy, ProxyBody, answer, caller::Caller, headers, refusal::Refusal, target::Target, upgrade, upgrade::SignInEnd,
+    Proxy, ProxyBody, answer, caller::Caller, headers, refusal::Refusal, share::Share, target::Target, upgrade,
+    upgrade::SignInEnd,
 };
 use crate::{
     domain::SessionId,
@@ -39,6 +40,8 @@ pub struct Outbound {
     body: Content,
     upgrade: Option<OnUpgrade>,
     sign_in: Option<SignInEnd>,
+    /// Held for as long as the answer passes, or the web socket is open.
+    share: Option<Share>,
 }
 
 enum Content {
@@ -48,13 +51,19 @@ enum Content {
 }
 
 impl Outbound {
-    pub(super) fn new(mut request: Request<Incoming>, target: Target, caller: Caller, upgrade: bool) -> Self {
+    pub(super) fn new(
+        mut request: Request<Incoming>,
+        target: Target,
+        caller: Caller,
+        upgrade: bool,
+        share: Share,
+    ) -> Self {
         let upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let sign_in = head.extensions.remove();
         let headers = headers::from_browser(&head.headers);
         let body = if body.is_end_stream() { Content::Empty } else { Content::Waiting(body) };
-        Self { target, caller, method: head.method, headers, body, upgrade, sign_in }
+        Self { target, caller, method: head.method, headers, body, upgrade, sign_in, share: Some(share) }
     }
 
     /// Whether nothing of the request is used up.
@@ -195,14 +204,19 @@ impl Proxy {
             let program = hyper::upgrade::on(&mut response);
             // The session's node sees what its user does.
             let used = base_path.map(|_| (Arc::clone(&self.traffic), outbound.target.id));
-            upgrade::pump(browser, program, used, outbound.sign_in.as_ref(), &self.drain);
+            upgrade::pump((browser, program), used, outbound.sign_in.as_ref(), &self.drain, outbound.share.take());
         }
         let (mut head, body) = response.into_parts();
         answer::confine(&mut head.headers, outbound.target.id, base_path, &outbound.method, head.status);
         if switched {
             upgrade::mark(&mut head.headers);
         }
-        let mut response = Response::new(body.map_err(io::Error::other).boxed());
+        let share = outbound.share.take();
+        let held = move |error| {
+            let _share = &share;
+            io::Error::other(error)
+        };
+        let mut response = Response::new(body.map_err(held).boxed());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)

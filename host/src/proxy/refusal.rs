@@ -43,6 +43,8 @@ pub enum Refusal {
     Ended,
     /// The session failed.
     Failed,
+    /// The user has too much under way at this node.
+    TooMany,
     /// The registry does not answer and memory does not know the session.
     Registry,
     /// The session runs where its node does not find it.
@@ -98,6 +100,11 @@ impl Refusal {
             ),
             Self::Ended => (StatusCode::GONE, "The session has ended", "Start a new one on the home page."),
             Self::Failed => (StatusCode::GONE, "The session failed", "The home page says why. Start a new one there."),
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too much at once",
+                "You have as many requests and open pages under way at this node as anybody may. Close some.",
+            ),
             Self::Registry => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The registry does not answer",
@@ -126,7 +133,7 @@ impl Refusal {
 
     /// Whether trying again soon makes sense.
     fn retry(self) -> bool {
-        matches!(self, Self::Starting | Self::Registry | Self::Moving)
+        matches!(self, Self::Starting | Self::TooMany | Self::Registry | Self::Moving)
     }
 
     /// The answer, as a page for somebody who looks at it, else as a problem document (RFC 9457).

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{frames::Frames, headers::tokens, refusal::Refusal};
+use super::{frames::Frames, headers::tokens, refusal::Refusal, share::Share};
 use crate::{domain::SessionId, sessions::Traffic};
 
 const WEBSOCKET: &str = "websocket";
@@ -85,15 +85,16 @@ pub struct Drain {
 /// browser's bytes are read only now, after the program's 101; what it sent early has waited.
 /// The browser's messages are told to `used` as that session's.
 pub fn pump(
-    browser: OnUpgrade,
-    program: OnUpgrade,
+    (browser, program): (OnUpgrade, OnUpgrade),
     used: Option<(Arc<Traffic>, SessionId)>,
     sign_in: Option<&SignInEnd>,
     drain: &Drain,
+    share: Option<Share>,
 ) {
     let cut = drain.cut.clone();
     let signed_out = sign_in.map_or_else(|| Box::pin(std::future::pending()) as _, |SignInEnd(end)| end());
     drain.tracker.spawn(async move {
+        let _share = share;
         let both_ways = async {
             let Ok((browser, program)) = tokio::try_join!(browser, program) else { return };
             // A reset is an ordinary end of a web socket: a laptop's lid closed, a kernel restarted.

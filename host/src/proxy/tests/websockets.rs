@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use super::super::Limits;
 use super::harness::{ID, Node, Program, expect_bytes, get, handshake, read_head, read_rest};
 
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -53,6 +54,54 @@ async fn bytes_flow_both_ways_once_the_program_has_agreed() {
     assert_eq!(read_rest(&mut browser).await, b"pong");
     node.drain.tracker.close();
     node.drain.tracker.wait().await;
+}
+
+#[tokio::test]
+async fn nobody_holds_more_than_their_share_and_the_others_are_served() {
+    let node = Node::with_limits(1, Limits { of_user: 2, ..Limits::default() }).await;
+    let (listener, program) = Program::listen();
+    node.has(&program);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut browser = node.connect().await;
+        browser.write_all(lab().as_bytes()).await.expect("write");
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        read_head(&mut stream).await;
+        stream.write_all(SWITCH).await.expect("write");
+        assert!(read_head(&mut browser).await.0.starts_with("HTTP/1.1 101 "));
+        open.push((browser, stream));
+    }
+    let refused = node.get("", "").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, vec!["1"]));
+    let mut browser = node.connect().await;
+    browser.write_all(lab().as_bytes()).await.expect("write");
+    assert!(read_head(&mut browser).await.0.starts_with("HTTP/1.1 429 "));
+    // Whoever else comes gets as far as ever.
+    *node.signed_in.lock().expect("lock") = Some("bob".to_owned());
+    assert_eq!(node.get("", "").await.status, 404);
+    *node.signed_in.lock().expect("lock") = Some("ada".to_owned());
+
+    // What is closed is free again, and so is what has been answered.
+    drop(open.pop());
+    let answering = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("accept");
+            read_head(&mut stream).await;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                .await
+                .expect("write");
+        }
+    });
+    for _ in 0..3 {
+        let mut status = node.get("", "").await.status;
+        while status == 429 {
+            tokio::task::yield_now().await;
+            status = node.get("", "").await.status;
+        }
+        assert_eq!(status, 200);
+    }
+    answering.abort();
 }
 
 /// CVE-2026-2833.
