@@ -1,14 +1,15 @@
 //! Starts that nobody has claimed, on nodes that will not: they are placed again, and run once.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use evenkeel_tests::{Cluster, Registry, Session, on_each_registry, wait};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 on_each_registry!(
     what_a_silent_node_never_claimed_runs_on_another_and_there_alone,
@@ -29,15 +30,31 @@ async fn order(cluster: &Cluster, node: &str, order: &str) -> Result<()> {
 }
 
 /// Stops a daemon where it stands, or lets it go on.
-fn signal(cluster: &mut Cluster, index: usize, signal: Signal) -> Result<()> {
-    Ok(kill(Pid::from_raw(cluster.node(index).pid().context("it runs")?), signal)?)
+fn signal(cluster: &Cluster, index: usize, signal: Signal) -> Result<()> {
+    Ok(kill(Pid::from_raw(cluster.nodes()[index].pid().context("it runs")?), signal)?)
+}
+
+/// Keeps sessions off the first node, and stops the second where it stands; but not in a transaction, whose lock would hold
+/// up the first one until the registry cuts it off.
+async fn freeze_the_second(cluster: &Cluster) -> Result<()> {
+    const NO_LOCK: Duration = Duration::from_secs(1);
+    wait::until("the second node to stand still without a lock", wait::LONG, async || {
+        signal(cluster, 1, Signal::SIGSTOP)?;
+        match timeout(NO_LOCK, order(cluster, "n1", "cordon")).await {
+            Ok(done) => done,
+            Err(_) => {
+                signal(cluster, 1, Signal::SIGCONT)?;
+                bail!("it holds a lock")
+            }
+        }
+    })
+    .await
 }
 
 async fn what_a_silent_node_never_claimed_runs_on_another_and_there_alone(registry: Registry) -> Result<()> {
-    let mut cluster = registry.builder(2)?.setting("node-timeout-seconds", "6").start().await?;
+    let cluster = registry.builder(2)?.setting("node-timeout-seconds", "6").start().await?;
     let ran = cluster.root().join("ran");
-    order(&cluster, "n1", "cordon").await?;
-    signal(&mut cluster, 1, Signal::SIGSTOP)?;
+    freeze_the_second(&cluster).await?;
     let script = format!("echo once >> {}; sleep 600", ran.display());
     // Both before its silence is noticed.
     let (echo, once) = (json!({ "kind": "echo" }), json!({ "kind": "job", "command": ["/bin/sh", "-c", script] }));
@@ -55,7 +72,7 @@ async fn what_a_silent_node_never_claimed_runs_on_another_and_there_alone(regist
     }
     wait::until("the job to have run", wait::LONG, async || Ok(fs::read_to_string(&ran)?)).await?;
 
-    signal(&mut cluster, 1, Signal::SIGCONT)?;
+    signal(&cluster, 1, Signal::SIGCONT)?;
     cluster.wait_online().await?;
     // By then the node has read its rows more than once.
     order(&cluster, "n1", "cordon").await?;
@@ -97,8 +114,7 @@ async fn what_waits_for_a_place_on_a_node_that_is_drained_starts_on_another(regi
 
 async fn what_no_node_can_take_waits_until_one_can(registry: Registry) -> Result<()> {
     let mut cluster = registry.builder(2)?.setting("node-timeout-seconds", "4").start().await?;
-    order(&cluster, "n1", "cordon").await?;
-    signal(&mut cluster, 1, Signal::SIGSTOP)?;
+    freeze_the_second(&cluster).await?;
     let session = launch(&cluster, &json!({ "kind": "echo" })).await?;
     assert_eq!(session.node.name, "n2");
     cluster.node(1).kill9()?;
